@@ -1,0 +1,49 @@
+//! What Picket is about: identities, states, targets, findings and the events they raise.
+//! Pure: no input or output, no clock, no global state; every rule here is testable in a millisecond.
+
+mod address;
+mod admission;
+mod allow_list;
+mod delivery;
+mod event;
+mod finding;
+mod host_name;
+mod id;
+mod invocation;
+mod permission;
+mod plan;
+mod report;
+mod retry;
+mod scan;
+mod severity;
+mod subscription;
+mod target;
+mod task;
+mod transition;
+mod webhook;
+
+pub use address::{AddressClass, classify};
+pub use admission::{Candidate, choose};
+pub use allow_list::{AllowList, AllowListError, TargetVerdict, judge};
+pub use delivery::{ClaimedDelivery, DeliveryAttempt, DeliveryFence, DeliveryState, Outcome, Verdict};
+pub use event::{Event, EventBody, FindingFound, ReportChanged, ScanChanged, TaskQueued};
+pub use finding::{Location, Observation, Protocol, Service};
+pub use host_name::HostName;
+pub use id::{
+    ApiKeyId, DeliveryId, EventId, FindingId, IdError, OrganizationId, ReportId, ScanId, SessionId, TargetId, TaskId,
+    UserId, WebhookId, WorkerId,
+};
+pub use invocation::{Invocation, Network, PinnedHost};
+pub use permission::{Permission, Role};
+pub use plan::{Coverage, CoverageState, Dialect, NewScan, Plan, PlanGap};
+pub use report::{
+    Branding, CompanyName, Document, Report, ReportFormat, ReportRequest, ReportRequestError, ReportState,
+};
+pub use retry::{Jitter, RetrySchedule, parse_retry_after};
+pub use scan::{Scan, ScanEnd, ScanState};
+pub use severity::{Severity, SeverityCounts};
+pub use subscription::{Subscription, SubscriptionLimits};
+pub use target::{Target, TargetError, TargetKind};
+pub use task::{ClaimedTask, Fence, Gap, Needs, NewTask, Pool, SandboxLevel, Shard, TaskState};
+pub use transition::{InvalidTransition, Transition};
+pub use webhook::{Disabled, Webhook, WebhookError, WebhookEvent, WebhookSecret, WebhookUrl};

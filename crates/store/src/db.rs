@@ -1,0 +1,171 @@
+//! The pool and the only ways to a transaction.
+
+use std::{
+    fmt::Display,
+    sync::atomic::{AtomicU8, Ordering},
+    time::Duration,
+};
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
+use picket_domain::OrganizationId;
+use tokio_postgres::{
+    Config, NoTls, Row,
+    types::ToSql,
+};
+
+use crate::{Notice, Notices, StoreError, notice::Sender};
+
+/// How to reach Postgres.
+#[derive(Debug, Clone)]
+pub struct DbSettings {
+    /// A connection URL; its role must be a member of `picket_tenant` and `picket_operator`.
+    pub url: String,
+    /// Connections of this process.
+    pub max_connections: usize,
+    /// How long a request waits for a free one.
+    pub wait: Duration,
+}
+
+/// A handle to the database; cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool,
+    config: Config,
+    sender: Sender,
+}
+
+/// A transaction. Outside this crate it can only be passed on.
+pub struct Tx<'a> {
+    inner: Transaction<'a>,
+    notices: AtomicU8,
+}
+
+impl Db {
+    /// Makes the pool; connects when it is first used. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When the URL is none.
+    pub fn new(settings: &DbSettings) -> Result<Self, StoreError> {
+        let mut config: Config = settings.url.parse()?;
+        config
+            .application_name("picket")
+            .connect_timeout(Duration::from_secs(5))
+            .keepalives_idle(Duration::from_secs(15))
+            .tcp_user_timeout(Duration::from_secs(20));
+        let manager =
+            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = Pool::builder(manager)
+            .max_size(settings.max_connections)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(settings.wait))
+            .create_timeout(Some(Duration::from_secs(5)))
+            .recycle_timeout(Some(Duration::from_secs(5)))
+            .build()
+            .map_err(|_| StoreError::Pool(deadpool_postgres::PoolError::NoRuntimeSpecified))?;
+        let sender = Sender::start(pool.clone());
+        Ok(Self { pool, config, sender })
+    }
+
+    /// Runs `work` in a transaction that sees the rows of `tenant` alone; commits when it returns `Ok`, rolls back
+    /// otherwise. `name` says who asks, in spans.
+    ///
+    /// # Errors
+    /// What `work` returned, or the store's own.
+    #[tracing::instrument(name = "db.tx", skip_all, fields(db.tx = name, tenant.id = %tenant), err(level = "debug"))]
+    pub async fn run<T, E>(
+        &self,
+        name: &'static str,
+        tenant: OrganizationId,
+        work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + Display,
+    {
+        // A UUID has no character that could end the literal.
+        let scope = format!("SET LOCAL ROLE picket_tenant; SET LOCAL picket.organization = '{}'", tenant.uuid());
+        self.transact(&scope, work).await
+    }
+
+    /// Runs `work` over all organizations: for the loops of the platform, and for look-ups before the tenant is known.
+    ///
+    /// # Errors
+    /// What `work` returned, or the store's own.
+    #[tracing::instrument(name = "db.operate", skip_all, fields(db.tx = name), err(level = "debug"))]
+    pub async fn operate<T, E>(
+        &self,
+        name: &'static str,
+        work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + Display,
+    {
+        self.transact("SET LOCAL ROLE picket_operator", work).await
+    }
+
+    async fn transact<T, E>(&self, scope: &str, work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        let mut client = self.pool.get().await.map_err(StoreError::from)?;
+        let inner = client.transaction().await.map_err(StoreError::from)?;
+        inner.batch_execute(scope).await.map_err(StoreError::from)?;
+        let tx = Tx { inner, notices: AtomicU8::new(0) };
+        let done = work(&tx).await?;
+        let notices = tx.notices.load(Ordering::Acquire);
+        tx.inner.commit().await.map_err(StoreError::from)?;
+        self.sender.ask(notices);
+        Ok(done)
+    }
+
+    /// Listens for hints; the caller keeps a timer too.
+    #[must_use]
+    pub fn listen(&self, notice: Notice) -> Notices {
+        Notices::listen(self.config.clone(), notice)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let client = self.pool.get().await?;
+        client.batch_execute("SELECT 1").await?;
+        Ok(())
+    }
+}
+
+impl Tx<'_> {
+    /// Rows of a statement.
+    pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        let statement = self.inner.prepare_cached(sql).await?;
+        self.inner.query(&statement, params).await.map_err(StoreError::conflict)
+    }
+
+    /// The one row of a statement.
+    pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
+        let statement = self.inner.prepare_cached(sql).await?;
+        self.inner.query_one(&statement, params).await.map_err(StoreError::conflict)
+    }
+
+    /// The row of a statement, if there is one.
+    pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
+        let statement = self.inner.prepare_cached(sql).await?;
+        self.inner.query_opt(&statement, params).await.map_err(StoreError::conflict)
+    }
+
+    /// The number of rows that a statement changed.
+    pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
+        let statement = self.inner.prepare_cached(sql).await?;
+        self.inner.execute(&statement, params).await.map_err(StoreError::conflict)
+    }
+
+    /// Demands that a statement changes exactly one row.
+    pub(crate) async fn execute_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<(), StoreError> {
+        StoreError::one(self.execute(sql, params).await?)
+    }
+
+    /// Sends `notice` once this transaction is committed.
+    pub(crate) fn notify(&self, notice: Notice) {
+        self.notices.fetch_or(notice.bit(), Ordering::AcqRel);
+    }
+}

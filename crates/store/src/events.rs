@@ -1,0 +1,191 @@
+//! Events: appended in the transaction that caused them, numbered and relayed afterwards.
+//! An event is marked as published only after the broker confirmed it; so it may be published twice, never not at all.
+
+use jiff::Timestamp;
+use picket_domain::{Event, EventBody, EventId, OrganizationId};
+use tokio_postgres::{Row, types::Json};
+use uuid::Uuid;
+
+use crate::{Inconsistent, Notice, StoreError, Tx, row::Columns, statements::statements};
+
+statements! {
+    APPEND = "-- events.append
+INSERT INTO events (id, organization_id, name, routing_key, public, scan_id, body, traceparent, at)
+SELECT e.id, $1, e.name, e.routing_key, e.public, e.scan_id, e.body, $2, $3
+FROM unnest($4::uuid[], $5::text[], $6::text[], $7::bool[], $8::uuid[], $9::jsonb[])
+  AS e (id, name, routing_key, public, scan_id, body)";
+
+    // One numbering at a time: an organization's numbers follow the order of writing, without gaps.
+    LOCK_NUMBERING = "-- events.lock_numbering
+SELECT pg_try_advisory_xact_lock(7161700301) AS locked";
+
+    NUMBER = "-- events.number
+WITH unnumbered AS (
+  SELECT position, organization_id
+  FROM events
+  WHERE public AND sequence IS NULL
+  ORDER BY position
+  LIMIT 1000
+), ranked AS (
+  SELECT position, organization_id, row_number() OVER (PARTITION BY organization_id ORDER BY position) AS place
+  FROM unnumbered
+), counted AS (
+  SELECT organization_id, count(*) AS added FROM ranked GROUP BY organization_id
+), bumped AS (
+  UPDATE organizations AS o
+  SET event_sequence = o.event_sequence + c.added
+  FROM counted AS c
+  WHERE o.id = c.organization_id
+  RETURNING o.id, o.event_sequence - c.added AS before
+)
+UPDATE events AS e
+SET sequence = b.before + r.place
+FROM ranked AS r
+JOIN bumped AS b ON b.id = r.organization_id
+WHERE e.position = r.position";
+
+    CLAIM = "-- events.claim
+UPDATE events
+SET claimed_until = now() + interval '30 seconds'
+WHERE position IN (
+  SELECT position
+  FROM events
+  WHERE published_at IS NULL
+    AND (claimed_until IS NULL OR claimed_until < now())
+    AND (NOT public OR sequence IS NOT NULL)
+  ORDER BY position
+  LIMIT $1
+  FOR UPDATE SKIP LOCKED
+)
+RETURNING position, id, organization_id, sequence, routing_key, at, body, traceparent";
+
+    MARK_PUBLISHED = "-- events.mark_published
+UPDATE events
+SET published_at = now(), claimed_until = NULL
+WHERE position = ANY($1) AND public AND published_at IS NULL";
+
+    // What only processes hear has served its purpose once it is on the broker.
+    FORGET_PUBLISHED = "-- events.forget_published
+DELETE FROM events
+WHERE position = ANY($1) AND NOT public";
+
+    RELEASE = "-- events.release
+UPDATE events
+SET claimed_until = NULL
+WHERE position = ANY($1) AND published_at IS NULL";
+
+    FIND = "-- events.find
+SELECT position, id, organization_id, sequence, routing_key, at, body, traceparent
+FROM events
+WHERE id = $1";
+
+    BACKLOG = "-- events.backlog
+SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(at)), 0)::float8 AS oldest_seconds
+FROM events
+WHERE published_at IS NULL";
+}
+
+/// An event on its way to the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its place in the order of writing.
+    pub position: i64,
+    /// Where the broker routes it.
+    pub routing_key: String,
+    /// The event.
+    pub event: Event,
+}
+
+/// How much waits for the relay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backlog {
+    /// Events that are not on the broker.
+    pub waiting: i64,
+    /// Age of the oldest of them, in seconds.
+    pub oldest_seconds: f64,
+}
+
+/// Records events in the transaction that caused them.
+pub(crate) async fn append(
+    tx: &Tx<'_>,
+    organization: OrganizationId,
+    bodies: &[EventBody],
+    traceparent: Option<&str>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if bodies.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = bodies.iter().map(|_| EventId::mint(now).uuid()).collect();
+    let names: Vec<&str> = bodies.iter().map(EventBody::name).collect();
+    let keys: Vec<String> = bodies.iter().map(EventBody::routing_key).collect();
+    let public: Vec<bool> = bodies.iter().map(EventBody::is_public).collect();
+    let scans: Vec<Option<Uuid>> = bodies.iter().map(|body| body.scan_id().map(|id| id.uuid())).collect();
+    let data: Vec<Json<&EventBody>> = bodies.iter().map(Json).collect();
+    tx.execute(APPEND, &[&organization.uuid(), &traceparent, &now, &ids, &names, &keys, &public, &scans, &data])
+        .await?;
+    tx.notify(Notice::Events);
+    Ok(())
+}
+
+/// Gives public events their numbers; does nothing while another process does the same.
+#[tracing::instrument(name = "db.events.number", skip_all, err(level = "debug"))]
+pub async fn number(tx: &Tx<'_>) -> Result<u64, StoreError> {
+    let locked: bool = tx.query_one(LOCK_NUMBERING, &[]).await?.try_get("locked")?;
+    if locked { tx.execute(NUMBER, &[]).await } else { Ok(0) }
+}
+
+/// Takes events to publish, oldest first; they come back by themselves 30 seconds later unless they are marked.
+#[tracing::instrument(name = "db.events.claim", skip_all, err(level = "debug"))]
+pub async fn claim(tx: &Tx<'_>, at_most: i64) -> Result<Vec<Outgoing>, StoreError> {
+    let mut events =
+        tx.query(CLAIM, &[&at_most]).await?.iter().map(outgoing).collect::<Result<Vec<_>, Inconsistent>>()?;
+    events.sort_by_key(|event| event.position);
+    Ok(events)
+}
+
+/// The broker confirmed these.
+#[tracing::instrument(name = "db.events.mark_published", skip_all, err(level = "debug"))]
+pub async fn mark_published(tx: &Tx<'_>, positions: &[i64]) -> Result<(), StoreError> {
+    tx.execute(MARK_PUBLISHED, &[&positions]).await?;
+    tx.execute(FORGET_PUBLISHED, &[&positions]).await?;
+    Ok(())
+}
+
+/// The broker did not take these; the next round may.
+#[tracing::instrument(name = "db.events.release", skip_all, err(level = "debug"))]
+pub async fn release(tx: &Tx<'_>, positions: &[i64]) -> Result<(), StoreError> {
+    tx.execute(RELEASE, &[&positions]).await?;
+    Ok(())
+}
+
+/// The event, unless the tenant has none of that id.
+#[tracing::instrument(name = "db.events.find", skip_all, fields(event.id = %id), err(level = "debug"))]
+pub async fn find(tx: &Tx<'_>, id: EventId) -> Result<Option<Event>, StoreError> {
+    let row = tx.query_opt(FIND, &[&id.uuid()]).await?;
+    Ok(row.as_ref().map(outgoing).transpose()?.map(|outgoing| outgoing.event))
+}
+
+/// How much waits for the relay.
+#[tracing::instrument(name = "db.events.backlog", skip_all, err(level = "debug"))]
+pub async fn backlog(tx: &Tx<'_>) -> Result<Backlog, StoreError> {
+    let row = tx.query_one(BACKLOG, &[]).await?;
+    let columns = Columns::new("events", &row);
+    Ok(Backlog { waiting: columns.get("waiting")?, oldest_seconds: columns.get("oldest_seconds")? })
+}
+
+fn outgoing(row: &Row) -> Result<Outgoing, Inconsistent> {
+    let columns = Columns::new("events", row);
+    Ok(Outgoing {
+        position: columns.get("position")?,
+        routing_key: columns.get("routing_key")?,
+        event: Event {
+            id: EventId::from_uuid(columns.get("id")?),
+            organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
+            sequence: columns.get("sequence")?,
+            at: columns.get("at")?,
+            body: columns.json("body")?,
+            traceparent: columns.get("traceparent")?,
+        },
+    })
+}

@@ -1,0 +1,23 @@
+//! The only crate that speaks SQL. A change of state and its events are stored in one transaction, and every transaction
+//! names its tenant, or is one of the few that the operator's loops run.
+//! No transaction may span a network call: nothing in here talks to anything but Postgres.
+//!
+//! To add a table: a migration that calls `picket_isolate`, a module here with its statements in `statements!`, and the
+//! module's name in `statements.rs`.
+
+mod db;
+mod error;
+pub mod events;
+pub mod findings;
+mod migrate;
+mod notice;
+mod row;
+pub mod scans;
+mod statements;
+pub mod tasks;
+pub mod workers;
+
+pub use db::{Db, DbSettings, Tx};
+pub use error::{Inconsistent, StoreError};
+pub use migrate::{MigrateError, migrate};
+pub use notice::{Notice, Notices};

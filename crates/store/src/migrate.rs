@@ -1,0 +1,39 @@
+//! Forward-only migrations under a lock of our own, since the library takes none. Run by `picket migrate`, never by a
+//! replica on its own.
+
+use tokio_postgres::{Config, NoTls};
+
+mod embedded {
+    refinery::embed_migrations!("../../migrations");
+}
+
+/// Any number that nothing else locks: "picket" in ASCII.
+const LOCK: i64 = 0x7069_636b_6574;
+
+/// Why the schema could not be brought up to date; nothing of the failed migration remains.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// Postgres refused or did not answer.
+    #[error("the database did not answer")]
+    Driver(#[from] tokio_postgres::Error),
+    /// A migration failed, or a migration that was applied was changed afterwards.
+    #[error("a migration failed")]
+    Migration(#[from] refinery::Error),
+}
+
+/// Brings the schema up to date; returns how many migrations were applied. Two at once wait for each other.
+///
+/// # Errors
+/// When the database does not answer, or a migration fails.
+pub async fn migrate(url: &str) -> Result<usize, MigrateError> {
+    let config: Config = url.parse()?;
+    let (mut client, connection) = config.connect(NoTls).await?;
+    let driver = tokio::spawn(connection);
+    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+    let report = embedded::migrations::runner().run_async(&mut client).await;
+    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
+    drop(client);
+    // The connection ends with its client; how it ends says nothing more.
+    let _ended = driver.await;
+    Ok(report?.applied_migrations().len())
+}

@@ -1,0 +1,242 @@
+//! Scans at rest: creating, changing and ending them. Reading for clients is in [`read`].
+//! Lock order everywhere: the scan's row, then its tasks.
+
+pub mod read;
+
+use jiff::Timestamp;
+use picket_domain::{
+    EventBody, NewScan, NewTask, OrganizationId, Scan, ScanChanged, ScanEnd, ScanId, ScanState, Transition,
+};
+use tokio_postgres::{Row, types::Json};
+use uuid::Uuid;
+
+use crate::{Inconsistent, Notice, StoreError, Tx, events, row::Columns, statements::statements};
+
+statements! {
+    // One statement, so that the counter's lock lasts one round trip and the commit.
+    CREATE = "-- scans.create
+WITH counter AS (
+  UPDATE organization_counters
+  SET scans = scans + 1
+  WHERE organization_id = $2
+  RETURNING scans
+), scan AS (
+  INSERT INTO scans (id, organization_id, number, dialect, plan, target, tool, request, notify, gaps, requested_by,
+                     traceparent, created_at, state)
+  SELECT $1, $2, counter.scans, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'created'
+  FROM counter
+  RETURNING number
+), task AS (
+  INSERT INTO tasks (id, organization_id, scan_id, tool, pool, level, params, shard, created_at, ready_at)
+  SELECT t.id, $2, $1, t.tool, t.pool, t.level, t.params, t.shard, $12, now()
+  FROM unnest($13::uuid[], $14::text[], $15::text[], $16::text[], $17::jsonb[], $18::jsonb[])
+    AS t (id, tool, pool, level, params, shard)
+)
+SELECT number FROM scan";
+
+    LOCK = "-- scans.lock
+SELECT id, organization_id, state, started_at, ended_at, failure, traceparent
+FROM scans
+WHERE id = $1
+FOR NO KEY UPDATE";
+
+    SAVE = "-- scans.save
+UPDATE scans
+SET state = $2, started_at = $3, ended_at = $4, failure = $5
+WHERE id = $1";
+
+    // Tasks that are still to do, and tasks that left a result.
+    OPEN_AND_DONE = "-- scans.open_and_done
+SELECT count(*) FILTER (WHERE state IN ('ready', 'queued', 'running')) AS open,
+       count(*) FILTER (WHERE state = 'done') AS done,
+       string_agg(DISTINCT gap, ', ' ORDER BY gap) AS gaps
+FROM tasks
+WHERE scan_id = $1";
+
+    CANCEL_TASKS = "-- scans.cancel_tasks
+UPDATE tasks
+SET state = 'cancelled', gap = 'cancelled', ended_at = $2, lease_until = NULL
+WHERE scan_id = $1 AND state IN ('ready', 'queued', 'running')";
+}
+
+/// What a new scan got from the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Created {
+    /// Its number in the organization, from 1: the v2 dialect's id.
+    pub number: i64,
+}
+
+/// A scan that is locked until its transaction ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locked {
+    /// The scan.
+    pub scan: Scan,
+    /// The trace that asked for it.
+    pub traceparent: Option<String>,
+}
+
+/// Stores a scan with its first tasks and its event. A plan without a task that anybody could do ends at once.
+///
+/// # Errors
+/// When the database refuses, or the organization is unknown.
+#[tracing::instrument(name = "db.scans.create", skip_all, fields(scan.id = %new.id), err(level = "debug"))]
+pub async fn create(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Created, StoreError> {
+    let number = insert(tx, new, now).await?;
+    let created = EventBody::ScanCreated(ScanChanged { scan_id: new.id, reason: None });
+    events::append(tx, new.organization_id, &[created], new.traceparent.as_deref(), now).await?;
+    tx.notify(Notice::Tasks);
+    if new.tasks.is_empty() {
+        end_if_over(tx, new.id, now).await?;
+    }
+    Ok(Created { number })
+}
+
+async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<i64, StoreError> {
+    fn column<T>(tasks: &[NewTask], value: impl Fn(&NewTask) -> T) -> Vec<T> {
+        tasks.iter().map(value).collect()
+    }
+    let tasks = new.tasks.as_slice();
+    let ids: Vec<Uuid> = column(tasks, |task| task.id.uuid());
+    let tools: Vec<&str> = column(tasks, |task| task.tool);
+    let pools: Vec<&str> = column(tasks, |task| task.needs.pool.name());
+    let levels: Vec<&str> = column(tasks, |task| task.needs.level.name());
+    let params: Vec<Json<&serde_json::Value>> = tasks.iter().map(|task| Json(&task.params)).collect();
+    let shards: Vec<Json<&picket_domain::Shard>> = tasks.iter().map(|task| Json(&task.shard)).collect();
+    let row = tx
+        .query_one(
+            CREATE,
+            &[
+                &new.id.uuid(),
+                &new.organization_id.uuid(),
+                &new.dialect.name(),
+                &new.plan.name(),
+                &new.target,
+                &new.tool,
+                &Json(&new.request),
+                &new.notify,
+                &Json(&new.gaps),
+                &new.requested_by,
+                &new.traceparent,
+                &now,
+                &ids,
+                &tools,
+                &pools,
+                &levels,
+                &params,
+                &shards,
+            ],
+        )
+        .await?;
+    Ok(Columns::new("scans", &row).get("number")?)
+}
+
+/// The scan, locked until the transaction ends; `None` when the tenant has no such scan.
+///
+/// # Errors
+/// When the database refuses, or the row is inconsistent.
+#[tracing::instrument(name = "db.scans.lock", skip_all, fields(scan.id = %id), err(level = "debug"))]
+pub async fn lock(tx: &Tx<'_>, id: ScanId) -> Result<Option<Locked>, StoreError> {
+    let row = tx.query_opt(LOCK, &[&id.uuid()]).await?;
+    let read = |row: &Row| -> Result<Locked, Inconsistent> {
+        let columns = Columns::new("scans", row);
+        Ok(Locked { scan: scan(&columns)?, traceparent: columns.get("traceparent")? })
+    };
+    Ok(row.as_ref().map(read).transpose()?)
+}
+
+/// Saves a change and its events together.
+///
+/// # Errors
+/// When the database refuses; a state that cannot follow is refused there too.
+#[tracing::instrument(name = "db.scans.save", skip_all, fields(scan.id = %change.entity.id), err(level = "debug"))]
+pub async fn save(
+    tx: &Tx<'_>,
+    change: Transition<Scan>,
+    traceparent: Option<&str>,
+    now: Timestamp,
+) -> Result<Scan, StoreError> {
+    let Transition { entity: scan, events } = change;
+    let failure = match &scan.state {
+        ScanState::Failed { reason, .. } => Some(reason.as_str()),
+        ScanState::Created
+        | ScanState::Queued
+        | ScanState::Running { .. }
+        | ScanState::Paused { .. }
+        | ScanState::Completed { .. }
+        | ScanState::Cancelled { .. } => None,
+    };
+    let (started_at, ended_at) = (scan.state.started_at(), scan.state.ended_at());
+    tx.execute_one(SAVE, &[&scan.id.uuid(), &scan.state.name(), &started_at, &ended_at, &failure]).await?;
+    events::append(tx, scan.organization_id, &events, traceparent, now).await?;
+    Ok(scan)
+}
+
+/// Cancels what is still to do of a locked scan, then the scan; running tools hear of it at their next heartbeat.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.scans.cancel", skip_all, fields(scan.id = %change.entity.id), err(level = "debug"))]
+pub async fn cancel(
+    tx: &Tx<'_>,
+    change: Transition<Scan>,
+    traceparent: Option<&str>,
+    now: Timestamp,
+) -> Result<Scan, StoreError> {
+    tx.execute(CANCEL_TASKS, &[&change.entity.id.uuid(), &now]).await?;
+    tx.notify(Notice::Tasks);
+    save(tx, change, traceparent, now).await
+}
+
+/// Ends the scan when no task is left to do; every transaction that ends a task calls this last.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.scans.end_if_over", skip_all, fields(scan.id = %id), err(level = "debug"))]
+pub async fn end_if_over(tx: &Tx<'_>, id: ScanId, now: Timestamp) -> Result<(), StoreError> {
+    let Some(Locked { scan, traceparent }) = lock(tx, id).await? else { return Ok(()) };
+    let row = tx.query_one(OPEN_AND_DONE, &[&id.uuid()]).await?;
+    let columns = Columns::new("tasks", &row);
+    let (open, done): (i64, i64) = (columns.get("open")?, columns.get("done")?);
+    if open > 0 || scan.state.is_final() {
+        return Ok(());
+    }
+    let gaps: Option<String> = columns.get("gaps")?;
+    let inconsistent = |_| Inconsistent { table: "scans", column: "state" };
+    let change = match ScanEnd::of(u64::try_from(done).unwrap_or_default()) {
+        ScanEnd::Complete => scan.complete(now).map_err(inconsistent)?,
+        ScanEnd::Fail => {
+            let why = gaps.unwrap_or_else(|| "tool_unavailable".to_owned());
+            scan.fail(now, format!("nothing could be examined: {why}")).map_err(inconsistent)?
+        }
+    };
+    save(tx, change, traceparent.as_deref(), now).await?;
+    Ok(())
+}
+
+/// Reads the scan out of a row that has its columns.
+pub(crate) fn scan(columns: &Columns<'_>) -> Result<Scan, Inconsistent> {
+    let state = match columns.get("state")? {
+        "created" => ScanState::Created,
+        "queued" => ScanState::Queued,
+        "running" => ScanState::Running { started_at: columns.required("started_at")? },
+        "paused" => ScanState::Paused { started_at: columns.required("started_at")? },
+        "completed" => ScanState::Completed {
+            started_at: columns.required("started_at")?,
+            ended_at: columns.required("ended_at")?,
+        },
+        "failed" => ScanState::Failed {
+            started_at: columns.get("started_at")?,
+            ended_at: columns.required("ended_at")?,
+            reason: columns.required("failure")?,
+        },
+        "cancelled" => {
+            ScanState::Cancelled { started_at: columns.get("started_at")?, ended_at: columns.required("ended_at")? }
+        }
+        _ => return Err(columns.inconsistent("state")),
+    };
+    Ok(Scan {
+        id: ScanId::from_uuid(columns.get("id")?),
+        organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
+        state,
+    })
+}

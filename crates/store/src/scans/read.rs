@@ -1,0 +1,312 @@
+//! Scans as clients see them. Reads only; nothing here locks.
+
+use jiff::Timestamp;
+use picket_domain::{
+    Coverage, CoverageState, Dialect, FindingId, Gap, Location, Plan, PlanGap, Protocol, Scan, ScanId, Severity,
+    SeverityCounts, TaskState,
+};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::scan;
+use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
+
+statements! {
+    FIND = "-- scans.read.find
+SELECT id, organization_id, number, dialect, plan, target, tool, request, notify, gaps, created_at, state, started_at,
+       ended_at, failure
+FROM scans
+WHERE id = $1";
+
+    FIND_BY_NUMBER = "-- scans.read.find_by_number
+SELECT id, organization_id, number, dialect, plan, target, tool, request, notify, gaps, created_at, state, started_at,
+       ended_at, failure
+FROM scans
+WHERE organization_id = picket_organization() AND number = $1";
+
+    // The order is one of few, chosen by number, since an identifier cannot be a parameter.
+    LIST = "-- scans.read.list
+SELECT id, organization_id, number, dialect, plan, target, tool, request, notify, gaps, created_at, state, started_at,
+       ended_at, failure
+FROM scans
+WHERE organization_id = picket_organization() AND (cardinality($1::text[]) = 0 OR state = ANY($1))
+ORDER BY
+  CASE WHEN $4 = 1 THEN created_at END ASC,
+  CASE WHEN $4 = 2 THEN created_at END DESC,
+  CASE WHEN $4 = 3 THEN target END ASC,
+  CASE WHEN $4 = 4 THEN target END DESC,
+  CASE WHEN $4 = 5 THEN state END ASC,
+  CASE WHEN $4 = 6 THEN state END DESC,
+  CASE WHEN $4 IN (1, 3, 5) THEN id END ASC,
+  CASE WHEN $4 IN (2, 4, 6) THEN id END DESC
+LIMIT $2 OFFSET $3";
+
+    // The usual order, written so that the index serves it.
+    LIST_NEWEST = "-- scans.read.list_newest
+SELECT id, organization_id, number, dialect, plan, target, tool, request, notify, gaps, created_at, state, started_at,
+       ended_at, failure
+FROM scans
+WHERE organization_id = picket_organization() AND (cardinality($1::text[]) = 0 OR state = ANY($1))
+ORDER BY created_at DESC, id DESC
+LIMIT $2 OFFSET $3";
+
+    COUNT = "-- scans.read.count
+SELECT count(*) AS total
+FROM scans
+WHERE organization_id = picket_organization() AND (cardinality($1::text[]) = 0 OR state = ANY($1))";
+
+    SEVERITIES = "-- scans.read.severities
+SELECT scan_id, severity, count(*) AS found
+FROM sightings
+WHERE scan_id = ANY($1)
+GROUP BY scan_id, severity";
+
+    FINDINGS = "-- scans.read.findings
+SELECT f.id, f.rule, f.title, f.cve, f.host, f.port, f.protocol, f.url, f.description, f.remediation,
+       s.severity, s.cvss, s.evidence
+FROM sightings AS s
+JOIN findings AS f ON f.id = s.finding_id
+WHERE s.scan_id = $1
+ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low', 'info', 'unknown'], s.severity), f.host, f.port, f.id
+LIMIT $2";
+
+    TASKS = "-- scans.read.tasks
+SELECT tool, state, gap, detail, shard ->> 'target' AS target
+FROM tasks
+WHERE scan_id = $1
+ORDER BY id";
+}
+
+/// A scan with all that a client may know of it, but its findings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanRecord {
+    /// Identity, owner and state.
+    pub scan: Scan,
+    /// The v2 dialect's id.
+    pub number: i64,
+    /// The version under which it was asked.
+    pub dialect: Dialect,
+    /// The plan.
+    pub plan: Plan,
+    /// The target, canonical.
+    pub target: String,
+    /// The tool, when the plan is one tool.
+    pub tool: Option<String>,
+    /// As the client asked.
+    pub request: serde_json::Value,
+    /// Ways in which the asker hears of the end.
+    pub notify: Vec<String>,
+    /// What the plan cannot look at.
+    pub gaps: Vec<PlanGap>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+}
+
+/// A finding as one scan saw it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SightedFinding {
+    /// The finding.
+    pub id: FindingId,
+    /// The rule that it breaks.
+    pub rule: String,
+    /// One line.
+    pub title: String,
+    /// The CVE, when it is of one.
+    pub cve: Option<String>,
+    /// CVSS base score.
+    pub cvss: Option<f64>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where it is.
+    pub location: Location,
+    /// What it means.
+    pub description: String,
+    /// What the tool saw.
+    pub evidence: String,
+    /// What to do about it.
+    pub remediation: String,
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanOrder {
+    /// By `created_at`.
+    CreatedAt(Direction),
+    /// By `target`.
+    Target(Direction),
+    /// By `status`.
+    State(Direction),
+}
+
+/// Which way a list runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Smallest first.
+    Ascending,
+    /// Largest first.
+    Descending,
+}
+
+impl ScanOrder {
+    const fn number(self) -> i32 {
+        match self {
+            Self::CreatedAt(Direction::Ascending) => 1,
+            Self::CreatedAt(Direction::Descending) => 2,
+            Self::Target(Direction::Ascending) => 3,
+            Self::Target(Direction::Descending) => 4,
+            Self::State(Direction::Ascending) => 5,
+            Self::State(Direction::Descending) => 6,
+        }
+    }
+}
+
+/// A page of a list with the number of all rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The rows of this page.
+    pub rows: Vec<T>,
+    /// All rows that the filter lets through.
+    pub total: u64,
+}
+
+/// Which rows of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// At most so many.
+    pub limit: i64,
+    /// After so many.
+    pub offset: i64,
+}
+
+/// The scan of that id, unless the tenant has none.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn find(tx: &Tx<'_>, id: ScanId) -> Result<Option<ScanRecord>, StoreError> {
+    Ok(tx.query_opt(FIND, &[&id.uuid()]).await?.as_ref().map(record).transpose()?)
+}
+
+/// The tenant's scan of that number.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn find_by_number(tx: &Tx<'_>, number: i64) -> Result<Option<ScanRecord>, StoreError> {
+    Ok(tx.query_opt(FIND_BY_NUMBER, &[&number]).await?.as_ref().map(record).transpose()?)
+}
+
+/// A page of the tenant's scans; `states` empty means all.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn list(
+    tx: &Tx<'_>,
+    states: &[&str],
+    order: ScanOrder,
+    range: Range,
+) -> Result<Page<ScanRecord>, StoreError> {
+    let Range { limit, offset } = range;
+    let rows = match order {
+        ScanOrder::CreatedAt(Direction::Descending) => tx.query(LIST_NEWEST, &[&states, &limit, &offset]).await?,
+        other => tx.query(LIST, &[&states, &limit, &offset, &other.number()]).await?,
+    };
+    let total: i64 = Columns::new("scans", &tx.query_one(COUNT, &[&states]).await?).get("total")?;
+    Ok(Page {
+        rows: rows.iter().map(record).collect::<Result<_, _>>()?,
+        total: u64::try_from(total).unwrap_or_default(),
+    })
+}
+
+/// Findings per severity of each scan; a scan without findings is counted as all zero.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn severity_counts(tx: &Tx<'_>, ids: &[ScanId]) -> Result<Vec<SeverityCounts>, StoreError> {
+    let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let mut counts = vec![SeverityCounts::default(); ids.len()];
+    for row in tx.query(SEVERITIES, &[&uuids]).await? {
+        let columns = Columns::new("sightings", &row);
+        let (scan, found): (Uuid, i64) = (columns.get("scan_id")?, columns.get("found")?);
+        let severity = columns.named("severity", Severity::find)?;
+        let slots = counts.iter_mut().zip(&uuids).filter(|(_, id)| **id == scan);
+        for (slot, _) in slots {
+            slot.add(severity, u64::try_from(found).unwrap_or_default());
+        }
+    }
+    Ok(counts)
+}
+
+/// The findings of a scan, worst first, at most `limit`.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn findings(tx: &Tx<'_>, id: ScanId, limit: i64) -> Result<Vec<SightedFinding>, StoreError> {
+    let rows = tx.query(FINDINGS, &[&id.uuid(), &limit]).await?;
+    Ok(rows.iter().map(finding).collect::<Result<_, _>>()?)
+}
+
+/// What each tool of the scan came to at each target: its tasks, then what the plan could not look at.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn coverage(tx: &Tx<'_>, record: &ScanRecord) -> Result<Vec<Coverage>, StoreError> {
+    let rows = tx.query(TASKS, &[&record.scan.id.uuid()]).await?;
+    let mut coverage = rows.iter().map(task_coverage).collect::<Result<Vec<_>, Inconsistent>>()?;
+    coverage.extend(record.gaps.iter().map(|gap| Coverage {
+        tool: gap.tool.clone(),
+        target: gap.target.clone(),
+        state: CoverageState::Skipped,
+        reason: Some(gap.gap),
+        detail: None,
+    }));
+    Ok(coverage)
+}
+
+fn task_coverage(row: &Row) -> Result<Coverage, Inconsistent> {
+    let columns = Columns::new("tasks", row);
+    let reason = columns.named_or_null("gap", Gap::find)?;
+    Ok(Coverage {
+        tool: columns.get("tool")?,
+        target: columns.required("target")?,
+        state: CoverageState::of(columns.named("state", TaskState::find)?, reason),
+        reason,
+        detail: columns.get("detail")?,
+    })
+}
+
+fn record(row: &Row) -> Result<ScanRecord, Inconsistent> {
+    let columns = Columns::new("scans", row);
+    Ok(ScanRecord {
+        scan: scan(&columns)?,
+        number: columns.get("number")?,
+        dialect: columns.named("dialect", Dialect::find)?,
+        plan: columns.named("plan", Plan::find)?,
+        target: columns.get("target")?,
+        tool: columns.get("tool")?,
+        request: columns.json("request")?,
+        notify: columns.get("notify")?,
+        gaps: columns.json("gaps")?,
+        created_at: columns.get("created_at")?,
+    })
+}
+
+fn finding(row: &Row) -> Result<SightedFinding, Inconsistent> {
+    let columns = Columns::new("findings", row);
+    let port: Option<i32> = columns.get("port")?;
+    Ok(SightedFinding {
+        id: FindingId::from_uuid(columns.get("id")?),
+        rule: columns.get("rule")?,
+        title: columns.get("title")?,
+        cve: columns.get("cve")?,
+        cvss: columns.get("cvss")?,
+        severity: columns.named("severity", Severity::find)?,
+        location: Location {
+            host: columns.get("host")?,
+            port: port.map(|port| u16::try_from(port).map_err(|_| columns.inconsistent("port"))).transpose()?,
+            protocol: columns.named_or_null("protocol", Protocol::find)?,
+            url: columns.get("url")?,
+        },
+        description: columns.get("description")?,
+        evidence: columns.get("evidence")?,
+        remediation: columns.get("remediation")?,
+    })
+}

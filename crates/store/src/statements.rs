@@ -1,0 +1,51 @@
+//! The statements of all modules in one list, so that a test can prepare each against the migrated schema.
+
+/// Declares the statements of a module. Each begins with a comment that names it in the database's own views.
+macro_rules! statements {
+    ($($(#[doc = $doc:literal])* $name:ident = $sql:literal;)*) => {
+        $($(#[doc = $doc])* const $name: &str = $sql;)*
+
+        #[cfg(test)]
+        pub(crate) const STATEMENTS: &[&str] = &[$($name),*];
+    };
+}
+
+pub(crate) use statements;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    /// To add a module: its line here.
+    const MODULES: &[&[&str]] = &[
+        crate::events::STATEMENTS,
+        crate::findings::STATEMENTS,
+        crate::scans::STATEMENTS,
+        crate::scans::read::STATEMENTS,
+        crate::tasks::STATEMENTS,
+        crate::tasks::admission::STATEMENTS,
+        crate::tasks::lease::STATEMENTS,
+        crate::workers::STATEMENTS,
+    ];
+
+    #[test]
+    fn every_statement_has_a_name_of_its_own() {
+        let mut names = HashSet::new();
+        for statement in MODULES.iter().copied().flatten() {
+            let name = statement.lines().next().unwrap_or_default();
+            assert!(name.starts_with("-- "), "{statement}");
+            assert!(names.insert(name), "{name} twice");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_statement_fits_the_schema() {
+        let database = picket_testkit::Database::new().await;
+        let client = database.connect().await;
+        for statement in MODULES.iter().copied().flatten() {
+            if let Err(error) = client.prepare(statement).await {
+                panic!("{error:?}\n{statement}");
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Tasks at rest. [`admission`] chooses which may go to a worker, [`lease`] is a worker's claim and its renewal, and
+//! here a task ends. Every write of a run carries its fence; a late one changes nothing and is an error.
+
+pub mod admission;
+pub mod lease;
+
+use jiff::Timestamp;
+use picket_domain::{ClaimedTask, Fence, Gap, Observation};
+
+use crate::{StoreError, Tx, findings, scans, statements::statements};
+
+/// Failures after which a task is given up.
+pub const MAX_FAILURES: i32 = 3;
+
+statements! {
+    COMPLETE = "-- tasks.complete
+UPDATE tasks
+SET state = 'done', gap = $3, detail = $4, exit_code = $5, output_bytes = $6, tool_hash = $7, ended_at = $8,
+    lease_until = NULL
+WHERE id = $1 AND attempt = $2 AND state = 'running'";
+
+    FAIL = "-- tasks.fail
+UPDATE tasks
+SET state = 'failed', gap = $3, detail = $4, exit_code = $5, output_bytes = $6, tool_hash = $7, ended_at = $8,
+    lease_until = NULL, failures = failures + 1
+WHERE id = $1 AND attempt = $2 AND state = 'running'";
+
+    // An interruption is not a failure; the delay keeps a broken tool from spinning.
+    HAND_BACK = "-- tasks.hand_back
+UPDATE tasks
+SET state = 'ready', ready_at = now() + make_interval(secs => $3), failures = failures + $4, lease_until = NULL,
+    worker_id = NULL, queued_at = NULL
+WHERE id = $1 AND attempt = $2 AND state = 'running'";
+}
+
+/// How a run of a tool ended, for the record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunRecord {
+    /// The tool's exit code, when it exited by itself.
+    pub exit_code: Option<i32>,
+    /// Bytes that it printed.
+    pub output_bytes: i64,
+    /// Content hash of the tool's root.
+    pub tool_hash: Option<String>,
+    /// What is missing from the result.
+    pub gap: Option<Gap>,
+    /// What there is to say of it, fit for the client.
+    pub detail: Option<String>,
+}
+
+/// Stores what a run found and ends its task, and the scan with it when it was the last.
+///
+/// # Errors
+/// [`StoreError::Stale`] when the fence is another attempt's by now: nothing is stored then.
+#[tracing::instrument(name = "db.tasks.complete", skip_all, fields(task.id = %task.fence.task_id), err(level = "debug"))]
+pub async fn complete(
+    tx: &Tx<'_>,
+    task: &ClaimedTask,
+    observations: &[Observation],
+    run: &RunRecord,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    scans::lock(tx, task.scan_id).await?;
+    end(tx, COMPLETE, task.fence, run, now).await?;
+    findings::record(tx, task, observations, now).await?;
+    scans::end_if_over(tx, task.scan_id, now).await
+}
+
+/// Ends a task without a result, and the scan with it when it was the last.
+///
+/// # Errors
+/// [`StoreError::Stale`] when the fence is another attempt's by now.
+#[tracing::instrument(name = "db.tasks.fail", skip_all, fields(task.id = %task.fence.task_id), err(level = "debug"))]
+pub async fn fail(tx: &Tx<'_>, task: &ClaimedTask, run: &RunRecord, now: Timestamp) -> Result<(), StoreError> {
+    scans::lock(tx, task.scan_id).await?;
+    end(tx, FAIL, task.fence, run, now).await?;
+    scans::end_if_over(tx, task.scan_id, now).await
+}
+
+/// Why a running task goes back to the ready ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandBack {
+    /// The worker stops; another one goes on at once, and nothing is counted.
+    Interrupted,
+    /// It went wrong; counted, and tried again after a delay.
+    Failed,
+}
+
+/// Gives a running task back.
+///
+/// # Errors
+/// [`StoreError::Stale`] when the fence is another attempt's by now.
+#[tracing::instrument(name = "db.tasks.hand_back", skip_all, fields(task.id = %fence.task_id), err(level = "debug"))]
+pub async fn hand_back(tx: &Tx<'_>, fence: Fence, why: HandBack) -> Result<(), StoreError> {
+    let (seconds, failures) = match why {
+        HandBack::Interrupted => (0.0_f64, 0_i32),
+        HandBack::Failed => (5.0, 1),
+    };
+    tx.execute_one(HAND_BACK, &[&fence.task_id.uuid(), &fence.attempt, &seconds, &failures]).await?;
+    tx.notify(crate::Notice::Tasks);
+    Ok(())
+}
+
+async fn end(
+    tx: &Tx<'_>,
+    statement: &str,
+    fence: Fence,
+    run: &RunRecord,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let gap = run.gap.map(Gap::name);
+    tx.execute_one(
+        statement,
+        &[
+            &fence.task_id.uuid(),
+            &fence.attempt,
+            &gap,
+            &run.detail,
+            &run.exit_code,
+            &run.output_bytes,
+            &run.tool_hash,
+            &now,
+        ],
+    )
+    .await?;
+    tx.notify(crate::Notice::Tasks);
+    Ok(())
+}

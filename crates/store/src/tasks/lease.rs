@@ -1,0 +1,105 @@
+//! A worker's claim of a task and its renewal. The lease in Postgres is the truth, whatever the broker redelivers.
+//! Leases run by the database's clock, so that a worker's clock cannot stretch one.
+
+use jiff::Timestamp;
+use picket_domain::{ClaimedTask, Fence, OrganizationId, SandboxLevel, ScanId, ScanState, TaskId, TaskQueued, WorkerId};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::{Inconsistent, StoreError, Tx, row::Columns, scans, statements::statements};
+
+/// Seconds that a claim holds without a heartbeat.
+pub const LEASE_SECONDS: f64 = 30.0;
+
+statements! {
+    CLAIM = "-- tasks.lease.claim
+UPDATE tasks
+SET state = 'running', attempt = attempt + 1, worker_id = $3, lease_until = now() + make_interval(secs => $4),
+    started_at = now()
+WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
+RETURNING id, organization_id, scan_id, attempt, tool, params, shard";
+
+    RENEW = "-- tasks.lease.renew
+UPDATE tasks AS t
+SET lease_until = now() + make_interval(secs => $4)
+FROM unnest($2::uuid[], $3::integer[]) AS held (id, attempt)
+WHERE t.id = held.id AND t.attempt = held.attempt AND t.worker_id = $1 AND t.state = 'running'
+RETURNING t.id, t.attempt";
+}
+
+/// Who claims, and what it has proven.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimant {
+    /// The worker.
+    pub worker_id: WorkerId,
+    /// The level that its self-test has proven.
+    pub level: SandboxLevel,
+}
+
+/// Takes the task of a message, if the message is still true; begins the scan with its first task.
+/// `None` means that the message is stale: drop it.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+#[tracing::instrument(name = "db.tasks.claim", skip_all, fields(task.id = %message.task_id), err(level = "debug"))]
+pub async fn claim(
+    tx: &Tx<'_>,
+    message: &TaskQueued,
+    by: Claimant,
+    now: Timestamp,
+) -> Result<Option<ClaimedTask>, StoreError> {
+    let Some(locked) = scans::lock(tx, message.scan_id).await? else { return Ok(None) };
+    // A stronger sandbox may run what asks for a weaker one.
+    let levels: Vec<&str> =
+        SandboxLevel::ALL.into_iter().filter(|needed| *needed >= by.level).map(SandboxLevel::name).collect();
+    let waiting = match locked.scan.state {
+        ScanState::Created | ScanState::Queued => true,
+        ScanState::Running { .. } => false,
+        ScanState::Paused { .. }
+        | ScanState::Completed { .. }
+        | ScanState::Failed { .. }
+        | ScanState::Cancelled { .. } => return Ok(None),
+    };
+    let row = tx
+        .query_opt(
+            CLAIM,
+            &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &LEASE_SECONDS, &levels],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    if waiting {
+        let change = locked.scan.start(now).map_err(|_| Inconsistent { table: "scans", column: "state" })?;
+        scans::save(tx, change, locked.traceparent.as_deref(), now).await?;
+    }
+    Ok(Some(claimed(&row, locked.traceparent)?))
+}
+
+/// Renews the leases that the worker still holds and returns them; what is missing was cancelled or taken away, and its
+/// tool must be killed.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.tasks.renew", skip_all, err(level = "debug"))]
+pub async fn renew(tx: &Tx<'_>, worker: WorkerId, held: &[Fence]) -> Result<Vec<Fence>, StoreError> {
+    let ids: Vec<Uuid> = held.iter().map(|fence| fence.task_id.uuid()).collect();
+    let attempts: Vec<i32> = held.iter().map(|fence| fence.attempt).collect();
+    let rows = tx.query(RENEW, &[&worker.uuid(), &ids, &attempts, &LEASE_SECONDS]).await?;
+    let fence = |row: &Row| -> Result<Fence, Inconsistent> {
+        let columns = Columns::new("tasks", row);
+        Ok(Fence { task_id: TaskId::from_uuid(columns.get("id")?), attempt: columns.get("attempt")? })
+    };
+    Ok(rows.iter().map(fence).collect::<Result<_, _>>()?)
+}
+
+fn claimed(row: &Row, traceparent: Option<String>) -> Result<ClaimedTask, Inconsistent> {
+    let columns = Columns::new("tasks", row);
+    Ok(ClaimedTask {
+        fence: Fence { task_id: TaskId::from_uuid(columns.get("id")?), attempt: columns.get("attempt")? },
+        organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
+        scan_id: ScanId::from_uuid(columns.get("scan_id")?),
+        tool: columns.get("tool")?,
+        params: columns.json("params")?,
+        shard: columns.json("shard")?,
+        traceparent,
+    })
+}

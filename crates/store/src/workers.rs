@@ -1,0 +1,118 @@
+//! Workers and what they have proven; and what each role last knew of the broker. Heartbeats run by the database's clock.
+
+use picket_domain::{Pool, SandboxLevel, WorkerId};
+
+use crate::{StoreError, Tx, row::Columns, statements::statements};
+
+statements! {
+    BEAT = "-- workers.beat
+INSERT INTO workers (id, started_at, heartbeat_at, pools, level, tools, slots, busy, draining)
+VALUES ($1, now(), now(), $2, $3, $4, $5, $6, $7)
+ON CONFLICT (id) DO UPDATE
+SET heartbeat_at = now(), pools = excluded.pools, level = excluded.level, tools = excluded.tools,
+    slots = excluded.slots, busy = excluded.busy, draining = excluded.draining";
+
+    LEAVE = "-- workers.leave
+DELETE FROM workers
+WHERE id = $1";
+
+    FORGET = "-- workers.forget
+DELETE FROM workers
+WHERE heartbeat_at < now() - interval '1 day'";
+
+    REPORT_BROKER = "-- workers.report_broker
+INSERT INTO role_heartbeats (role, heartbeat_at, broker_up)
+VALUES ($1, now(), $2)
+ON CONFLICT (role) DO UPDATE
+SET heartbeat_at = now(), broker_up = excluded.broker_up";
+
+    HEALTH = "-- workers.health
+SELECT (SELECT count(*) FROM workers WHERE heartbeat_at > now() - interval '10 seconds') AS live_workers,
+       coalesce((SELECT bool_or(broker_up) FROM role_heartbeats
+                 WHERE heartbeat_at > now() - interval '15 seconds'), false) AS broker_up";
+}
+
+/// A worker as it tells of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerBeat {
+    /// Identity; new with every start.
+    pub id: WorkerId,
+    /// The pools that it serves.
+    pub pools: Vec<Pool>,
+    /// The level that its self-test has proven.
+    pub level: SandboxLevel,
+    /// The tools that are installed.
+    pub tools: Vec<String>,
+    /// Tasks that it can run at once.
+    pub slots: i32,
+    /// Tasks that it runs.
+    pub busy: i32,
+    /// Whether it takes no more.
+    pub draining: bool,
+}
+
+/// What processes other than the gateway know of the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlatformHealth {
+    /// Workers with a fresh heartbeat.
+    pub live_workers: u64,
+    /// Whether any role reached the broker lately.
+    pub broker_up: bool,
+}
+
+/// Stores a worker's heartbeat.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn beat(tx: &Tx<'_>, worker: &WorkerBeat) -> Result<(), StoreError> {
+    let pools: Vec<&str> = worker.pools.iter().map(|pool| pool.name()).collect();
+    tx.execute_one(
+        BEAT,
+        &[
+            &worker.id.uuid(),
+            &pools,
+            &worker.level.name(),
+            &worker.tools,
+            &worker.slots,
+            &worker.busy,
+            &worker.draining,
+        ],
+    )
+    .await
+}
+
+/// Forgets a worker that stops.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn leave(tx: &Tx<'_>, id: WorkerId) -> Result<(), StoreError> {
+    tx.execute(LEAVE, &[&id.uuid()]).await?;
+    Ok(())
+}
+
+/// Forgets workers that were not seen for a day.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget_old(tx: &Tx<'_>) -> Result<u64, StoreError> {
+    tx.execute(FORGET, &[]).await
+}
+
+/// Stores whether a role reaches the broker.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn report_broker(tx: &Tx<'_>, role: &'static str, up: bool) -> Result<(), StoreError> {
+    tx.execute_one(REPORT_BROKER, &[&role, &up]).await
+}
+
+/// What is known of workers and broker.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn health(tx: &Tx<'_>) -> Result<PlatformHealth, StoreError> {
+    let row = tx.query_one(HEALTH, &[]).await?;
+    let columns = Columns::new("workers", &row);
+    let live: i64 = columns.get("live_workers")?;
+    Ok(PlatformHealth { live_workers: u64::try_from(live).unwrap_or_default(), broker_up: columns.get("broker_up")? })
+}

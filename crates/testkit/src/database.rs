@@ -1,0 +1,103 @@
+//! A database of its own for each test, copied from a template that is migrated once per schema.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use tokio_postgres::{Client, Config, NoTls};
+use uuid::Uuid;
+
+use crate::required;
+
+/// A database that lives as long as the test.
+pub struct Database {
+    name: String,
+    server: String,
+}
+
+impl Database {
+    /// A new, migrated, empty database.
+    ///
+    /// # Panics
+    /// When the server of `DATABASE_URL` does not do it.
+    pub async fn new() -> Self {
+        let server = required("DATABASE_URL");
+        let template = template(&server).await;
+        let name = format!("picket_test_{}", Uuid::now_v7().simple());
+        let admin = connect(&server).await;
+        admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await.expect("a copy");
+        Self { name, server }
+    }
+
+    /// Its connection URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        with_database(&self.server, &self.name)
+    }
+
+    /// A connection of its owner, which row-level security does not bind when it is a superuser.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn connect(&self) -> Client {
+        connect(&self.url()).await
+    }
+}
+
+impl Drop for Database {
+    /// Drops the database in the background of another thread: a test's runtime may be gone by now.
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let admin = connect(&server).await;
+                admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
+            })
+        });
+        // A database that stays is a nuisance, not a failure of the test.
+        let _dropped = dropped.join();
+    }
+}
+
+/// The name of the migrated template; made by the first test that asks, under a lock of the server.
+async fn template(server: &str) -> String {
+    let name = format!("picket_template_{:016x}", schema());
+    let admin = connect(server).await;
+    admin.execute("SELECT pg_advisory_lock(7161700399)", &[]).await.expect("a lock");
+    let known = admin.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name]).await.expect("a catalogue");
+    if known.is_none() {
+        let draft = format!("{name}_draft");
+        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {draft}")).await.expect("no draft");
+        admin.batch_execute(&format!("CREATE DATABASE {draft}")).await.expect("a draft");
+        picket_store::migrate(&with_database(server, &draft)).await.expect("migrations apply");
+        admin.batch_execute(&format!("ALTER DATABASE {draft} RENAME TO {name}")).await.expect("a template");
+    }
+    admin.execute("SELECT pg_advisory_unlock(7161700399)", &[]).await.expect("an unlock");
+    name
+}
+
+/// Changes with the migrations, so that an old template is never used for a new schema.
+fn schema() -> u64 {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    let mut files: Vec<_> = std::fs::read_dir(folder).expect("migrations").flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        std::fs::read(file).expect("a migration").hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn with_database(server: &str, name: &str) -> String {
+    let (base, query) = server.split_once('?').map_or((server, None), |(base, query)| (base, Some(query)));
+    let authority = base.find("://").map_or(0, |scheme| scheme + 3);
+    let end = base[authority..].find('/').map_or(base.len(), |slash| authority + slash);
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}/{name}{query}", &base[..end])
+}
+
+async fn connect(url: &str) -> Client {
+    let config: Config = url.parse().expect("DATABASE_URL is a URL");
+    let (client, connection) = config.connect(NoTls).await.expect("Postgres answers");
+    tokio::spawn(connection);
+    client
+}

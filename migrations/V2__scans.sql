@@ -1,0 +1,213 @@
+CREATE TABLE scans (
+    -- Never change.
+    id              uuid PRIMARY KEY,
+    organization_id uuid NOT NULL REFERENCES organizations,
+    -- The v2 dialect's id.
+    number          bigint NOT NULL,
+    dialect         text NOT NULL,
+    plan            text NOT NULL,
+    target          text NOT NULL,
+    -- NULL for a plan of several tools.
+    tool            text,
+    -- As the client asked: parameters of the tool (v1), options of the plan (v2).
+    request         jsonb NOT NULL,
+    notify          text[] NOT NULL DEFAULT '{}',
+    -- What the plan cannot look at: [{tool, target, gap}].
+    gaps            jsonb NOT NULL DEFAULT '[]',
+    requested_by    text NOT NULL,
+    traceparent     text,
+    created_at      timestamptz NOT NULL,
+
+    -- Change as the scan proceeds.
+    state           text NOT NULL,
+    started_at      timestamptz,
+    ended_at        timestamptz,
+    failure         text,
+
+    CONSTRAINT a_scan_is_numbered_once UNIQUE (organization_id, number),
+    CONSTRAINT a_scan_belongs_to_its_organization UNIQUE (organization_id, id),
+    CONSTRAINT a_scan_has_a_known_dialect CHECK (dialect IN ('v1', 'v2')),
+    CONSTRAINT a_scan_has_a_known_plan CHECK (plan IN ('quick', 'full', 'custom')),
+    CONSTRAINT a_scan_has_a_known_state
+        CHECK (state IN ('created', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
+    CONSTRAINT a_final_scan_has_an_end
+        CHECK ((state IN ('completed', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
+    CONSTRAINT a_failed_scan_has_a_reason CHECK ((state = 'failed') = (failure IS NOT NULL)),
+    CONSTRAINT a_begun_scan_has_a_start
+        CHECK (state NOT IN ('running', 'paused', 'completed') OR started_at IS NOT NULL),
+    CONSTRAINT a_waiting_scan_has_no_start CHECK (state NOT IN ('created', 'queued') OR started_at IS NULL)
+) WITH (fillfactor = 80);
+CREATE INDEX scans_of_an_organization ON scans (organization_id, created_at DESC, id DESC);
+CALL picket_isolate('scans');
+
+-- The state machine of `domain/scan.rs`, repeated where no program can pass it by.
+CREATE FUNCTION scans_move_only_forward() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NOT CASE OLD.state
+        WHEN 'created' THEN NEW.state IN ('queued', 'running', 'failed', 'cancelled')
+        WHEN 'queued'  THEN NEW.state IN ('running', 'failed', 'cancelled')
+        WHEN 'running' THEN NEW.state IN ('paused', 'completed', 'failed', 'cancelled')
+        WHEN 'paused'  THEN NEW.state IN ('running', 'failed', 'cancelled')
+        ELSE false
+    END THEN
+        RAISE EXCEPTION 'a scan cannot go from % to %', OLD.state, NEW.state USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER scans_move_only_forward BEFORE UPDATE OF state ON scans
+    FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION scans_move_only_forward();
+
+CREATE TABLE tasks (
+    -- Never change.
+    id              uuid PRIMARY KEY,
+    organization_id uuid NOT NULL,
+    scan_id         uuid NOT NULL,
+    tool            text NOT NULL,
+    pool            text NOT NULL,
+    level           text NOT NULL,
+    params          jsonb NOT NULL,
+    shard           jsonb NOT NULL,
+    created_at      timestamptz NOT NULL,
+
+    -- Change as the task proceeds. (id, attempt) is the fence; `failures` alone leads to the end of retries.
+    state           text NOT NULL DEFAULT 'ready',
+    attempt         integer NOT NULL DEFAULT 0,
+    failures        integer NOT NULL DEFAULT 0,
+    ready_at        timestamptz NOT NULL,
+    queued_at       timestamptz,
+    worker_id       uuid,
+    lease_until     timestamptz,
+    started_at      timestamptz,
+    ended_at        timestamptz,
+    -- What is missing from the result, and what there is to say of it.
+    gap             text,
+    detail          text,
+    -- Measured: how the tool ended.
+    exit_code       integer,
+    output_bytes    bigint,
+    tool_hash       text,
+
+    FOREIGN KEY (organization_id, scan_id) REFERENCES scans (organization_id, id),
+    CONSTRAINT a_task_has_a_known_state
+        CHECK (state IN ('ready', 'queued', 'running', 'done', 'failed', 'cancelled')),
+    CONSTRAINT a_task_has_a_known_pool CHECK (pool IN ('net', 'net.raw', 'web', 'tls', 'import')),
+    CONSTRAINT a_task_has_a_known_level CHECK (level IN ('L0', 'L1', 'L2')),
+    CONSTRAINT a_running_task_has_a_lease
+        CHECK ((state = 'running') = (lease_until IS NOT NULL) AND (state <> 'running' OR worker_id IS NOT NULL)),
+    CONSTRAINT a_final_task_has_an_end
+        CHECK ((state IN ('done', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
+    CONSTRAINT a_failed_task_has_a_gap CHECK (state NOT IN ('failed', 'cancelled') OR gap IS NOT NULL),
+    CONSTRAINT a_queued_task_has_its_time CHECK (state <> 'queued' OR queued_at IS NOT NULL),
+    CONSTRAINT attempts_only_grow CHECK (attempt >= 0 AND failures >= 0 AND failures <= attempt)
+) WITH (fillfactor = 70);
+CREATE INDEX tasks_of_a_scan ON tasks (scan_id, id);
+-- Admission walks ready tasks by age; terminal rows are in none of these.
+CREATE INDEX ready_tasks ON tasks (pool, ready_at) WHERE state = 'ready';
+CREATE INDEX queued_tasks ON tasks (queued_at) WHERE state = 'queued';
+CREATE INDEX leased_tasks ON tasks (lease_until) WHERE state = 'running';
+CREATE INDEX tasks_in_flight ON tasks (organization_id) WHERE state IN ('queued', 'running');
+CALL picket_isolate('tasks');
+
+-- The state machine of `domain/task.rs`; and an attempt never goes back, so a fence never fits twice.
+CREATE FUNCTION tasks_move_only_forward() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF OLD.state <> NEW.state AND NOT CASE OLD.state
+        WHEN 'ready'   THEN NEW.state IN ('queued', 'failed', 'cancelled')
+        WHEN 'queued'  THEN NEW.state IN ('ready', 'running', 'cancelled')
+        WHEN 'running' THEN NEW.state IN ('ready', 'done', 'failed', 'cancelled')
+        ELSE false
+    END THEN
+        RAISE EXCEPTION 'a task cannot go from % to %', OLD.state, NEW.state USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.attempt < OLD.attempt THEN
+        RAISE EXCEPTION 'the attempt of a task never goes back' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER tasks_move_only_forward BEFORE UPDATE ON tasks
+    FOR EACH ROW EXECUTE FUNCTION tasks_move_only_forward();
+
+CREATE TABLE findings (
+    -- Never change.
+    id              uuid PRIMARY KEY,
+    organization_id uuid NOT NULL REFERENCES organizations,
+    fingerprint     bytea NOT NULL,
+    rule            text NOT NULL,
+    cve             text,
+    host            text NOT NULL,
+    port            integer,
+    protocol        text,
+    url             text,
+    subject         text NOT NULL,
+    first_scan_id   uuid NOT NULL,
+    first_seen_at   timestamptz NOT NULL,
+
+    -- Change as later scans see it.
+    title           text NOT NULL,
+    severity        text NOT NULL,
+    cvss            double precision,
+    description     text NOT NULL,
+    remediation     text NOT NULL,
+    service         jsonb,
+    last_scan_id    uuid NOT NULL,
+    last_seen_at    timestamptz NOT NULL,
+
+    CONSTRAINT a_finding_is_known_once UNIQUE (organization_id, fingerprint),
+    CONSTRAINT a_finding_belongs_to_its_organization UNIQUE (organization_id, id),
+    CONSTRAINT a_fingerprint_is_a_sha256 CHECK (length(fingerprint) = 32),
+    CONSTRAINT a_finding_has_a_known_severity
+        CHECK (severity IN ('critical', 'high', 'medium', 'low', 'info', 'unknown')),
+    CONSTRAINT a_port_is_a_port CHECK (port BETWEEN 0 AND 65535),
+    CONSTRAINT a_score_is_a_cvss_score CHECK (cvss BETWEEN 0 AND 10)
+);
+CALL picket_isolate('findings');
+
+-- The appearance of a finding in one scan.
+CREATE TABLE sightings (
+    organization_id uuid NOT NULL,
+    scan_id         uuid NOT NULL,
+    finding_id      uuid NOT NULL,
+    -- The fence whose result it is.
+    task_id         uuid NOT NULL REFERENCES tasks,
+    attempt         integer NOT NULL,
+    severity        text NOT NULL,
+    cvss            double precision,
+    evidence        text NOT NULL,
+    seen_at         timestamptz NOT NULL,
+    PRIMARY KEY (scan_id, finding_id),
+    FOREIGN KEY (organization_id, scan_id) REFERENCES scans (organization_id, id),
+    FOREIGN KEY (organization_id, finding_id) REFERENCES findings (organization_id, id)
+);
+CALL picket_isolate('sightings');
+
+-- Worker processes; not a customer's rows.
+CREATE TABLE workers (
+    -- Never change.
+    id           uuid PRIMARY KEY,
+    started_at   timestamptz NOT NULL,
+
+    -- Change with every heartbeat.
+    heartbeat_at timestamptz NOT NULL,
+    pools        text[] NOT NULL,
+    level        text NOT NULL,
+    tools        text[] NOT NULL,
+    slots        integer NOT NULL,
+    busy         integer NOT NULL DEFAULT 0,
+    draining     boolean NOT NULL DEFAULT false
+) WITH (fillfactor = 50);
+GRANT SELECT, INSERT, UPDATE, DELETE ON workers TO picket_operator;
+GRANT SELECT ON workers TO picket_tenant;
+
+-- What each role last knew of its dependencies, for `ready`.
+CREATE TABLE role_heartbeats (
+    role         text PRIMARY KEY,
+    heartbeat_at timestamptz NOT NULL,
+    broker_up    boolean NOT NULL
+) WITH (fillfactor = 50);
+GRANT SELECT, INSERT, UPDATE ON role_heartbeats TO picket_operator;

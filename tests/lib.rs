@@ -1,0 +1,1 @@
+//! Tests of the workspace as a whole; no code of its own.
