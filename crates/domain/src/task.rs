@@ -276,6 +276,8 @@ pub struct ClaimedTask {
     pub params: serde_json::Value,
     /// What it examines.
     pub shard: Shard,
+    /// How often it went wrong before.
+    pub failures: i32,
     /// The trace that the request began (W3C `traceparent`), when it had one.
     pub traceparent: Option<String>,
 }

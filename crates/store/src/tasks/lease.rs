@@ -2,7 +2,9 @@
 //! Leases run by the database's clock, so that a worker's clock cannot stretch one.
 
 use jiff::Timestamp;
-use picket_domain::{ClaimedTask, Fence, OrganizationId, SandboxLevel, ScanId, ScanState, TaskId, TaskQueued, WorkerId};
+use picket_domain::{
+    ClaimedTask, Fence, OrganizationId, SandboxLevel, ScanId, ScanState, TaskId, TaskQueued, WorkerId,
+};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -17,7 +19,7 @@ UPDATE tasks
 SET state = 'running', attempt = attempt + 1, worker_id = $3, lease_until = now() + make_interval(secs => $4),
     started_at = now()
 WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
-RETURNING id, organization_id, scan_id, attempt, tool, params, shard";
+RETURNING id, organization_id, scan_id, attempt, tool, params, shard, failures";
 
     RENEW = "-- tasks.lease.renew
 UPDATE tasks AS t
@@ -61,10 +63,7 @@ pub async fn claim(
         | ScanState::Cancelled { .. } => return Ok(None),
     };
     let row = tx
-        .query_opt(
-            CLAIM,
-            &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &LEASE_SECONDS, &levels],
-        )
+        .query_opt(CLAIM, &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &LEASE_SECONDS, &levels])
         .await?;
     let Some(row) = row else { return Ok(None) };
     if waiting {
@@ -100,6 +99,7 @@ fn claimed(row: &Row, traceparent: Option<String>) -> Result<ClaimedTask, Incons
         tool: columns.get("tool")?,
         params: columns.json("params")?,
         shard: columns.json("shard")?,
+        failures: columns.get("failures")?,
         traceparent,
     })
 }

@@ -1,0 +1,17 @@
+//! The loops that keep everything moving: the relay brings events to the broker, admission lets ready tasks to the
+//! workers, the rescuer takes back what a dead worker held.
+//!
+//! Each loop takes no input, is woken by a hint and by a timer, and may run in any number of processes at once: what must
+//! not be done twice is decided by a row's state in Postgres, never by who is leader.
+
+mod admission;
+mod relay;
+mod rescuer;
+mod rounds;
+mod settings;
+
+pub use admission::Admission;
+pub use relay::Relay;
+pub use rescuer::Rescuer;
+pub use rounds::{RoundError, run};
+pub use settings::StewardSettings;

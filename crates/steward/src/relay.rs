@@ -1,0 +1,89 @@
+//! The relay: brings committed events to the broker. An event is marked only after its confirm, so that a crash anywhere
+//! in here publishes it twice at worst; a receiver knows it by its id.
+
+use picket_queue::{Broker, Envelope, Message, Publisher, QueueError};
+use picket_store::{Db, Notice, StoreError, events};
+
+use crate::rounds::{Loop, Round, RoundError};
+
+/// Messages that wait for their confirms at once; the fastest window measured (`delivery.md` §3).
+const WINDOW: i64 = 64;
+
+/// Brings events to the broker.
+pub struct Relay {
+    db: Db,
+    publisher: Publisher,
+}
+
+impl Relay {
+    /// A relay of its own channel.
+    #[must_use]
+    pub fn new(db: Db, broker: &Broker) -> Self {
+        Self { db, publisher: broker.publisher() }
+    }
+
+    /// Publishes what waits, at most one window; returns how many events were confirmed.
+    ///
+    /// # Errors
+    /// When the database refuses, or the broker took none of them.
+    pub async fn relay(&self) -> Result<usize, RoundError> {
+        self.db.operate("relay.number", async |tx| events::number(tx).await).await?;
+        let claimed = self.db.operate("relay.claim", async |tx| events::claim(tx, WINDOW).await).await?;
+        if claimed.is_empty() {
+            return Ok(0);
+        }
+        let results = self.publish(&claimed).await?;
+        let split = |wanted: bool| -> Vec<i64> {
+            claimed
+                .iter()
+                .zip(&results)
+                .filter(|(_, one)| one.is_ok() == wanted)
+                .map(|(event, _)| event.position)
+                .collect()
+        };
+        let (sent, kept) = (split(true), split(false));
+        self.db
+            .operate("relay.mark", async |tx| {
+                events::mark_published(tx, &sent).await?;
+                events::release(tx, &kept).await?;
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        metrics::counter!("picket_relay_published_total").increment(u64::try_from(sent.len()).unwrap_or_default());
+        match results.into_iter().find_map(Result::err) {
+            Some(error) if sent.is_empty() => Err(error.into()),
+            Some(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    kept = kept.len(),
+                    "events wait for the broker"
+                );
+                Ok(sent.len())
+            }
+            None => Ok(sent.len()),
+        }
+    }
+
+    async fn publish(&self, claimed: &[events::Outgoing]) -> Result<Vec<Result<(), QueueError>>, RoundError> {
+        let encoded = claimed
+            .iter()
+            .map(|outgoing| Ok((outgoing.event.id.to_string(), Envelope::of(&outgoing.event).encode()?)))
+            .collect::<Result<Vec<_>, RoundError>>()?;
+        let messages: Vec<Message<'_>> = claimed
+            .iter()
+            .zip(&encoded)
+            .map(|(outgoing, (id, body))| Message { routing_key: &outgoing.routing_key, id, body })
+            .collect();
+        Ok(self.publisher.publish(&messages).await)
+    }
+}
+
+impl Loop for Relay {
+    const NAME: &'static str = "relay";
+    const WOKEN_BY: Option<Notice> = Some(Notice::Events);
+
+    async fn round(&self) -> Result<Round, RoundError> {
+        let published = self.relay().await?;
+        Ok(if published == 0 { Round::Idle } else { Round::Again })
+    }
+}

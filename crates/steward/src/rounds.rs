@@ -1,0 +1,83 @@
+//! How a loop goes round: work, and when there is nothing left, wait for a hint, the timer or the end.
+
+use std::time::Duration;
+
+use picket_kit::{Clock, Health, Shutdown};
+use picket_queue::{Broker, EnvelopeError, QueueError};
+use picket_store::{Db, Notice, StoreError};
+
+use crate::{Admission, Relay, Rescuer, StewardSettings};
+
+/// A round that failed; the next one begins where it began.
+#[derive(Debug, thiserror::Error)]
+pub enum RoundError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The broker.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// An event has no form on the wire.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+}
+
+/// What a round did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// There may be more to do at once.
+    Again,
+    /// There is nothing to do until somebody says so.
+    Idle,
+}
+
+/// One of the steward's loops.
+pub(crate) trait Loop {
+    /// For logs and metrics.
+    const NAME: &'static str;
+    /// The hint that wakes it, if there is one.
+    const WOKEN_BY: Option<Notice>;
+
+    /// One round.
+    fn round(&self) -> impl Future<Output = Result<Round, RoundError>> + Send;
+}
+
+/// Runs all loops until shutdown.
+///
+/// # Errors
+/// None today: what fails is tried again.
+pub async fn run(settings: StewardSettings, db: Db, broker: Broker, clock: Clock, health: Health, shutdown: Shutdown) {
+    let poll = Duration::from_millis(settings.poll_ms);
+    let relay = Relay::new(db.clone(), &broker);
+    let admission = Admission::new(db.clone(), clock.clone(), settings);
+    let rescuer = Rescuer::new(db.clone(), broker, clock, settings);
+    health.set_ready(true);
+    tokio::join!(
+        go_round(&relay, &db, poll, &shutdown),
+        go_round(&admission, &db, poll, &shutdown),
+        go_round(&rescuer, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
+    );
+}
+
+async fn go_round<L: Loop>(work: &L, db: &Db, poll: Duration, shutdown: &Shutdown) {
+    let mut notices = L::WOKEN_BY.map(|notice| db.listen(notice));
+    while !shutdown.is_down() {
+        let round = work.round().await;
+        metrics::counter!("picket_steward_rounds_total", "loop" => L::NAME, "ok" => if round.is_ok() { "true" } else { "false" })
+            .increment(1);
+        match round {
+            Ok(Round::Again) => continue,
+            Ok(Round::Idle) => {}
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, steward.r#loop = L::NAME, "a round failed");
+            }
+        }
+        let wait = async {
+            match notices.as_mut() {
+                Some(notices) => notices.wait(poll).await,
+                None => tokio::time::sleep(poll).await,
+            }
+        };
+        shutdown.or(wait).await;
+    }
+}

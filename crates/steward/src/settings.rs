@@ -1,0 +1,31 @@
+//! What operators may change of the steward.
+
+use serde::Deserialize;
+
+/// Settings of the steward's loops.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StewardSettings {
+    /// Seconds that a task waits for a worker that has proven what it needs (`contract.md` §13).
+    pub capability_wait_seconds: f64,
+    /// Seconds after which an admitted task that nobody claimed is admitted anew.
+    pub claim_wait_seconds: f64,
+    /// Admitted tasks that may wait per slot of a pool; small, so that a small scan never waits behind a large one.
+    pub queue_per_slot: i64,
+    /// Milliseconds between two looks of the relay and of admission when no hint wakes them.
+    pub poll_ms: u64,
+    /// Milliseconds between two rounds of the rescuer.
+    pub rescue_ms: u64,
+}
+
+impl Default for StewardSettings {
+    fn default() -> Self {
+        Self {
+            capability_wait_seconds: 60.0,
+            claim_wait_seconds: 60.0,
+            queue_per_slot: 2,
+            poll_ms: 500,
+            rescue_ms: 2_000,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! One task from its claim to its end.
+
+use std::{io::BufReader, sync::Arc};
+
+use picket_domain::{ClaimedTask, Gap, Observation};
+use picket_kit::Clock;
+use picket_sandbox::{Outcome, Sandbox, SandboxError};
+use picket_scanners::{Parsed, Tool};
+use picket_store::{
+    Db, StoreError,
+    tasks::{self, HandBack, MAX_FAILURES, RunRecord},
+};
+
+use crate::{
+    WorkerSettings,
+    leases::Leases,
+    verdict::{Verdict, verdict},
+};
+
+/// What is said to a client at most of how a tool ended.
+const DETAIL_BYTES: usize = 1024;
+
+/// Runs tasks of one worker.
+pub(crate) struct Execution {
+    pub(crate) db: Db,
+    pub(crate) clock: Clock,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) settings: WorkerSettings,
+    pub(crate) leases: Arc<Leases>,
+}
+
+/// What a run left behind.
+struct Ran {
+    outcome: Outcome,
+    parsed: Parsed,
+    observations: Vec<Observation>,
+}
+
+/// A run that did not happen.
+#[derive(Debug, thiserror::Error)]
+enum NotRun {
+    #[error("the tool is not installed here")]
+    NoTool,
+    #[error("the stored parameters do not fit the tool: {0}")]
+    Params(#[from] picket_scanners::ParamsError),
+    #[error("the sandbox did not start: {0}")]
+    Sandbox(#[from] SandboxError),
+    #[error("the parser did not come back")]
+    Parser,
+}
+
+impl Execution {
+    /// Runs the claimed task in `slot` and stores its end. A stale fence is no error: somebody else ended the task.
+    pub(crate) async fn execute(&self, slot: u32, task: ClaimedTask) {
+        self.leases.hold(task.fence);
+        let ran = self.run(slot, &task).await;
+        let stored = self.store(&task, ran).await;
+        self.leases.release(task.fence);
+        match stored {
+            Ok(()) => {}
+            Err(StoreError::Stale { .. }) => tracing::info!("a late result was thrown away"),
+            Err(error) => {
+                // The lease runs out and the rescuer puts the task back.
+                tracing::error!(error = &error as &dyn std::error::Error, "a result was not stored");
+            }
+        }
+    }
+
+    async fn run(&self, slot: u32, task: &ClaimedTask) -> Result<Ran, NotRun> {
+        let tool = picket_scanners::find(&task.tool).ok_or(NotRun::NoTool)?;
+        if !self.sandbox.has_tool(tool.slug()) {
+            return Err(NotRun::NoTool);
+        }
+        let invocation = tool.invocation(&task.params, &task.shard)?;
+        let (sandbox, limits) = (self.sandbox.clone(), self.settings.limits());
+        // Making namespaces blocks for milliseconds: not on a thread that others wait for.
+        let mut run = tokio::task::spawn_blocking(move || sandbox.start(slot, &invocation, &limits))
+            .await
+            .map_err(|_| NotRun::Parser)??;
+        self.leases.arm(task.fence, run.killer());
+        let output = run.stdout().ok_or(NotRun::Parser)?;
+        let parser = tokio::task::spawn_blocking(move || parse(tool, output));
+        let outcome = run.wait().await;
+        let (parsed, observations) = parser.await.map_err(|_| NotRun::Parser)?;
+        Ok(Ran { outcome, parsed, observations })
+    }
+
+    async fn store(&self, task: &ClaimedTask, ran: Result<Ran, NotRun>) -> Result<(), StoreError> {
+        match ran {
+            Ok(ran) => self.store_run(task, &ran).await,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a tool did not run");
+                let gap = match &error {
+                    NotRun::NoTool => Gap::ToolUnavailable,
+                    NotRun::Params(_) => Gap::InvalidParameters,
+                    NotRun::Sandbox(_) | NotRun::Parser if task.failures.saturating_add(1) < MAX_FAILURES => {
+                        return self.hand_back(task, HandBack::Failed).await;
+                    }
+                    NotRun::Sandbox(_) | NotRun::Parser => Gap::ToolFailed,
+                };
+                self.fail(task, &RunRecord { gap: Some(gap), ..RunRecord::default() }).await
+            }
+        }
+    }
+
+    async fn store_run(&self, task: &ClaimedTask, ran: &Ran) -> Result<(), StoreError> {
+        let exit_code = match ran.outcome.end {
+            picket_sandbox::End::Exited(code) => Some(code),
+            picket_sandbox::End::Signaled(_)
+            | picket_sandbox::End::TimedOut
+            | picket_sandbox::End::OutputLimit
+            | picket_sandbox::End::NotStarted
+            | picket_sandbox::End::Killed(_) => None,
+        };
+        let exit_is_ok =
+            exit_code.is_some_and(|code| picket_scanners::find(&task.tool).is_some_and(|tool| tool.exit_is_ok(code)));
+        let verdict = verdict(ran.outcome.end, exit_is_ok, &ran.parsed, task.failures);
+        tracing::info!(end = ?ran.outcome.end, ?verdict, duration_ms = %ran.outcome.wall.as_millis(),
+                       observations = ran.parsed.observations, "a tool ended");
+        metrics::histogram!("picket_task_duration_seconds", "tool" => task.tool.clone())
+            .record(ran.outcome.wall.as_secs_f64());
+        let record = |gap: Option<Gap>| RunRecord {
+            exit_code,
+            output_bytes: i64::try_from(ran.outcome.output_bytes).unwrap_or(i64::MAX),
+            tool_hash: self.sandbox.tool_hash(&task.tool),
+            gap,
+            detail: gap.map(|_| detail(ran)).filter(|text| !text.is_empty()),
+        };
+        match verdict {
+            Verdict::Complete(gap) => self.complete(task, &ran.observations, &record(gap)).await,
+            Verdict::Fail(gap) => self.fail(task, &record(Some(gap))).await,
+            Verdict::Retry => self.hand_back(task, HandBack::Failed).await,
+            Verdict::HandBack => self.hand_back(task, HandBack::Interrupted).await,
+            Verdict::Forget => Ok(()),
+        }
+    }
+
+    async fn complete(
+        &self,
+        task: &ClaimedTask,
+        observations: &[Observation],
+        record: &RunRecord,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.db
+            .run("worker.complete", task.organization_id, async |tx| {
+                tasks::complete(tx, task, observations, record, now).await
+            })
+            .await
+    }
+
+    async fn fail(&self, task: &ClaimedTask, record: &RunRecord) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.db.run("worker.fail", task.organization_id, async |tx| tasks::fail(tx, task, record, now).await).await
+    }
+
+    async fn hand_back(&self, task: &ClaimedTask, why: HandBack) -> Result<(), StoreError> {
+        self.db
+            .run("worker.hand_back", task.organization_id, async |tx| tasks::hand_back(tx, task.fence, why).await)
+            .await
+    }
+}
+
+/// Reads the output while the tool writes it; what the parser leaves is read to its end, so that the tool never blocks.
+fn parse(tool: &'static dyn Tool, output: impl std::io::Read) -> (Parsed, Vec<Observation>) {
+    let mut observations = Vec::new();
+    let mut reader = BufReader::with_capacity(64 * 1024, output);
+    let parsed = tool.parse(&mut reader, &mut |observation| observations.push(observation));
+    // A pipe that breaks here was of a tool that was killed; the verdict knows.
+    let _drained = std::io::copy(&mut reader, &mut std::io::sink());
+    (parsed, observations)
+}
+
+/// What to tell the client of an incomplete run: the parser's words, else the end of what the tool complained.
+fn detail(ran: &Ran) -> String {
+    let text = if ran.parsed.reason.is_empty() { ran.outcome.stderr.trim() } else { ran.parsed.reason.as_str() };
+    let start = text.len().saturating_sub(DETAIL_BYTES);
+    let start = (start..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.get(start..).unwrap_or_default().to_owned()
+}

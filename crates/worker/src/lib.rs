@@ -1,0 +1,16 @@
+//! A worker: takes admitted tasks, runs their tools in sandboxes, and stores what they found.
+//!
+//! The lease in Postgres is the truth. A delivery is acknowledged once the claim is committed; from then on the heartbeat
+//! holds the task, and what the heartbeat does not get back was cancelled or taken away: its tool is killed. A result is
+//! stored under its fence, so that a worker that comes back from the dead changes nothing.
+
+mod execution;
+mod heartbeat;
+mod leases;
+mod settings;
+mod slot;
+mod verdict;
+mod worker;
+
+pub use settings::WorkerSettings;
+pub use worker::{Parts, WorkerError, run};

@@ -1,0 +1,96 @@
+//! A slot: takes one task, runs it to its end, takes the next. It asks the broker only while it is free.
+
+use std::time::Duration;
+
+use picket_domain::{EventBody, TaskQueued};
+use picket_kit::{Shutdown, TraceParent};
+use picket_queue::{Broker, Consumer, Delivery, Envelope, topology::Queue};
+use picket_store::tasks::lease::{Claimant, claim};
+use tracing::Instrument;
+
+use crate::execution::Execution;
+
+/// Pause when the database is away, so that the same message is not taken in a tight loop.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Works until it is time to stop; the task in hand is finished by then, or was interrupted.
+pub(crate) async fn work(
+    execution: &Execution,
+    claimant: Claimant,
+    broker: &Broker,
+    pool: picket_domain::Pool,
+    slot: u32,
+    stopping: &Shutdown,
+) {
+    let mut consumer: Consumer = broker.consumer(Queue::Tasks(pool));
+    while let Some(delivery) = stopping.or(consumer.take()).await {
+        if let Err(error) = handle(execution, claimant, slot, delivery).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a task was not taken");
+            stopping.or(tokio::time::sleep(PAUSE)).await;
+        }
+    }
+}
+
+async fn handle(
+    execution: &Execution,
+    claimant: Claimant,
+    slot: u32,
+    delivery: Delivery,
+) -> Result<(), picket_queue::QueueError> {
+    let Some((envelope, message)) = read(&delivery) else {
+        tracing::error!("a message is not one of ours, it was put aside");
+        return delivery.put_aside().await;
+    };
+    let trace = envelope.traceparent.as_deref().and_then(|text| text.parse::<TraceParent>().ok());
+    let span = tracing::info_span!("worker.task.run", scan.id = %message.scan_id, task.id = %message.task_id,
+        tenant.id = %envelope.organization_id, trace.id = tracing::field::Empty);
+    if let Some(trace) = &trace {
+        span.record("trace.id", trace.trace_id());
+    }
+    let now = execution.clock.now();
+    let claimed = execution
+        .db
+        .run("worker.claim", envelope.organization_id, async |tx| claim(tx, &message, claimant, now).await)
+        .instrument(span.clone())
+        .await;
+    match claimed {
+        Ok(Some(task)) => {
+            // The lease holds the task from here on. An acknowledgement that is lost brings a stale message, no more.
+            let acknowledged = delivery.ack().await;
+            if let Some(trace) = task.traceparent.as_deref().and_then(|text| text.parse::<TraceParent>().ok()) {
+                span.record("trace.id", trace.trace_id());
+            }
+            execution.execute(slot, task).instrument(span).await;
+            acknowledged
+        }
+        Ok(None) => {
+            metrics::counter!("picket_worker_stale_messages_total").increment(1);
+            delivery.ack().await
+        }
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a claim failed, the message goes back");
+            tokio::time::sleep(PAUSE).await;
+            delivery.give_back().await
+        }
+    }
+}
+
+fn read(delivery: &Delivery) -> Option<(Envelope, TaskQueued)> {
+    let envelope = Envelope::decode(delivery.body()).ok()?;
+    match &envelope.body {
+        EventBody::TaskQueued(task) => {
+            let task = task.clone();
+            Some((envelope, task))
+        }
+        EventBody::ScanCreated(_)
+        | EventBody::ScanStarted(_)
+        | EventBody::ScanPaused(_)
+        | EventBody::ScanResumed(_)
+        | EventBody::ScanCompleted(_)
+        | EventBody::ScanFailed(_)
+        | EventBody::ScanCancelled(_)
+        | EventBody::FindingFound(_)
+        | EventBody::ReportGenerated(_)
+        | EventBody::ReportRequested(_) => None,
+    }
+}
