@@ -78,7 +78,8 @@ async fn template(server: &str) -> String {
 /// Changes with the migrations, so that an old template is never used for a new schema.
 fn schema() -> u64 {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
-    let mut files: Vec<_> = std::fs::read_dir(folder).expect("migrations").flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("migrations").flatten().map(|entry| entry.path()).collect();
     files.sort();
     let mut hasher = DefaultHasher::new();
     for file in files {

@@ -4,6 +4,7 @@
 mod broker;
 mod database;
 mod environment;
+pub mod seed;
 
 pub use broker::Namespace;
 pub use database::Database;

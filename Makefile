@@ -1,0 +1,33 @@
+# What one types here. `make` alone explains itself.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+STACK := deploy/dev/stack.sh
+# Cargo where rustup puts it, for shells that have not been told.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help run test bench lint fmt down clean-state
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## start everything, run the demo, serve until Ctrl-C (ONCE=1: stop after the demo)
+	@ONCE='$(ONCE)' deploy/dev/run.sh
+
+test: ## all tests, with services of their own
+	@PICKET_INSTANCE=test $(STACK) run --beside 'cargo test --workspace --no-run' cargo test --workspace --no-fail-fast
+
+bench: ## the benchmarks, in release, with services of their own
+	@PICKET_INSTANCE=bench $(STACK) run --beside 'cargo build --release -p picket-bench' cargo run --release -p picket-bench
+
+lint: ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt: ## format all code
+	cargo fmt --all
+
+down: ## stop whatever was started from this checkout
+	@$(STACK) down
+
+clean-state: ## stop, and remove the fetched packages and all data
+	@$(STACK) clean

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# `make run`: the services start while cargo builds; then migrate, and all roles in one process with the demo.
+# ONCE=1 stops everything after the demo.
+set -euo pipefail
+
+BINARIES="picket picket-demo-target"
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+cd "$HERE/../.."
+TARGET=${CARGO_TARGET_DIR:-target}/debug
+
+build() {
+  local name arguments=()
+  for name in $BINARIES; do arguments+=(--bin "$name"); done
+  exec cargo build "${arguments[@]}"
+}
+
+serve() {
+  local arguments=()
+  if [ "${ONCE:-}" = 1 ]; then arguments+=(--once); fi
+  "$TARGET/picket" migrate
+  exec "$TARGET/picket" up --demo "${arguments[@]}"
+}
+
+case "${1:-}" in
+  "") PICKET_INSTANCE=run exec "$HERE/stack.sh" run --beside 'exec deploy/dev/run.sh build' "$HERE/run.sh" serve ;;
+  build) build ;;
+  serve) serve ;;
+  *) echo "usage: run.sh" >&2; exit 2 ;;
+esac
