@@ -3,7 +3,7 @@
 # ONCE=1 stops everything after the demo.
 set -euo pipefail
 
-BINARIES="picket picket-demo-target"
+BINARIES="picket"
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 cd "$HERE/../.."
@@ -18,8 +18,8 @@ build() {
 serve() {
   local arguments=()
   if [ "${ONCE:-}" = 1 ]; then arguments+=(--once); fi
-  "$TARGET/picket" migrate
-  exec "$TARGET/picket" up --demo "${arguments[@]}"
+  "$TARGET/picket" --settings deploy/dev/picket.toml migrate
+  exec "$TARGET/picket" --settings deploy/dev/picket.toml up --demo "${arguments[@]}"
 }
 
 case "${1:-}" in

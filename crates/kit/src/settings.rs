@@ -13,20 +13,20 @@ use serde::de::DeserializeOwned;
 #[error("settings: {0}")]
 pub struct SettingsError(#[source] Box<figment::Error>);
 
-/// Names that services are known by, and the setting that each one fills.
-const WELL_KNOWN: &[(&str, &str)] =
-    &[("DATABASE_URL", "database.url"), ("AMQP_URL", "broker.url"), ("REDIS_URL", "redis.url")];
-
-/// Reads the settings; an unknown field is an error.
+/// Reads the settings; an unknown field is an error. `well_known` are variables with names of their own, such as
+/// `DATABASE_URL`, and the field that each one fills.
 ///
 /// # Errors
 /// Names the field that is missing, unknown or of another type.
-pub fn load<T: DeserializeOwned>(file: Option<&Path>) -> Result<T, SettingsError> {
+pub fn load<T: DeserializeOwned>(
+    file: Option<&Path>,
+    well_known: &'static [(&'static str, &'static str)],
+) -> Result<T, SettingsError> {
     let mut figment = Figment::new();
     if let Some(file) = file {
         figment = figment.merge(Toml::file_exact(file));
     }
-    for (variable, field) in WELL_KNOWN {
+    for (variable, field) in well_known {
         figment = figment.merge(Env::raw().only(&[variable]).map(move |_| (*field).into()));
     }
     figment
@@ -69,14 +69,14 @@ mod tests {
 
     #[test]
     fn a_file_gives_the_settings() {
-        let settings: Settings = load(Some(file("[section]\nport = 80").path())).unwrap();
+        let settings: Settings = load(Some(file("[section]\nport = 80").path()), &[]).unwrap();
         assert_eq!(settings.section.port, 80);
     }
 
     #[test]
     fn an_error_names_the_field() {
         for (text, name) in [("[section]\nport = \"x\"", "port"), ("[section]\nports = 1\nport = 2", "ports")] {
-            let error = load::<Settings>(Some(file(text).path())).err().unwrap();
+            let error = load::<Settings>(Some(file(text).path()), &[]).err().unwrap();
             assert!(error.to_string().contains(name), "{error}");
         }
     }

@@ -1,0 +1,128 @@
+//! The dependency rules of the workspace, as a test: who may import whom, and who alone speaks a technology.
+
+use std::{collections::BTreeMap, process::Command};
+
+use serde_json::Value;
+
+/// What a crate of ours may import from the workspace. `picket` may import all but the test kit.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("picket-domain", &[]),
+    ("picket-kit", &[]),
+    ("picket-scanners", &["domain"]),
+    ("picket-sandbox", &["domain"]),
+    ("picket-outbound", &["domain"]),
+    ("picket-store", &["domain"]),
+    ("picket-queue", &["domain"]),
+    ("picket-live", &["domain"]),
+    ("picket-blobs", &["domain"]),
+    ("picket-gateway", &["domain", "scanners", "store", "live", "outbound", "blobs", "kit"]),
+    ("picket-steward", &["domain", "store", "queue", "live", "blobs", "kit"]),
+    ("picket-renderer", &["domain", "store", "queue", "live", "blobs", "kit"]),
+    ("picket-worker", &["domain", "store", "queue", "live", "blobs", "kit", "scanners", "sandbox"]),
+    ("picket-dispatcher", &["domain", "store", "queue", "live", "outbound", "kit"]),
+    (
+        "picket",
+        &[
+            "domain", "scanners", "store", "queue", "live", "outbound", "blobs", "sandbox", "kit", "gateway", "steward",
+            "worker", "dispatcher", "renderer",
+        ],
+    ),
+    // Not part of the product: what measures it and what tests it.
+    (
+        "picket-bench",
+        &[
+            "domain", "scanners", "store", "queue", "live", "outbound", "blobs", "sandbox", "kit", "gateway", "steward",
+            "worker", "dispatcher", "testkit",
+        ],
+    ),
+    ("picket-testkit", &["domain", "store"]),
+    ("picket-tests", &[]),
+];
+
+/// The only crates that may speak a technology. Test code is free.
+const SPEAKS: &[(&str, &[&str])] = &[
+    ("actix-web", &["picket-gateway"]),
+    ("argon2", &["picket-gateway"]),
+    ("governor", &["picket-gateway"]),
+    ("jsonwebtoken", &["picket-gateway"]),
+    ("hickory-resolver", &["picket-outbound"]),
+    ("landlock", &["picket-sandbox"]),
+    ("seccompiler", &["picket-sandbox"]),
+    ("libc", &["picket-sandbox"]),
+    ("lapin", &["picket-queue"]),
+    ("lettre", &["picket-dispatcher"]),
+    ("minijinja", &["picket-renderer"]),
+    ("typst", &["picket-renderer"]),
+    ("typst-pdf", &["picket-renderer"]),
+    ("object_store", &["picket-blobs"]),
+    ("redis", &["picket-live"]),
+    // The demo is a client of the API like any other, so the command has an HTTP client too.
+    ("reqwest", &["picket"]),
+    ("tokio-postgres", &["picket-store"]),
+    ("deadpool-postgres", &["picket-store"]),
+    ("refinery", &["picket-store"]),
+];
+
+/// Crates that are not part of the product and may speak what they measure or test.
+const NOT_THE_PRODUCT: &[&str] = &["picket-bench", "picket-testkit", "picket-tests"];
+
+#[test]
+fn crates_import_only_what_they_may() {
+    let allowed: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
+    for (krate, imports) in imports() {
+        let may = allowed.get(krate.as_str()).unwrap_or_else(|| panic!("{krate} is not in MAY_IMPORT"));
+        for import in imports.iter().filter_map(|import| import.strip_prefix("picket-")) {
+            assert!(may.contains(&import), "{krate} must not import {import}");
+        }
+    }
+}
+
+#[test]
+fn every_crate_of_the_design_is_there() {
+    let imports = imports();
+    for (krate, _) in MAY_IMPORT {
+        assert!(imports.contains_key(*krate), "{krate} is missing");
+    }
+}
+
+#[test]
+fn each_technology_is_spoken_by_its_crate_alone() {
+    for (krate, imports) in imports() {
+        if NOT_THE_PRODUCT.contains(&krate.as_str()) {
+            continue;
+        }
+        for (technology, speakers) in SPEAKS.iter().filter(|(technology, _)| imports.iter().any(|one| one == technology)) {
+            assert!(speakers.contains(&krate.as_str()), "only {speakers:?} may use {technology}, not {krate}");
+        }
+    }
+}
+
+#[test]
+fn roles_never_import_one_another() {
+    const ROLES: [&str; 5] = ["gateway", "steward", "worker", "dispatcher", "renderer"];
+    for (krate, imports) in imports() {
+        let role = krate.strip_prefix("picket-").is_some_and(|name| ROLES.contains(&name));
+        for import in imports.iter().filter_map(|import| import.strip_prefix("picket-")) {
+            assert!(!(role && ROLES.contains(&import)), "{krate} imports the role {import}");
+        }
+    }
+}
+
+/// Every crate of the workspace with its normal dependencies.
+fn imports() -> BTreeMap<String, Vec<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .output()
+        .expect("cargo runs");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    metadata["packages"]
+        .as_array()
+        .expect("a workspace has packages")
+        .iter()
+        .map(|package| {
+            let normal = package["dependencies"].as_array().into_iter().flatten().filter(|dep| dep["kind"].is_null());
+            (text(&package["name"]), normal.map(|dep| text(&dep["name"])).collect())
+        })
+        .collect()
+}
