@@ -63,8 +63,8 @@ pub struct DeliveryFence {
     pub attempt: i32,
 }
 
-/// A delivery that a dispatcher has claimed, with all that it needs to send it.
-#[derive(Debug, Clone)]
+/// A delivery that a dispatcher has claimed, with all that it needs to send it. Not for logs: the body is a customer's.
+#[derive(Clone)]
 pub struct ClaimedDelivery {
     /// The claim.
     pub fence: DeliveryFence,

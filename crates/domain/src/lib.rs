@@ -4,6 +4,7 @@
 mod address;
 mod admission;
 mod allow_list;
+mod cause;
 mod delivery;
 mod event;
 mod finding;
@@ -25,6 +26,7 @@ mod webhook;
 pub use address::{AddressClass, classify};
 pub use admission::{Candidate, choose};
 pub use allow_list::{AllowList, AllowListError, TargetVerdict, judge};
+pub use cause::cause;
 pub use delivery::{ClaimedDelivery, DeliveryAttempt, DeliveryFence, DeliveryState, Outcome, Verdict};
 pub use event::{Event, EventBody, FindingFound, ReportChanged, ScanChanged, TaskQueued};
 pub use finding::{Location, Observation, Protocol, Service};

@@ -5,6 +5,8 @@ use std::fmt;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
+use crate::{OrganizationId, WebhookId};
+
 /// What the shown form begins with (Standard Webhooks).
 const PREFIX: &str = "whsec_";
 
@@ -29,6 +31,12 @@ impl WebhookSecret {
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.0.as_slice()
+    }
+
+    /// The place that it is sealed for: opened anywhere else, it stays shut.
+    #[must_use]
+    pub fn context(organization: OrganizationId, webhook: WebhookId) -> String {
+        format!("{organization}/webhooks/{webhook}/secret")
     }
 
     /// The form that its owner is shown once: `whsec_` and base64.

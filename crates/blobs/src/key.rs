@@ -1,0 +1,76 @@
+//! Names of stored objects. Every part is an id, a number or a word of ours: to add a kind of object, add a constructor
+//! that takes ids only.
+
+use std::fmt;
+
+use object_store::path::Path;
+use picket_domain::{OrganizationId, ReportFormat, ReportId};
+
+/// The name of one stored object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BlobKey(String);
+
+impl BlobKey {
+    /// The document that one attempt to render a report made. The attempt is part of the name, so that a renderer that
+    /// lost its lease cannot overwrite what its successor stored.
+    #[must_use]
+    pub fn report(organization: OrganizationId, report: ReportId, attempt: i32, format: ReportFormat) -> Self {
+        Self(format!("reports/{organization}/{report}.{attempt}.{}", format.extension()))
+    }
+
+    /// The logo that a report's branding named, as it was fetched when the report was asked for.
+    #[must_use]
+    pub fn report_logo(organization: OrganizationId, report: ReportId) -> Self {
+        Self(format!("reports/{organization}/{report}.logo"))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn path(&self) -> Path {
+        Path::from(self.0.as_str())
+    }
+}
+
+impl fmt::Display for BlobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn organizations() -> [picket_domain::OrganizationId; 2] {
+        ["org_00000000000000000000000001".parse().unwrap(), "org_7zzzzzzzzzzzzzzzzzzzzzzzzz".parse().unwrap()]
+    }
+
+    #[test]
+    fn a_key_is_made_of_ids_and_stays_in_its_folder() {
+        let report: ReportId = "rep_0000000000000000000000000a".parse().unwrap();
+        for organization in organizations() {
+            for format in ReportFormat::ALL {
+                let key = BlobKey::report(organization, report, 3, format);
+                assert!(key.as_str().starts_with(&format!("reports/{organization}/rep_")));
+                assert!(key.as_str().chars().all(|c| c.is_ascii_alphanumeric() || "/._".contains(c)), "{key}");
+                assert!(!key.as_str().contains(".."), "{key}");
+                assert_eq!(key.path().as_ref(), key.as_str(), "the store must not rewrite the key");
+            }
+        }
+    }
+
+    #[test]
+    fn another_organization_attempt_or_format_is_another_key() {
+        let [one, two] = organizations();
+        let report: ReportId = "rep_0000000000000000000000000a".parse().unwrap();
+        let key = BlobKey::report(one, report, 1, ReportFormat::Pdf);
+        assert_ne!(key, BlobKey::report(two, report, 1, ReportFormat::Pdf));
+        assert_ne!(key, BlobKey::report(one, report, 2, ReportFormat::Pdf));
+        assert_ne!(key, BlobKey::report(one, report, 1, ReportFormat::Html));
+        assert_ne!(key, BlobKey::report_logo(one, report));
+    }
+}

@@ -1,0 +1,4 @@
+//! The object store as its users see it.
+
+#[cfg(test)]
+mod folder;

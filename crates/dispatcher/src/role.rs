@@ -1,0 +1,56 @@
+//! The dispatcher as a process: making deliveries, sending them, and a sweep for what went wrong.
+
+use std::{sync::Arc, time::Duration};
+
+use picket_kit::{Clock, Health, Sealer, Shutdown};
+use picket_outbound::HttpClient;
+use picket_queue::Broker;
+use picket_store::{Db, workers};
+use tokio::sync::Notify;
+
+use crate::{DispatcherSettings, attempt::Attempter, error::cause, fan_out::FanOut, send::Sender};
+
+/// How often the dispatcher tells what it knows of the broker.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What a dispatcher works with.
+pub struct Parts {
+    /// The database.
+    pub db: Db,
+    /// The broker.
+    pub broker: Broker,
+    /// The way out.
+    pub http: HttpClient,
+    /// Opens webhooks' secrets.
+    pub sealer: Sealer,
+    /// The time.
+    pub clock: Clock,
+    /// What the internal port tells.
+    pub health: Health,
+}
+
+/// Works until shutdown. Begins without its broker and goes on while that is away: the sweep makes what messages do not.
+pub async fn run(settings: DispatcherSettings, parts: Parts, shutdown: Shutdown) {
+    let Parts { db, broker, http, sealer, clock, health } = parts;
+    let due = Arc::new(Notify::new());
+    let fan_out = FanOut { db: db.clone(), clock: clock.clone(), settings, due: due.clone() };
+    let sender = Sender { db: db.clone(), attempter: Attempter { http, sealer, clock }, settings, due };
+    health.set_ready(true);
+    tokio::join!(
+        fan_out.consume(&broker, &shutdown),
+        fan_out.sweep_all(&shutdown),
+        sender.run(&shutdown),
+        beat(&db, &broker, &shutdown),
+    );
+    health.set_ready(false);
+}
+
+async fn beat(db: &Db, broker: &Broker, shutdown: &Shutdown) {
+    while let Some(up) = shutdown.or(broker.is_up()).await {
+        let told = db.operate("dispatcher.beat", async |tx| workers::report_broker(tx, "dispatcher", up).await).await;
+        if let Err(error) = told {
+            tracing::debug!(error = cause(&error), "a heartbeat was not stored");
+        }
+        shutdown.or(tokio::time::sleep(HEARTBEAT)).await;
+    }
+}

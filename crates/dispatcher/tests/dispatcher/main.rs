@@ -1,0 +1,15 @@
+//! The dispatcher against a real Postgres, a real broker and real receivers on the loopback interface.
+// `cfg(test)` is always true here; it tells clippy that the helpers beside the tests are tests as well.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod receiver;
+#[cfg(test)]
+mod retries;
+#[cfg(test)]
+mod stage;
+#[cfg(test)]
+mod standard_webhooks;

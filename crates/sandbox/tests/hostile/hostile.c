@@ -1,0 +1,281 @@
+/*
+ * A tool that means harm. `hostile battery KEY=VALUE...` tries every door of probes.def and prints one line for each:
+ * name, allowed or denied, and why. The other modes abuse one resource each and say how far they came.
+ *
+ * cc -static -O1 -o hostile hostile.c
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MEBIBYTE (1L << 20)
+
+static char scratch_memory[8192];
+static int argument_count;
+static char **arguments;
+
+#include "battery.h"
+
+/* ---------------------------------------------------------------------------------------- modes: one abuse each */
+
+static void ignore_all_signals(void) {
+    for (int signal_number = 1; signal_number < 65; signal_number++)
+        signal(signal_number, SIG_IGN);
+}
+
+static void for_ever(void) {
+    for (;;)
+        pause();
+}
+
+static int flood(int descriptor) {
+    static char block[65536];
+    memset(block, 'A', sizeof block);
+    while (write(descriptor, block, sizeof block) > 0)
+        ;
+    return 1;
+}
+
+static int flood_output(void) { return flood(1); }
+static int flood_error(void) { return flood(2); }
+
+static int fill(const char *path) {
+    static char block[65536];
+    int file = open(path, O_CREAT | O_WRONLY, 0600);
+    long total = 0;
+    signal(SIGXFSZ, SIG_IGN);
+    for (ssize_t count; (count = write(file, block, sizeof block)) > 0;)
+        total += count;
+    printf("%ld\t%s\n", total, strerrorname_np(errno));
+    return 0;
+}
+
+static int fill_scratch(void) { return fill("/scratch/f"); }
+static int fill_tmp(void) { return fill("/tmp/f"); }
+static int fill_shm(void) { return fill("/dev/shm/f"); }
+
+/* Several files: no single one reaches the limit of a file's size. */
+static int fill_many(void) {
+    static char block[65536];
+    long total = 0;
+    for (int i = 0; i < 1000; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "/scratch/%d", i);
+        int file = open(path, O_CREAT | O_WRONLY, 0600);
+        for (int part = 0; part < 16; part++) {
+            ssize_t count = write(file, block, sizeof block);
+            if (count <= 0) {
+                printf("%ld\t%s\n", total, strerrorname_np(errno));
+                return 0;
+            }
+            total += count;
+        }
+        close(file);
+    }
+    return 1;
+}
+
+static int fill_inodes(void) {
+    for (long count = 0; count < 5000000; count++) {
+        char path[64];
+        snprintf(path, sizeof path, "/scratch/%ld", count);
+        int file = open(path, O_CREAT | O_WRONLY, 0600);
+        if (file < 0) {
+            printf("%ld\t%s\n", count, strerrorname_np(errno));
+            return 0;
+        }
+        close(file);
+    }
+    return 1;
+}
+
+static int sparse_file(void) {
+    signal(SIGXFSZ, SIG_IGN);
+    int file = open("/scratch/sparse", O_CREAT | O_WRONLY, 0600);
+    int result = ftruncate(file, 1L << 40);
+    printf("%d\t%s\n", result, strerrorname_np(errno));
+    return 0;
+}
+
+static int hog_memory(void) {
+    for (long total = 0; total < 65536; total += 16) {
+        char *block = mmap(0, 16 * MEBIBYTE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (block == MAP_FAILED) {
+            printf("%ld\t%s\n", total, strerrorname_np(errno));
+            return 0;
+        }
+        memset(block, 1, 16 * MEBIBYTE);
+    }
+    return 1;
+}
+
+static int fork_bomb(void) {
+    for (long count = 0; count < 4000; count++) {
+        pid_t pid = fork();
+        if (pid < 0) {
+            printf("%ld\t%s\n", count, strerrorname_np(errno));
+            fflush(stdout);
+            for_ever();
+        }
+        if (pid == 0) {
+            setsid();
+            ignore_all_signals();
+            for_ever();
+        }
+    }
+    return 1;
+}
+
+/* Five processes that left their session and parents and ignore everything; this one stays. */
+static int daemonize(void) {
+    for (int i = 0; i < 5; i++)
+        if (fork() == 0) {
+            setsid();
+            if (fork() == 0) {
+                ignore_all_signals();
+                for_ever();
+            }
+            _exit(0);
+        }
+    /* Those in between have gone: all five exist. */
+    while (wait(0) > 0)
+        ;
+    ignore_all_signals();
+    puts("ready");
+    fflush(stdout);
+    for_ever();
+    return 0;
+}
+
+/* Leaves with success; what it leaves behind keeps standard output open. */
+static int leave_children(void) {
+    for (int i = 0; i < 3; i++)
+        if (fork() == 0) {
+            setsid();
+            ignore_all_signals();
+            for_ever();
+        }
+    puts("gone");
+    return 0;
+}
+
+static int spin(void) {
+    for (volatile long i = 0;; i++)
+        ;
+    return 0;
+}
+
+static int stop_itself(void) {
+    puts("ready");
+    fflush(stdout);
+    kill(getpid(), SIGSTOP);
+    return 0;
+}
+
+static int hold(void) {
+    puts("ready");
+    fflush(stdout);
+    for_ever();
+    return 0;
+}
+
+/* Without a word, so that nobody's end is noticed by writing. */
+static int wait_in_silence(void) {
+    for_ever();
+    return 0;
+}
+
+static int be_killed(void) { return kill(getpid(), SIGSEGV); }
+
+static int identity(void) { return !(getuid() == 65534 && geteuid() == 65534 && getegid() == 65534); }
+
+/* Prints the files that are named. */
+static int show(void) {
+    for (int i = 2; i < argument_count; i++) {
+        int file = open(arguments[i], O_RDONLY);
+        for (ssize_t count; (count = read(file, scratch_memory, sizeof scratch_memory)) > 0;)
+            if (write(1, scratch_memory, count) != count)
+                return 1;
+    }
+    return 0;
+}
+
+/* Prints its arguments, each with a line feed. */
+static int echo(void) {
+    for (int i = 2; i < argument_count; i++)
+        puts(arguments[i]);
+    return 0;
+}
+
+/* Counts what is in the writable folders, then leaves something there. */
+static int leave_traces(void) {
+    const char *folders[] = {"/scratch", "/tmp", "/dev/shm"};
+    int found = 0;
+    for (int i = 0; i < 3; i++) {
+        DIR *folder = opendir(folders[i]);
+        for (struct dirent *entry; folder && (entry = readdir(folder));)
+            found += entry->d_name[0] != '.';
+    }
+    close(open("/scratch/trace", O_CREAT | O_WRONLY, 0600));
+    printf("%d\n", found);
+    return 0;
+}
+
+static int leave_and_hold(void) {
+    close(open("/scratch/trace", O_CREAT | O_WRONLY, 0600));
+    return hold();
+}
+
+/* Sequences that a terminal would obey, to both streams. */
+static int talk_to_terminal(void) {
+    static const char sequence[] = "\033]0;owned\007\033[2J\r\033P0;1|17/ab\033\\";
+    return write(1, sequence, sizeof sequence - 1) < 0 || write(2, sequence, sizeof sequence - 1) < 0;
+}
+
+static const struct mode {
+    const char *name;
+    int (*act)(void);
+} modes[] = {
+    {"battery", battery},         {"flood-output", flood_output}, {"flood-error", flood_error},
+    {"fill", fill_scratch},       {"fill-tmp", fill_tmp},         {"fill-shm", fill_shm},
+    {"fill-many", fill_many},     {"fill-inodes", fill_inodes},   {"sparse", sparse_file},
+    {"memory", hog_memory},       {"forks", fork_bomb},           {"daemon", daemonize},
+    {"leave-children", leave_children}, {"spin", spin},           {"stop", stop_itself},
+    {"hold", hold},               {"wait", wait_in_silence},                    {"be-killed", be_killed},       {"identity", identity},
+    {"show", show},               {"echo", echo},                 {"leave-traces", leave_traces},
+    {"leave-and-hold", leave_and_hold}, {"terminal", talk_to_terminal},
+};
+
+int main(int count, char **values) {
+    argument_count = count;
+    arguments = values;
+    /* Whole lines, so that no buffered one is printed twice by a copy of this process. */
+    setvbuf(stdout, 0, _IOLBF, 0);
+    for (size_t i = 0; count > 1 && i < sizeof modes / sizeof *modes; i++)
+        if (!strcmp(values[1], modes[i].name))
+            return modes[i].act();
+    fprintf(stderr, "expected the name of a mode\n");
+    return 2;
+}

@@ -1,0 +1,132 @@
+//! One abuse per test (cases S7 to S11 and S17): each limit stops what it is for, and says so.
+
+use std::time::{Duration, Instant};
+
+use picket_sandbox::{End, Limits, Output};
+
+use crate::room::{Ran, Room, finish, small};
+
+const MEBIBYTE: u64 = 1 << 20;
+
+/// Runs a mode that prints how far it came and which error stopped it.
+fn stopped(mode: &str, limits: &Limits) -> (u64, String) {
+    let Ran { text, outcome } = Room::new().run(&[mode], limits);
+    assert_eq!(outcome.end, End::Exited(0), "{mode}: {}", outcome.stderr);
+    let (amount, error) = text.trim().split_once('\t').expect("an amount and an error");
+    (u64::try_from(amount.parse::<i64>().unwrap().max(0)).unwrap(), error.to_owned())
+}
+
+fn scratch(bytes: u64, inodes: u64) -> Limits {
+    Limits { scratch_bytes: bytes, scratch_inodes: inodes, ..small() }
+}
+
+#[test]
+fn the_scratch_holds_its_bytes_and_no_more() {
+    assert_eq!(stopped("fill-many", &scratch(4 * MEBIBYTE, 100)), (4 * MEBIBYTE, "ENOSPC".into()));
+}
+
+#[test]
+fn no_file_is_larger_than_the_scratch() {
+    for mode in ["fill", "fill-tmp", "fill-shm"] {
+        let (bytes, error) = stopped(mode, &scratch(2 * MEBIBYTE, 100));
+        assert_eq!(bytes, 2 * MEBIBYTE, "{mode}");
+        assert!(["EFBIG", "ENOSPC"].contains(&error.as_str()), "{mode}: {error}");
+    }
+    assert_eq!(stopped("sparse", &scratch(2 * MEBIBYTE, 100)), (0, "EFBIG".into()));
+}
+
+#[test]
+fn the_scratch_holds_its_inodes_and_no_more() {
+    let (files, error) = stopped("fill-inodes", &scratch(4 * MEBIBYTE, 100));
+    // The scratch itself is one of them.
+    assert_eq!((files, error.as_str()), (99, "ENOSPC"));
+}
+
+#[test]
+fn memory_ends_at_its_limit() {
+    let (mebibytes, error) = stopped("memory", &Limits { memory_bytes: 256 * MEBIBYTE, ..small() });
+    assert!((128..256).contains(&mebibytes) && error == "ENOMEM", "{mebibytes} MiB, {error}");
+}
+
+#[test]
+fn a_fork_bomb_ends_at_its_limit_and_dies_at_once() {
+    let room = Room::new();
+    let mut run = room.start(&["forks"], &Limits { processes: 20, ..small() });
+    let mut output = run.stdout().unwrap();
+    let line = first_line(&mut output);
+    // Three of the twenty: bwrap, its init, and the bomb.
+    assert_eq!(line, "17\tEAGAIN");
+    let started = Instant::now();
+    run.killer().kill("seen enough");
+    assert_eq!(run.wait_blocking().end, End::Killed("seen enough"));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+fn first_line(output: &mut Output) -> String {
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+#[test]
+fn a_spinning_tool_is_ended_by_its_processor_time() {
+    let outcome = Room::new().run(&["spin"], &Limits { cpu: Duration::from_secs(1), ..small() }).outcome;
+    assert_eq!(outcome.end, End::Signaled(24), "SIGXCPU");
+}
+
+#[test]
+fn a_flood_of_output_is_cut_at_its_limit_and_ended() {
+    let Ran { text, outcome } = Room::new().run(&["flood-output"], &Limits { output_bytes: MEBIBYTE, ..small() });
+    assert_eq!(outcome.end, End::OutputLimit);
+    assert!(outcome.truncated);
+    assert_eq!((text.len(), outcome.output_bytes), (1 << 20, MEBIBYTE));
+}
+
+#[test]
+fn a_flood_that_nobody_reads_is_ended_all_the_same() {
+    let room = Room::new();
+    let outcome = room.start(&["flood-output"], &Limits { output_bytes: MEBIBYTE, ..small() }).wait_blocking();
+    assert_eq!((outcome.end, outcome.truncated), (End::OutputLimit, true));
+    let mut run = room.start(&["flood-output"], &Limits { output_bytes: MEBIBYTE, ..small() });
+    drop(run.stdout());
+    assert_eq!(run.wait_blocking().end, End::OutputLimit);
+}
+
+#[test]
+fn a_flood_of_complaints_is_ended_and_only_its_end_is_kept() {
+    let limits = Limits { output_bytes: MEBIBYTE, stderr_bytes: 100, ..small() };
+    let outcome = Room::new().run(&["flood-error"], &limits).outcome;
+    assert_eq!(outcome.end, End::OutputLimit);
+    assert_eq!((outcome.stderr.as_str(), outcome.stderr_truncated), ("A".repeat(100).as_str(), true));
+    assert!(!outcome.truncated, "standard output is whole");
+}
+
+#[test]
+fn the_wall_clock_ends_a_tool_that_waits() {
+    let outcome = Room::new().run(&["hold"], &Limits { wall: Duration::from_millis(300), ..small() }).outcome;
+    assert_eq!(outcome.end, End::TimedOut);
+    assert!(outcome.wall >= Duration::from_millis(300) && outcome.wall < Duration::from_secs(5), "{:?}", outcome.wall);
+}
+
+#[test]
+fn the_wall_clock_ends_a_tool_that_has_stopped_itself() {
+    let ran = Room::new().run(&["stop"], &Limits { wall: Duration::from_millis(300), ..small() });
+    assert_eq!((ran.text.as_str(), ran.outcome.end), ("ready\n", End::TimedOut));
+}
+
+#[test]
+fn the_wall_clock_ends_a_tool_whose_output_nobody_reads() {
+    let room = Room::new();
+    let mut run = room.start(&["flood-output"], &Limits { wall: Duration::from_millis(300), ..small() });
+    let unread = run.stdout();
+    let outcome = run.wait_blocking();
+    assert_eq!(outcome.end, End::TimedOut);
+    assert!(outcome.output_bytes > 0 && !outcome.truncated, "{outcome:?}");
+    drop(unread);
+}
+
+#[test]
+fn a_signal_that_ended_the_tool_is_named() {
+    assert_eq!(finish(Room::new().start(&["be-killed"], &small())).outcome.end, End::Signaled(11));
+    assert_eq!(finish(Room::new().start(&["no-such-mode"], &small())).outcome.end, End::Exited(2));
+}

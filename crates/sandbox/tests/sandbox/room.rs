@@ -1,0 +1,178 @@
+//! A sandbox of a test: a folder of tool roots that holds the hostile program, and short ways to run it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Permissions};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use picket_domain::{Invocation, Network};
+use picket_sandbox::{Limits, MOUNT_POINTS, Outcome, Run, Sandbox, SandboxError, SandboxSettings};
+use tempfile::TempDir;
+
+/// Where a program that was compiled before lies; set for child processes that must not compile again.
+pub(crate) const HOSTILE_VARIABLE: &str = "PICKET_TEST_HOSTILE";
+
+/// The only place where these tests read the environment.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+pub(crate) fn bwrap() -> PathBuf {
+    let path = variable("PICKET_BWRAP").map_or_else(|| PathBuf::from("/usr/bin/bwrap"), PathBuf::from);
+    assert!(path.exists(), "bubblewrap is missing at {}: install it, or set PICKET_BWRAP", path.display());
+    path
+}
+
+/// The compiled hostile program.
+pub(crate) fn hostile() -> &'static Path {
+    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
+    COMPILED.get_or_init(|| variable(HOSTILE_VARIABLE).map_or_else(compile, PathBuf::from))
+}
+
+fn compile() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile/hostile.c");
+    // Other processes may compile at the same time: each under its own name, and the last one wins.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile");
+    let unfinished = target.with_extension(std::process::id().to_string());
+    let compiled = Command::new("cc")
+        .args(["-static", "-O1", "-Wall", "-Wextra", "-o"])
+        .args([unfinished.as_os_str(), source.as_os_str()])
+        .status()
+        .expect("a C compiler `cc` with a static C library is needed");
+    assert!(compiled.success(), "cannot compile {}", source.display());
+    fs::rename(unfinished, &target).unwrap();
+    target
+}
+
+/// A temporary folder that every uid can reach.
+pub(crate) fn open_folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+pub(crate) struct Room {
+    pub(crate) folder: TempDir,
+    pub(crate) sandbox: Sandbox,
+}
+
+/// Output and end of a run.
+pub(crate) struct Ran {
+    pub(crate) text: String,
+    pub(crate) outcome: Outcome,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self::furnished(open_folder())
+    }
+
+    /// A room whose folder lies in another one, and goes with it should this process be killed.
+    pub(crate) fn new_in(parent: &Path) -> Self {
+        let folder = tempfile::tempdir_in(parent).unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        Self::furnished(folder)
+    }
+
+    fn furnished(folder: TempDir) -> Self {
+        furnish(&folder.path().join("hostile"));
+        let sandbox = Sandbox::new(settings(folder.path())).unwrap();
+        Self { folder, sandbox }
+    }
+
+    pub(crate) fn start(&self, words: &[&str], limits: &Limits) -> Run {
+        self.start_in(0, Network::None, words, limits).unwrap()
+    }
+
+    pub(crate) fn start_in(
+        &self,
+        slot: u32,
+        network: Network,
+        words: &[&str],
+        limits: &Limits,
+    ) -> Result<Run, SandboxError> {
+        self.sandbox.start(slot, &invocation(network, words), limits)
+    }
+
+    /// Runs to the end and reads everything.
+    pub(crate) fn run(&self, words: &[&str], limits: &Limits) -> Ran {
+        finish(self.start(words, limits))
+    }
+}
+
+pub(crate) fn invocation(network: Network, words: &[&str]) -> Invocation {
+    let args = words.iter().map(ToString::to_string).collect();
+    Invocation { tool: "hostile", program: "/usr/bin/hostile", args, hosts: Vec::new(), network }
+}
+
+/// Limits that end a test within seconds whatever happens.
+pub(crate) fn small() -> Limits {
+    Limits { wall: Duration::from_secs(20), ..Limits::default() }
+}
+
+pub(crate) fn settings(tools_root: &Path) -> SandboxSettings {
+    SandboxSettings {
+        bwrap: bwrap(),
+        tools_root: tools_root.to_owned(),
+        first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
+    }
+}
+
+pub(crate) fn finish(mut run: Run) -> Ran {
+    let mut bytes = Vec::new();
+    run.stdout().unwrap().read_to_end(&mut bytes).unwrap();
+    let outcome = run.wait_blocking();
+    Ran { text: String::from_utf8_lossy(&bytes).into_owned(), outcome }
+}
+
+/// Waits for the word `ready`, which a mode says when it has done what it does.
+pub(crate) fn await_ready(output: &mut impl Read) {
+    let mut word = [0; 6];
+    output.read_exact(&mut word).expect("the program ended before it was ready");
+    assert_eq!(&word, b"ready\n");
+}
+
+/// A tool root of mount points and the hostile program, once as it is and once setuid.
+fn furnish(root: &Path) {
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::create_dir_all(root.join("usr/bin")).unwrap();
+    for place in MOUNT_POINTS {
+        match place.strip_prefix("etc/") {
+            Some(_) => fs::write(root.join(place), "not covered").unwrap(),
+            None => fs::create_dir(root.join(place)).unwrap(),
+        }
+    }
+    fs::write(root.join("etc/passwd"), "tool:x:65534:65534::/scratch:/\n").unwrap();
+    for (name, mode) in [("hostile", 0o755), ("setuid", 0o6755)] {
+        let program = root.join("usr/bin").join(name);
+        copy(hostile(), &program);
+        fs::set_permissions(&program, Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+/// Copies a program in another process. A copy made here would be open for writing in every process that a test beside
+/// this one starts at that moment, and what is open for writing cannot be executed.
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("--").arg(from).arg(to).status().unwrap().success());
+}
+
+/// A copy of this test program where every uid can run it, and the command that runs one of its tests.
+pub(crate) fn this_test(folder: &Path, test: &str) -> Command {
+    let program = folder.join("tests");
+    if !program.exists() {
+        copy(&std::env::current_exe().unwrap(), &program);
+        copy(hostile(), &folder.join("hostile.program"));
+        for name in ["tests", "hostile.program"] {
+            fs::set_permissions(folder.join(name), Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+    let mut command = Command::new(program);
+    command.args(["--exact", test, "--nocapture", "--include-ignored", "--test-threads=1"]);
+    command.env("PICKET_BWRAP", bwrap()).env(HOSTILE_VARIABLE, folder.join("hostile.program")).current_dir("/");
+    command.env("TMPDIR", OsStr::new("/tmp"));
+    command
+}

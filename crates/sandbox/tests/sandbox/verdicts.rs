@@ -1,0 +1,99 @@
+//! The table `tests/hostile/expected.tsv`: what each probe of the battery must find.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use landlock::{CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
+use picket_domain::Network;
+
+/// What a probe found: a door that is open, or the error it was refused with.
+pub(crate) type Found = BTreeMap<String, String>;
+
+/// One row of the table.
+pub(crate) struct Expected {
+    connect: Verdict,
+    none: Verdict,
+}
+
+/// What must be found. `open` and `allowed` are the same to the kernel, and not the same to us: an open door is known,
+/// unwanted, and closed by a later form of the sandbox; an allowed one is needed or harmless.
+enum Verdict {
+    Open,
+    Allowed,
+    Denied(String),
+    /// Denied with that error where the kernel has Landlock's scope (6.12), open elsewhere.
+    DeniedByScope(String),
+}
+
+impl Verdict {
+    fn parse(text: &str) -> Self {
+        match text.split_once(':') {
+            _ if text == "open" => Self::Open,
+            _ if text == "allowed" => Self::Allowed,
+            Some(("scope", error)) => Self::DeniedByScope(error.into()),
+            _ => Self::Denied(text.into()),
+        }
+    }
+
+    fn fits(&self, found: &str) -> bool {
+        match self {
+            Self::Open | Self::Allowed => found == "allowed",
+            Self::Denied(error) => error.split('|').any(|error| error == found),
+            Self::DeniedByScope(error) => found == if kernel_has_scope() { error.as_str() } else { "allowed" },
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => formatter.write_str("open"),
+            Self::Allowed => formatter.write_str("allowed"),
+            Self::Denied(error) => write!(formatter, "denied ({error})"),
+            Self::DeniedByScope(error) => write!(formatter, "denied by landlock's scope ({error})"),
+        }
+    }
+}
+
+fn kernel_has_scope() -> bool {
+    Ruleset::default().set_compatibility(CompatLevel::HardRequirement).scope(Scope::AbstractUnixSocket).is_ok()
+}
+
+/// The table, by the probe's name.
+pub(crate) fn table() -> BTreeMap<String, Expected> {
+    let text = include_str!("../hostile/expected.tsv");
+    let rows = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let row = |line: &str| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [probe, connect, none, note] = columns.as_slice() else { panic!("expected four columns: {line}") };
+        assert!(!note.is_empty() || !connect.starts_with("open"), "{probe}: an open door needs its reason");
+        ((*probe).to_owned(), Expected { connect: Verdict::parse(connect), none: Verdict::parse(none) })
+    };
+    rows.map(row).collect()
+}
+
+/// What a battery printed.
+pub(crate) fn found(text: &str) -> Found {
+    let line = |line: &str| match line.split('\t').collect::<Vec<_>>().as_slice() {
+        [probe, "allowed", "-"] => ((*probe).to_owned(), "allowed".to_owned()),
+        [probe, "denied", error] => ((*probe).to_owned(), (*error).to_owned()),
+        _ => panic!("not a verdict: {line}"),
+    };
+    text.lines().map(line).collect()
+}
+
+/// Every difference between the table and what was found, probes that only one of them knows included.
+pub(crate) fn differences(network: Network, found: &Found) -> Vec<String> {
+    let table = table();
+    let unknown = found.keys().filter(|probe| !table.contains_key(*probe));
+    let unknown = unknown.map(|probe| format!("{probe}: not in the table, found {}", found[probe]));
+    let known = table.iter().filter_map(|(probe, expected)| {
+        let expected = if network == Network::None { &expected.none } else { &expected.connect };
+        match found.get(probe) {
+            Some(found) if expected.fits(found) => None,
+            Some(found) => Some(format!("{probe}: expected {expected}, found {found}")),
+            None => Some(format!("{probe}: expected {expected}, not tried")),
+        }
+    });
+    unknown.chain(known).collect()
+}

@@ -1,0 +1,87 @@
+//! One port while it is being read, and what is told of it.
+
+use std::{fmt::Write as _, net::IpAddr};
+
+use jiff::Timestamp;
+use picket_domain::{Protocol, Service};
+
+use crate::{
+    rules, text,
+    tools::nmap::document::Attributes,
+    weakness::{Place, Weakness},
+};
+
+/// Text kept of one value of a service.
+const MAX_VALUE_BYTES: usize = 256;
+
+/// A port while it is being read.
+#[derive(Default)]
+pub(super) struct Port {
+    pub(super) number: Option<u16>,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) is_open: bool,
+    /// Whether the port itself was told of already.
+    pub(super) is_told: bool,
+    is_tls: bool,
+    is_guessed: bool,
+    pub(super) service: Option<Service>,
+}
+
+impl Port {
+    /// What nmap says of the service. A service inside TLS is named so.
+    pub(super) fn read_service(&mut self, attributes: &Attributes<'_>) {
+        let mut service = Service::default();
+        attributes.each(|name, value| {
+            let kept = || Some(text::line(value, MAX_VALUE_BYTES)).filter(|text| !text.is_empty());
+            match name {
+                "name" => service.name = kept().filter(|name| name != "unknown"),
+                "product" => service.product = kept(),
+                "version" => service.version = kept(),
+                "extrainfo" => service.extra_info = kept(),
+                "tunnel" => self.is_tls = value == "ssl",
+                "method" => self.is_guessed = value == "table",
+                _ => {}
+            }
+        });
+        if self.is_tls {
+            let name = service.name.map(|name| if name == "http" { "https".to_owned() } else { format!("ssl/{name}") });
+            service.name = name;
+        }
+        self.is_tls |= service.name.as_deref() == Some("https");
+        self.service = Some(service);
+    }
+
+    pub(super) fn place(&self, address: IpAddr, started: Option<Timestamp>) -> Option<Place<'_>> {
+        let port = Some((self.number?, self.protocol?));
+        Some(Place { address, port, service: self.service.as_ref(), is_tls: self.is_tls, started })
+    }
+
+    /// `Open port 443/tcp: https (nginx 1.22.1)`, with all that is known of the service as evidence.
+    pub(super) fn weakness(&self, port: Option<(u16, Protocol)>) -> Weakness {
+        let mut title = "Open port".to_owned();
+        if let Some((number, protocol)) = port {
+            write!(title, " {number}/{}", protocol.name()).unwrap_or_default();
+        }
+        let empty = Service::default();
+        let service = self.service.as_ref().unwrap_or(&empty);
+        if let Some(name) = &service.name {
+            write!(title, ": {name}").unwrap_or_default();
+        }
+        let software: Vec<&str> = [&service.product, &service.version].into_iter().filter_map(Option::as_deref).collect();
+        if !software.is_empty() {
+            write!(title, " ({})", software.join(" ")).unwrap_or_default();
+        }
+        Weakness::of(rules::PORT_OPEN, &self.evidence(service)).titled(&title)
+    }
+
+    fn evidence(&self, service: &Service) -> String {
+        let known = [
+            (if self.is_guessed { "service, by the number of the port" } else { "service" }, &service.name),
+            ("product", &service.product),
+            ("version", &service.version),
+            ("information", &service.extra_info),
+        ];
+        let known = known.into_iter().filter_map(|(label, value)| value.as_ref().map(|value| format!("{label}: {value}")));
+        known.chain(service.cpe.iter().cloned()).collect::<Vec<_>>().join("\n")
+    }
+}

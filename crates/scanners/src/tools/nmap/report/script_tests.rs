@@ -1,0 +1,137 @@
+//! What single scripts mean, in the forms that nmap's own documentation shows.
+
+use picket_domain::Severity;
+
+use super::tests::{lines, read, web};
+
+/// What is told of a script at an HTTP port, without the port itself.
+fn told(script: &str) -> Vec<String> {
+    let (parsed, observations) = read(web(script).as_bytes());
+    assert!(parsed.is_complete(), "{parsed:?}");
+    lines(&observations[1..]).into_iter().map(|line| line.replace("192.0.2.1:80/tcp ", "")).collect()
+}
+
+fn vulnerability(id: &str, state: &str, key: &str, more: &str) -> String {
+    format!(
+        r#"<script id="{id}" output="&#xa;  VULNERABLE:"><table key="{key}"><elem key="title">Memory leak</elem><elem key="state">{state}</elem>{more}<table key="description"><elem>It leaks.</elem></table><table key="refs"><elem>https://cve.example.com/</elem></table></table></script>"#
+    )
+}
+
+#[test]
+fn a_vulnerability_report_becomes_a_cve() {
+    let ids = r#"<table key="ids"><elem>CVE:CVE-2014-0160</elem><elem>BID:66690</elem></table>"#;
+    let scores = r#"<table key="scores"><elem key="CVSSv2">10.0 (HIGH) (AV:N/AC:L)</elem></table>"#;
+    assert_eq!(told(&vulnerability("ssl-heartbleed", "VULNERABLE", "CVE-2014-0160", scores)), ["critical nmap:ssl-heartbleed [] Memory leak"]);
+    assert_eq!(told(&vulnerability("ssl-heartbleed", "VULNERABLE (Exploitable)", "NMAP-1", ids)), ["high nmap:ssl-heartbleed [] Memory leak"]);
+    assert_eq!(told(&vulnerability("ssl-dh-params", "LIKELY VULNERABLE", "NMAP-1", "")), ["medium nmap:ssl-dh-params [NMAP-1] Memory leak"]);
+    for state in ["NOT VULNERABLE", "UNKNOWN (unable to test)", ""] {
+        assert!(told(&vulnerability("x", state, "CVE-2014-0160", scores)).is_empty(), "{state}");
+    }
+    let (_, observations) = read(web(&vulnerability("x", "VULNERABLE", "NMAP-1", ids)).as_bytes());
+    let seen = &observations[1];
+    assert_eq!(seen.cve.as_deref(), Some("CVE-2014-0160"));
+    assert!(seen.description.contains("Confidence: medium") && seen.description.contains("It leaks."));
+    assert_eq!(seen.remediation, "https://cve.example.com/");
+}
+
+#[test]
+fn a_verdict_about_another_product_is_not_believed() {
+    let report = vulnerability("http-vuln-cve2011-3192", "VULNERABLE", "CVE-2011-3192", "");
+    let nginx = format!(r#"<service name="http" product="nginx"/>{report}"#);
+    let apache = format!(r#"<service name="http" product="Apache httpd"/>{report}"#);
+    assert_eq!(told(&nginx), ["info nmap:http-vuln-cve2011-3192 [] Memory leak"]);
+    assert_eq!(told(&apache), ["high nmap:http-vuln-cve2011-3192 [] Memory leak"]);
+}
+
+#[test]
+fn versions_alone_give_unconfirmed_cves() {
+    let entry = |id: &str, cvss: &str, is_exploit: bool| {
+        format!(r#"<table><elem key="id">{id}</elem><elem key="cvss">{cvss}</elem><elem key="is_exploit">{is_exploit}</elem></table>"#)
+    };
+    let entries = [
+        entry("MSF:ILITIES/SUSE-CVE-2019-6111/", "5.8", true),
+        entry("CVE-2019-6111", "4.0", false),
+        entry("CVE-2020-1", "9.9", false),
+        entry("EDB-ID:1", "9.9", true),
+        entry("CVE-2018-15473", "x", false),
+    ];
+    let script = format!(
+        r#"<service product="OpenSSH" version="7.4"/><script id="vulners" output="x"><table key="cpe:/a:openbsd:openssh:7.4">{}</table></script>"#,
+        entries.concat()
+    );
+    assert_eq!(
+        told(&script),
+        ["unknown nmap:vulners [] CVE-2018-15473 may affect OpenSSH 7.4", "medium nmap:vulners [] CVE-2019-6111 may affect OpenSSH 7.4"]
+    );
+    let (_, observations) = read(web(&script).as_bytes());
+    assert_eq!(observations[2].cvss, Some(4.0));
+    assert!(observations[2].description.contains("lists an exploit") && observations[2].description.contains("Confidence: low"));
+    let lines = r#"<script id="vulners" output="&#xa;  cpe:/a:x:y:1: &#xa;    &#9;CVE-2020-15778&#9;6.8&#9;https://x&#9;*EXPLOIT*"/>"#;
+    assert_eq!(told(lines), ["medium nmap:vulners [] CVE-2020-15778 may affect the service"]);
+}
+
+#[test]
+fn every_kind_of_script_is_understood() {
+    let cases = [
+        (r#"<script id="ftp-anon" output="Anonymous FTP login allowed (FTP code 230)&#xa;drwxrwxrwx pub [NSE: writeable]"/>"#, "high ftp.anonymous_write"),
+        (r#"<script id="sshv1" output="Server supports SSHv1"/>"#, "high ssh.protocol_1"),
+        (r#"<script id="ssh-hostkey" output="x"><table><elem key="type">ssh-dss</elem><elem key="bits">1024</elem></table><table><elem key="type">ssh-rsa</elem><elem key="bits">3072</elem></table></script>"#, "medium ssh.weak_host_key"),
+        (r#"<script id="ssh2-enum-algos" output="x"><table key="encryption_algorithms"><elem>aes128-ctr</elem><elem>3des-cbc</elem></table></script>"#, "medium ssh.weak_cipher"),
+        (r#"<script id="ssh2-enum-algos" output="x"><table key="kex_algorithms"><elem>curve25519-sha256</elem><elem>diffie-hellman-group1-sha1</elem><elem>diffie-hellman-group14-sha256</elem></table></script>"#, "medium ssh.weak_key_exchange"),
+        (r#"<script id="ssh2-enum-algos" output="x"><table key="mac_algorithms"><elem>hmac-sha2-256</elem><elem>hmac-md5</elem></table></script>"#, "low ssh.weak_mac"),
+        (r#"<script id="sslv2" output="&#xa;  SSLv2 supported&#xa;  ciphers: "/>"#, "high tls.weak_protocol.sslv2"),
+        (r#"<script id="ssl-known-key" output="Found in Little Black Box 0.1"/>"#, "critical tls.known_private_key"),
+        (r#"<script id="smb-security-mode" output="x"><elem key="message_signing">disabled</elem></script>"#, "medium smb.signing_disabled"),
+        (r#"<script id="smb2-security-mode" output="&#xa;  3.1.1:&#xa;    Message signing enabled but not required"/>"#, "low smb.signing_not_required"),
+        (r#"<script id="smb-protocols" output="&#xa;  dialects: &#xa;    NT LM 0.12 (SMBv1) [dangerous, but default]"/>"#, "high smb.protocol_1"),
+        (r#"<script id="mysql-empty-password" output="&#xa;  root account has empty password"/>"#, "critical mysql.empty_password"),
+        (r#"<script id="redis-info" output="x"><elem key="Version">7.0.15</elem></script>"#, "high redis.no_authentication"),
+        (r#"<script id="mongodb-databases" output="x"><table key="databases"><table key="0"><elem key="name">a</elem></table></table></script>"#, "high mongodb.no_authentication"),
+        (r#"<script id="memcached-info" output="x"><elem key="Authentication">no</elem></script>"#, "medium memcached.no_authentication"),
+        (r#"<script id="vnc-info" output="x"><table key="Security types"><table><elem key="name">None</elem><elem key="type">1</elem></table></table></script>"#, "high vnc.no_authentication"),
+        (r#"<script id="x11-access" output="X server access is granted"/>"#, "high x11.open_access"),
+        (r#"<script id="dns-recursion" output="Recursion appears to be enabled"/>"#, "medium dns.open_recursion"),
+        (r#"<service extrainfo="public"/><script id="snmp-info" output="x"/>"#, "medium snmp.default_community"),
+        (r#"<script id="http-open-proxy" output="Potentially OPEN proxy.&#xa;Methods supported: GET"/>"#, "high http.open_proxy"),
+        (r#"<script id="http-methods" output="GET HEAD POST OPTIONS TRACE&#xa;Potentially risky methods: TRACE&#xa;See x"/>"#, "low http.trace_enabled"),
+        (r#"<script id="http-auth" output="x"><table><elem key="scheme">Basic</elem></table></script>"#, "medium http.basic_auth_without_tls"),
+        (r#"<script id="http-internal-ip-disclosure" output="&#xa;  Internal IP Leaked: 10.0.0.2"/>"#, "low http.internal_address_disclosed"),
+        (r#"<script id="http-ls" output="Volume /"><table key="volumes"><table><elem key="volume">/files/</elem></table></table></script>"#, "low http.directory_listing"),
+        (r#"<script id="http-svn-info" output="x"><elem key="Repository UUID">x</elem></script>"#, "medium http.svn_exposed"),
+        (r#"<script id="nfs-showmount" output="&#xa;  /home *"/>"#, "info nfs.exports_listed"),
+        (r#"<script id="rsync-list-modules" output="&#xa;  www  www directory"/>"#, "info rsync.modules_listed"),
+    ];
+    for (script, expected) in cases {
+        let told = told(script);
+        assert!(told.len() == 1 && told[0].starts_with(expected), "{script}: {told:?}");
+    }
+}
+
+#[test]
+fn scripts_that_only_describe_or_failed_are_no_findings() {
+    for script in [
+        r#"<script id="ssh-hostkey" output="ERROR: Script execution failed (use -d to debug)"/>"#,
+        r#"<script id="http-git" output="false"/>"#,
+        r#"<script id="redis-info" output="ERROR: NOAUTH"/>"#,
+        r#"<script id="fingerprint-strings" output="x"><elem key="NULL">x</elem></script>"#,
+        r#"<script id="ssh-hostkey" output="x"><table><elem key="type">ssh-ed25519</elem><elem key="bits">256</elem></table></script>"#,
+        r#"<script id="http-open-proxy" output="Proxy might be redirecting requests"/>"#,
+        r#"<script id="http-methods" output="Supported Methods: GET HEAD POST OPTIONS"/>"#,
+        r#"<script id="mongodb-info" output="x"><table key="MongoDB Build info"/></script>"#,
+        r#"<script id="vnc-info" output="x"><table key="Security types"><table><elem key="type">2</elem></table></table></script>"#,
+        r#"<script id="smb2-security-mode" output="&#xa;  3.1.1:&#xa;    Message signing enabled and required"/>"#,
+        r#"<script id="ssl-cert" output="x"/>"#,
+        r#"<script id="" output=""/>"#,
+    ] {
+        assert_eq!(told(script), Vec::<String>::new(), "{script}");
+    }
+}
+
+#[test]
+fn certificates_of_old_versions_are_read_from_their_text() {
+    let script = r#"<script id="ssl-cert" output="Subject: commonName=a&#xa;Issuer: commonName=a&#xa;Public Key type: rsa&#xa;Public Key bits: 1024&#xa;Not valid before: 2004-06-03T10:11:43+00:00&#xa;Not valid after:  2024-05-29T10:11:43+00:00&#xa;-----BEGIN CERTIFICATE-----&#xa;MIIC"/>"#;
+    let told = told(script);
+    assert_eq!(told.len(), 3, "{told:?}");
+    let (_, observations) = read(web(script).as_bytes());
+    assert!(observations.iter().all(|seen| !seen.evidence.contains("BEGIN") && seen.severity <= Severity::Medium));
+}

@@ -1,0 +1,195 @@
+//! What an adapter says of a host in the words of a rule, and how that becomes an observation. All text of the scanned
+//! host passes through here, where it is bounded and cleaned.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use picket_domain::{Location, Observation, Protocol, Service, Severity};
+
+use crate::{rules::Rule, text};
+
+const MAX_TITLE_BYTES: usize = 300;
+const MAX_SUBJECT_BYTES: usize = 200;
+const MAX_PATH_BYTES: usize = 500;
+const MAX_TEXT_BYTES: usize = 4096;
+
+/// Where something was seen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) address: IpAddr,
+    pub(crate) port: Option<(u16, Protocol)>,
+    pub(crate) service: Option<&'a Service>,
+    /// Whether the service speaks TLS from its first byte.
+    pub(crate) is_tls: bool,
+    /// When the tool started, by its own clock.
+    pub(crate) started: Option<Timestamp>,
+}
+
+impl Place<'_> {
+    /// The product behind the port, when it is known.
+    pub(crate) fn product(&self) -> Option<&str> {
+        self.service.and_then(|service| service.product.as_deref())
+    }
+
+    fn location(&self, path: Option<&str>) -> Location {
+        Location {
+            host: self.address.to_string(),
+            port: self.port.map(|(port, _)| port),
+            protocol: self.port.map(|(_, protocol)| protocol),
+            url: path.and_then(|path| self.url(path)),
+        }
+    }
+
+    /// The normal form: no default port, no query, no fragment.
+    fn url(&self, path: &str) -> Option<String> {
+        let (port, _) = self.port?;
+        let path = path.split(['?', '#']).next()?;
+        let is_plain =
+            path.starts_with('/') && path.len() <= MAX_PATH_BYTES && path.bytes().all(|byte| byte.is_ascii_graphic());
+        let (scheme, default) = if self.is_tls { ("https", 443) } else { ("http", 80) };
+        let host = match self.address {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("[{v6}]"),
+        };
+        let port = if port == default { String::new() } else { format!(":{port}") };
+        is_plain.then(|| format!("{scheme}://{host}{port}{path}"))
+    }
+}
+
+/// One weakness before it has a place.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Weakness {
+    rule: String,
+    severity: Severity,
+    title: String,
+    description: String,
+    remediation: String,
+    subject: String,
+    evidence: String,
+    path: Option<String>,
+    cve: Option<String>,
+    cvss: Option<f64>,
+}
+
+impl Weakness {
+    /// What the rule says, with what the tool saw.
+    pub(crate) fn of(rule: Rule, evidence: &str) -> Self {
+        Self {
+            rule: rule.id.to_owned(),
+            severity: rule.severity,
+            title: rule.title.to_owned(),
+            description: rule.description.to_owned(),
+            remediation: rule.remediation.to_owned(),
+            subject: String::new(),
+            evidence: text::lines(evidence, MAX_TEXT_BYTES),
+            path: None,
+            cve: None,
+            cvss: None,
+        }
+    }
+
+    /// What no rule of ours knows: a check of the tool's own.
+    pub(crate) fn of_tool(check: &str, severity: Severity, title: &str, description: &str, evidence: &str) -> Self {
+        Self {
+            rule: text::line(check, MAX_SUBJECT_BYTES),
+            severity,
+            title: text::line(title, MAX_TITLE_BYTES),
+            description: text::lines(description, MAX_TEXT_BYTES),
+            remediation: String::new(),
+            subject: String::new(),
+            evidence: text::lines(evidence, MAX_TEXT_BYTES),
+            path: None,
+            cve: None,
+            cvss: None,
+        }
+    }
+
+    /// Which of several things at the place it is; part of the finding's identity.
+    pub(crate) fn about(self, subject: &str) -> Self {
+        Self { subject: text::line(subject, MAX_SUBJECT_BYTES), ..self }
+    }
+
+    /// The page it is about; part of the finding's identity. Ignored when it is no plain path.
+    pub(crate) fn at(self, path: &str) -> Self {
+        Self { path: Some(path.to_owned()), ..self }
+    }
+
+    /// A title that says more than the rule's.
+    pub(crate) fn titled(self, title: &str) -> Self {
+        Self { title: text::line(title, MAX_TITLE_BYTES), ..self }
+    }
+
+    /// Another severity than the rule's.
+    pub(crate) fn rated(self, severity: Severity) -> Self {
+        Self { severity, ..self }
+    }
+
+    /// What to do, where no rule says it.
+    pub(crate) fn remedied(self, remediation: &str) -> Self {
+        Self { remediation: text::lines(remediation, MAX_TEXT_BYTES), ..self }
+    }
+
+    /// The CVE that it is, with its score.
+    pub(crate) fn known_as(self, cve: &str, cvss: Option<f64>) -> Self {
+        Self { cve: Some(cve.to_owned()), cvss, ..self }
+    }
+
+    /// The observation of it at `place`.
+    pub(crate) fn observed(self, place: &Place<'_>) -> Observation {
+        Observation {
+            location: place.location(self.path.as_deref()),
+            service: place.service.cloned(),
+            rule: self.rule,
+            title: self.title,
+            severity: self.severity,
+            cve: self.cve,
+            cvss: self.cvss,
+            subject: self.subject,
+            description: self.description,
+            evidence: self.evidence,
+            remediation: self.remediation,
+        }
+    }
+}
+
+/// The CVE name that a text is, in its normal form.
+pub(crate) fn cve_name(text: &str) -> Option<String> {
+    let text = text.trim().to_ascii_uppercase();
+    let (year, number) = text.strip_prefix("CVE-")?.split_once('-')?;
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = year.len() == 4 && (4..=12).contains(&number.len()) && is_number(year) && is_number(number);
+    fits.then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules;
+
+    fn place(address: &str, port: u16, is_tls: bool) -> Place<'static> {
+        let port = Some((port, Protocol::Tcp));
+        Place { address: address.parse().unwrap(), port, service: None, is_tls, started: None }
+    }
+
+    #[test]
+    fn a_page_has_its_normal_url() {
+        let url =
+            |place: Place<'_>, path: &str| Weakness::of(rules::HTTP_TITLE, "").at(path).observed(&place).location.url;
+        assert_eq!(url(place("192.0.2.1", 80, false), "/a?b=c").as_deref(), Some("http://192.0.2.1/a"));
+        assert_eq!(url(place("192.0.2.1", 443, true), "/").as_deref(), Some("https://192.0.2.1/"));
+        assert_eq!(url(place("2001:db8::1", 8443, true), "/").as_deref(), Some("https://[2001:db8::1]:8443/"));
+        for path in ["", "a", "/a b", "/\u{1b}", "javascript:x", "/ü"] {
+            assert_eq!(url(place("192.0.2.1", 80, false), path), None, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_cve_name_is_one() {
+        assert_eq!(cve_name("cve-2021-44228").as_deref(), Some("CVE-2021-44228"));
+        for text in
+            ["CVE-2021-1", "CVE-21-44228", "CVE-2021-44228x", "MSF:CVE-2021-44228", "", "CVE-2021-", "CVE-٢٠٢١-44228"]
+        {
+            assert_eq!(cve_name(text), None, "{text}");
+        }
+    }
+}
