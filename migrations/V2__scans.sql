@@ -45,13 +45,14 @@ CREATE FUNCTION scans_move_only_forward() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    IF NOT CASE OLD.state
+    -- In parentheses: PL/pgSQL takes the first THEN outside of them for its own.
+    IF NOT (CASE OLD.state
         WHEN 'created' THEN NEW.state IN ('queued', 'running', 'failed', 'cancelled')
         WHEN 'queued'  THEN NEW.state IN ('running', 'failed', 'cancelled')
         WHEN 'running' THEN NEW.state IN ('paused', 'completed', 'failed', 'cancelled')
         WHEN 'paused'  THEN NEW.state IN ('running', 'failed', 'cancelled')
         ELSE false
-    END THEN
+    END) THEN
         RAISE EXCEPTION 'a scan cannot go from % to %', OLD.state, NEW.state USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
@@ -116,12 +117,12 @@ CREATE FUNCTION tasks_move_only_forward() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    IF OLD.state <> NEW.state AND NOT CASE OLD.state
+    IF OLD.state <> NEW.state AND NOT (CASE OLD.state
         WHEN 'ready'   THEN NEW.state IN ('queued', 'failed', 'cancelled')
         WHEN 'queued'  THEN NEW.state IN ('ready', 'running', 'cancelled')
         WHEN 'running' THEN NEW.state IN ('ready', 'done', 'failed', 'cancelled')
         ELSE false
-    END THEN
+    END) THEN
         RAISE EXCEPTION 'a task cannot go from % to %', OLD.state, NEW.state USING ERRCODE = 'check_violation';
     END IF;
     IF NEW.attempt < OLD.attempt THEN

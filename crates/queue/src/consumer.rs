@@ -1,146 +1,134 @@
 //! Taking messages, one at a time. Between two messages there is no subscription that could hold one back: a process that
 //! is busy keeps nothing from a process that is free, and the broker's consumer timeout never meets a long task.
+//!
+//! The talk with the broker is a task of its own, so that it is never broken off in the middle: whoever waits for a
+//! message may stop waiting at any moment.
+
+mod subscriber;
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use lapin::{
-    Channel,
-    options::{
-        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
-    },
-    types::FieldTable,
-};
+use lapin::options::{BasicAckOptions, BasicRejectOptions};
+use subscriber::{Request, Subscriber};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{Broker, QueueError};
+use crate::{Broker, QueueError, broker::in_background};
 
 /// Pause after a failure, so that an absent broker is not asked in a tight loop.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Takes messages of one queue.
+/// Takes messages of one queue. What it gave out and what was not settled goes back when it is dropped.
 pub struct Consumer {
     broker: Broker,
     queue: String,
-    channel: Option<Channel>,
+    requests: Option<mpsc::Sender<Request>>,
 }
 
-/// A message that was taken; the broker keeps it until it is told what became of it.
+/// A message that was taken; the broker keeps it until it is told what became of it. One that is dropped goes back.
+#[derive(Debug)]
 pub struct Delivery {
-    inner: lapin::message::Delivery,
+    inner: Option<lapin::message::Delivery>,
+    body: Vec<u8>,
+    is_redelivered: bool,
 }
 
 impl Consumer {
     pub(crate) const fn new(broker: Broker, queue: String) -> Self {
-        Self { broker, queue, channel: None }
+        Self { broker, queue, requests: None }
     }
 
     /// Waits for the next message, through restarts of the broker. May be dropped at any time: what was not returned is
-    /// redelivered.
+    /// given back.
     pub async fn take(&mut self) -> Delivery {
         loop {
-            match self.try_take().await {
-                Ok(Some(delivery)) => return delivery,
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, queue = self.queue, "taking again");
-                    self.channel = None;
-                    tokio::time::sleep(PAUSE).await;
-                }
+            let (request, answer) = oneshot::channel();
+            if self.requests().send(request).await.is_ok()
+                && let Ok(delivery) = answer.await
+            {
+                return delivery;
             }
+            // The task ends with its consumer, so this one broke.
+            tracing::error!(queue = self.queue, "a subscriber broke, another one takes over");
+            self.requests = None;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn try_take(&mut self) -> Result<Option<Delivery>, QueueError> {
-        let channel = self.ready().await?;
-        let options = BasicConsumeOptions::default();
-        let mut messages =
-            channel.basic_consume(self.queue.as_str().into(), "".into(), options, FieldTable::default()).await?;
-        // A future that is dropped here must not leave a subscription that swallows a message.
-        let guard = CloseOnDrop { channel: Some(channel.clone()) };
-        let Some(first) = messages.next().await else { return Ok(None) };
-        let delivery = Delivery { inner: first? };
-        // Cancelled before it is acknowledged: with a prefetch of 1 the broker sends no second one in between.
-        channel.basic_cancel(messages.tag(), BasicCancelOptions::default()).await?;
-        guard.disarm();
-        Ok(Some(delivery))
-    }
-
-    async fn ready(&mut self) -> Result<Channel, QueueError> {
-        if let Some(channel) = self.channel.as_ref().filter(|channel| channel.status().connected()) {
-            return Ok(channel.clone());
-        }
-        let channel = self.broker.channel().await?;
-        channel.basic_qos(1, BasicQosOptions::default()).await?;
-        self.channel = Some(channel.clone());
-        Ok(channel)
-    }
-}
-
-impl Drop for Consumer {
-    fn drop(&mut self) {
-        drop(CloseOnDrop { channel: self.channel.take() });
-    }
-}
-
-/// Closes the channel, which gives back what was not acknowledged, unless it is disarmed.
-struct CloseOnDrop {
-    channel: Option<Channel>,
-}
-
-impl CloseOnDrop {
-    fn disarm(mut self) {
-        self.channel = None;
-    }
-}
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        if let (Some(channel), Ok(runtime)) = (self.channel.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move {
-                // A channel that is gone already gave everything back.
-                let _closed = channel.close(200, "bye".into()).await;
-            });
-        }
+    fn requests(&mut self) -> &mpsc::Sender<Request> {
+        self.requests.get_or_insert_with(|| {
+            let (sender, requests) = mpsc::channel(1);
+            tokio::spawn(Subscriber::new(self.broker.clone(), self.queue.clone()).serve_all(requests));
+            sender
+        })
     }
 }
 
 impl Delivery {
+    fn new(mut inner: lapin::message::Delivery) -> Self {
+        let (body, is_redelivered) = (std::mem::take(&mut inner.data), inner.redelivered);
+        Self { inner: Some(inner), body, is_redelivered }
+    }
+
     /// The bytes.
     #[must_use]
     pub fn body(&self) -> &[u8] {
-        &self.inner.data
+        &self.body
     }
 
     /// Whether the broker gave it out before.
     #[must_use]
     pub const fn is_redelivered(&self) -> bool {
-        self.inner.redelivered
+        self.is_redelivered
     }
 
     /// Done with it.
     ///
     /// # Errors
     /// When the broker did not hear it: the message comes again.
-    pub async fn ack(self) -> Result<(), QueueError> {
-        self.inner.ack(BasicAckOptions::default()).await?;
-        Ok(())
+    pub async fn ack(mut self) -> Result<(), QueueError> {
+        match self.inner.take() {
+            Some(inner) => heard(inner.ack(BasicAckOptions::default()).await?),
+            None => Ok(()),
+        }
     }
 
     /// Gives it back, for anybody.
     ///
     /// # Errors
     /// When the broker did not hear it: the message comes again anyway.
-    pub async fn give_back(self) -> Result<(), QueueError> {
-        self.inner.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await?;
-        Ok(())
+    pub async fn give_back(mut self) -> Result<(), QueueError> {
+        self.reject(true).await
     }
 
     /// Puts it aside with the dead letters: nobody can take it.
     ///
     /// # Errors
     /// When the broker did not hear it: the message comes again.
-    pub async fn put_aside(self) -> Result<(), QueueError> {
-        self.inner.reject(BasicRejectOptions { requeue: false }).await?;
-        Ok(())
+    pub async fn put_aside(mut self) -> Result<(), QueueError> {
+        self.reject(false).await
+    }
+
+    /// With `basic.reject`, which counts against the delivery limit on every version; `basic.nack` does not from 4.3 on.
+    async fn reject(&mut self, requeue: bool) -> Result<(), QueueError> {
+        match self.inner.take() {
+            Some(inner) => heard(inner.reject(BasicRejectOptions { requeue }).await?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The driver says `false` when the message was taken on a channel that is gone by now.
+const fn heard(is_heard: bool) -> Result<(), QueueError> {
+    if is_heard { Ok(()) } else { Err(QueueError::Ended) }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            in_background(async move {
+                // Where the broker does not hear it, the message comes again anyway.
+                let _given_back = inner.reject(BasicRejectOptions { requeue: true }).await;
+            });
+        }
     }
 }

@@ -18,4 +18,10 @@ pub enum QueueError {
     /// The broker could not be reached.
     #[error("the broker was not reached in time")]
     Unreachable,
+    /// The channel of a subscription or of a message is gone; what was taken on it comes again.
+    #[error("the channel is gone")]
+    Ended,
+    /// The broker's address is none. Does not repeat it: it holds a password.
+    #[error("expected the broker's address as `amqp://user:password@host:port/vhost`")]
+    Url,
 }

@@ -1,7 +1,7 @@
 //! Publishing with confirms. A message counts as sent only when the broker said that it has it and that somebody hears it;
 //! everything else is said to the caller, who keeps the event.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesOrdered};
 use lapin::{
@@ -10,7 +10,10 @@ use lapin::{
 };
 use tokio::sync::Mutex;
 
-use crate::{Broker, QueueError};
+use crate::{
+    Broker, QueueError,
+    broker::{retire, within},
+};
 
 /// How long the broker may take to confirm.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,42 +42,62 @@ impl Publisher {
         Self { broker, channel: Mutex::new(None) }
     }
 
-    /// Publishes all of them and waits for every confirm; the results are in the order of the messages.
-    /// The caller bounds how many: 64 at once is where a broker is fastest (`delivery.md` §3).
+    /// Publishes all of them and waits for every confirm; the results are in the order of the messages, whose ids must
+    /// differ. The caller bounds how many: 64 at once is where a broker is fastest (`delivery.md` §3).
     pub async fn publish(&self, messages: &[Message<'_>]) -> Vec<Result<(), QueueError>> {
         let mut slot = self.channel.lock().await;
-        let channel = match self.ready(&mut slot).await {
+        let channel = match self.ready(slot.take()).await {
             Ok(channel) => channel,
             Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "no channel to publish on");
+                tracing::debug!(error = picket_domain::cause(&error), "no channel to publish on");
                 return messages.iter().map(|_| Err(QueueError::Unreachable)).collect();
             }
         };
-        let mut confirms: FuturesOrdered<_> =
-            messages.iter().map(|message| publish_one(&channel, self.broker.names().events(), *message)).collect();
-        let mut results = Vec::with_capacity(messages.len());
-        while let Some(result) = confirms.next().await {
-            results.push(result);
-        }
-        if results.iter().any(|result| matches!(result, Err(QueueError::Driver(_) | QueueError::Unconfirmed))) {
-            // The end of these is unknown, and so is the state of the channel: the next round begins with a new one.
-            *slot = None;
+        let guard = Retiring(Some(channel.clone()));
+        let exchange = self.broker.names().events();
+        let confirms: FuturesOrdered<_> =
+            messages.iter().map(|message| publish_one(&channel, exchange.clone(), *message)).collect();
+        let results = judge(messages, confirms.collect().await);
+        if !results.iter().any(|result| matches!(result, Err(QueueError::Driver(_) | QueueError::Unconfirmed))) {
+            // Otherwise the end of some is unknown, and a late confirm could be taken for another message's.
+            *slot = guard.spare();
         }
         results
     }
 
-    async fn ready(&self, slot: &mut Option<Channel>) -> Result<Channel, QueueError> {
-        if let Some(channel) = slot.as_ref().filter(|channel| channel.status().connected()) {
-            return Ok(channel.clone());
+    async fn ready(&self, kept: Option<Channel>) -> Result<Channel, QueueError> {
+        let kept = Retiring(kept);
+        if kept.0.as_ref().is_some_and(|channel| channel.status().connected())
+            && let Some(channel) = kept.spare()
+        {
+            return Ok(channel);
         }
-        let channel = self.broker.channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        *slot = Some(channel.clone());
-        Ok(channel)
+        let fresh = Retiring(Some(self.broker.channel().await?));
+        if let Some(channel) = &fresh.0 {
+            within(async { Ok(channel.confirm_select(ConfirmSelectOptions::default()).await?) }).await?;
+        }
+        fresh.spare().ok_or(QueueError::Unreachable)
     }
 }
 
-async fn publish_one(channel: &Channel, exchange: String, message: Message<'_>) -> Result<(), QueueError> {
+/// A channel that is closed unless it is spared: also when the future around it is dropped in the middle.
+struct Retiring(Option<Channel>);
+
+impl Retiring {
+    fn spare(mut self) -> Option<Channel> {
+        self.0.take()
+    }
+}
+
+impl Drop for Retiring {
+    fn drop(&mut self) {
+        if let Some(channel) = self.0.take() {
+            retire(channel);
+        }
+    }
+}
+
+async fn publish_one(channel: &Channel, exchange: String, message: Message<'_>) -> Result<Confirmation, QueueError> {
     let properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/json".into())
@@ -84,13 +107,29 @@ async fn publish_one(channel: &Channel, exchange: String, message: Message<'_>) 
         let key = message.routing_key.into();
         channel.basic_publish(exchange.into(), key, options, message.body, properties).await?.await
     };
-    match tokio::time::timeout(CONFIRM_TIMEOUT, confirmed).await {
-        Err(_) => Err(QueueError::Unconfirmed),
-        Ok(Err(error)) => Err(error.into()),
-        Ok(Ok(Confirmation::Ack(None))) => Ok(()),
-        Ok(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))) => {
-            Err(QueueError::Unroutable(message.routing_key.to_owned()))
-        }
-        Ok(Ok(Confirmation::Nack(None) | Confirmation::NotRequested)) => Err(QueueError::Refused),
+    let confirmed = tokio::time::timeout(CONFIRM_TIMEOUT, confirmed).await;
+    Ok(confirmed.map_err(|_| QueueError::Unconfirmed)??)
+}
+
+/// Says of each message what became of it. The driver hands a returned message to any confirm that comes in the same
+/// breath, and the broker confirms many at once: only the returned message itself says which one it is.
+fn judge(
+    messages: &[Message<'_>],
+    confirmations: Vec<Result<Confirmation, QueueError>>,
+) -> Vec<Result<(), QueueError>> {
+    let mut returned = HashSet::new();
+    let mut results = Vec::with_capacity(messages.len());
+    for confirmation in confirmations {
+        let (accepted, message) = match confirmation {
+            Ok(Confirmation::Ack(message)) => (Ok(()), message),
+            Ok(Confirmation::Nack(message)) => (Err(QueueError::Refused), message),
+            Ok(Confirmation::NotRequested) => (Err(QueueError::Refused), None),
+            Err(error) => (Err(error), None),
+        };
+        returned.extend(message.and_then(|message| message.properties.message_id().as_ref().map(ToString::to_string)));
+        results.push(accepted);
     }
+    let unroutable = |message: &Message<'_>| QueueError::Unroutable(message.routing_key.to_owned());
+    let judged = messages.iter().zip(results);
+    judged.map(|(one, result)| if returned.contains(one.id) { Err(unroutable(one)) } else { result }).collect()
 }

@@ -53,11 +53,7 @@ impl Relay {
         match results.into_iter().find_map(Result::err) {
             Some(error) if sent.is_empty() => Err(error.into()),
             Some(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    kept = kept.len(),
-                    "events wait for the broker"
-                );
+                tracing::warn!(error = picket_domain::cause(&error), kept = kept.len(), "events wait for the broker");
                 Ok(sent.len())
             }
             None => Ok(sent.len()),

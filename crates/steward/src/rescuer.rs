@@ -37,7 +37,7 @@ impl Rescuer {
         // Declaring is the look that also repairs: a queue that somebody deleted comes back.
         let declared = self.broker.declare().await;
         if let Err(error) = &declared {
-            tracing::warn!(error = error as &dyn std::error::Error, "the broker is away");
+            tracing::warn!(error = picket_domain::cause(error), "the broker is away");
         }
         let backlog = self
             .db

@@ -69,7 +69,7 @@ async fn go_round<L: Loop>(work: &L, db: &Db, poll: Duration, shutdown: &Shutdow
             Ok(Round::Again) => continue,
             Ok(Round::Idle) => {}
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, steward.r#loop = L::NAME, "a round failed");
+                tracing::warn!(error = picket_domain::cause(&error), steward.r#loop = L::NAME, "a round failed");
             }
         }
         let wait = async {

@@ -8,10 +8,7 @@ use std::{
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
 use picket_domain::OrganizationId;
-use tokio_postgres::{
-    Config, NoTls, Row,
-    types::ToSql,
-};
+use tokio_postgres::{Config, NoTls, Row, types::ToSql};
 
 use crate::{Notice, Notices, StoreError, notice::Sender};
 

@@ -52,10 +52,13 @@ impl StoreError {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Pool(_) => true,
-            Self::Driver(error) => error.is_closed() || error.as_db_error().is_none_or(|db| {
-                // Classes 08 (connection), 53 (resources), 57 (shutdown), 58 (system).
-                ["08", "53", "57", "58"].iter().any(|class| db.code().code().starts_with(class))
-            }),
+            Self::Driver(error) => {
+                error.is_closed()
+                    || error.as_db_error().is_none_or(|db| {
+                        // Classes 08 (connection), 53 (resources), 57 (shutdown), 58 (system).
+                        ["08", "53", "57", "58"].iter().any(|class| db.code().code().starts_with(class))
+                    })
+            }
             Self::Inconsistent(_) | Self::Stale { .. } | Self::Conflict { .. } => false,
         }
     }

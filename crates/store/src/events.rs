@@ -174,7 +174,8 @@ pub async fn backlog(tx: &Tx<'_>) -> Result<Backlog, StoreError> {
     Ok(Backlog { waiting: columns.get("waiting")?, oldest_seconds: columns.get("oldest_seconds")? })
 }
 
-fn outgoing(row: &Row) -> Result<Outgoing, Inconsistent> {
+/// Reads an event out of a row that has the columns of `FIND`.
+pub(crate) fn outgoing(row: &Row) -> Result<Outgoing, Inconsistent> {
     let columns = Columns::new("events", row);
     Ok(Outgoing {
         position: columns.get("position")?,

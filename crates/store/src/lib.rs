@@ -5,16 +5,22 @@
 //! To add a table: a migration that calls `picket_isolate`, a module here with its statements in `statements!`, and the
 //! module's name in `statements.rs`.
 
+pub mod accounts;
+pub mod api_keys;
 mod db;
+pub mod deliveries;
 mod error;
 pub mod events;
 pub mod findings;
 mod migrate;
 mod notice;
+pub mod reports;
 mod row;
 pub mod scans;
 mod statements;
+pub mod targets;
 pub mod tasks;
+pub mod webhooks;
 pub mod workers;
 
 pub use db::{Db, DbSettings, Tx};

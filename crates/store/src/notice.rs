@@ -79,7 +79,7 @@ async fn send(pool: &Pool, bits: u8) {
     let Ok(client) = pool.get().await else { return };
     for notice in Notice::ALL.into_iter().filter(|notice| bits & notice.bit() != 0) {
         if let Err(error) = client.batch_execute(&format!("NOTIFY {}", notice.channel())).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a hint was lost, the timers will do");
+            tracing::debug!(error = picket_domain::cause(&error), "a hint was lost, the timers will do");
         }
     }
 }
@@ -98,7 +98,7 @@ impl Notices {
         let listener = tokio::spawn(async move {
             loop {
                 if let Err(error) = listen_once(&config, notice, &sender).await {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "listening again");
+                    tracing::debug!(error = picket_domain::cause(&error), "listening again");
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

@@ -18,13 +18,24 @@ mod tests {
 
     /// To add a module: its line here.
     const MODULES: &[&[&str]] = &[
+        crate::accounts::STATEMENTS,
+        crate::api_keys::STATEMENTS,
+        crate::deliveries::STATEMENTS,
+        crate::deliveries::facts::STATEMENTS,
+        crate::deliveries::lease::STATEMENTS,
+        crate::deliveries::read::STATEMENTS,
         crate::events::STATEMENTS,
         crate::findings::STATEMENTS,
+        crate::reports::STATEMENTS,
+        crate::reports::content::STATEMENTS,
+        crate::reports::read::STATEMENTS,
         crate::scans::STATEMENTS,
         crate::scans::read::STATEMENTS,
+        crate::targets::STATEMENTS,
         crate::tasks::STATEMENTS,
         crate::tasks::admission::STATEMENTS,
         crate::tasks::lease::STATEMENTS,
+        crate::webhooks::STATEMENTS,
         crate::workers::STATEMENTS,
     ];
 

@@ -101,13 +101,7 @@ pub async fn hand_back(tx: &Tx<'_>, fence: Fence, why: HandBack) -> Result<(), S
     Ok(())
 }
 
-async fn end(
-    tx: &Tx<'_>,
-    statement: &str,
-    fence: Fence,
-    run: &RunRecord,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+async fn end(tx: &Tx<'_>, statement: &str, fence: Fence, run: &RunRecord, now: Timestamp) -> Result<(), StoreError> {
     let gap = run.gap.map(Gap::name);
     tx.execute_one(
         statement,

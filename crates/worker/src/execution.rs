@@ -61,7 +61,7 @@ impl Execution {
             Err(StoreError::Stale { .. }) => tracing::info!("a late result was thrown away"),
             Err(error) => {
                 // The lease runs out and the rescuer puts the task back.
-                tracing::error!(error = &error as &dyn std::error::Error, "a result was not stored");
+                tracing::error!(error = picket_domain::cause(&error), "a result was not stored");
             }
         }
     }
@@ -89,7 +89,7 @@ impl Execution {
         match ran {
             Ok(ran) => self.store_run(task, &ran).await,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a tool did not run");
+                tracing::warn!(error = picket_domain::cause(&error), "a tool did not run");
                 let gap = match &error {
                     NotRun::NoTool => Gap::ToolUnavailable,
                     NotRun::Params(_) => Gap::InvalidParameters,

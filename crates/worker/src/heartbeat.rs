@@ -36,7 +36,7 @@ impl Heartbeat {
             match self.beat(stopping.is_down()).await {
                 Ok(()) => renewed = Instant::now(),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a heartbeat was missed");
+                    tracing::warn!(error = picket_domain::cause(&error), "a heartbeat was missed");
                     if renewed.elapsed().as_secs_f64() >= LEASE_SECONDS {
                         // Others may have these tasks by now; two tools must not work at one target for one task.
                         self.leases.kill(self.leases.fences(), LEASE_LOST);

@@ -24,7 +24,7 @@ pub struct WorkerSettings {
     pub heartbeat_ms: u64,
     /// Seconds that running tools may go on after SIGTERM.
     pub drain_seconds: u64,
-    /// Seconds that one task may take.
+    /// Seconds that one task may take; above the time that a tool gives one host by itself (nmap: 30 minutes).
     pub wall_seconds: u64,
 }
 
@@ -38,7 +38,7 @@ impl Default for WorkerSettings {
             first_slot_uid: 200_000,
             heartbeat_ms: 2_000,
             drain_seconds: 20,
-            wall_seconds: 15 * 60,
+            wall_seconds: 35 * 60,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) async fn work(
     let mut consumer: Consumer = broker.consumer(Queue::Tasks(pool));
     while let Some(delivery) = stopping.or(consumer.take()).await {
         if let Err(error) = handle(execution, claimant, slot, delivery).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a task was not taken");
+            tracing::warn!(error = picket_domain::cause(&error), "a task was not taken");
             stopping.or(tokio::time::sleep(PAUSE)).await;
         }
     }
@@ -68,7 +68,7 @@ async fn handle(
             delivery.ack().await
         }
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a claim failed, the message goes back");
+            tracing::warn!(error = picket_domain::cause(&error), "a claim failed, the message goes back");
             tokio::time::sleep(PAUSE).await;
             delivery.give_back().await
         }

@@ -207,7 +207,9 @@ pub async fn list(
     let Range { limit, offset } = range;
     let rows = match order {
         ScanOrder::CreatedAt(Direction::Descending) => tx.query(LIST_NEWEST, &[&states, &limit, &offset]).await?,
-        other => tx.query(LIST, &[&states, &limit, &offset, &other.number()]).await?,
+        ScanOrder::CreatedAt(Direction::Ascending) | ScanOrder::Target(_) | ScanOrder::State(_) => {
+            tx.query(LIST, &[&states, &limit, &offset, &order.number()]).await?
+        }
     };
     let total: i64 = Columns::new("scans", &tx.query_one(COUNT, &[&states]).await?).get("total")?;
     Ok(Page {
@@ -289,7 +291,8 @@ fn record(row: &Row) -> Result<ScanRecord, Inconsistent> {
     })
 }
 
-fn finding(row: &Row) -> Result<SightedFinding, Inconsistent> {
+/// Reads a finding out of a row that has the columns of `FINDINGS`.
+pub(crate) fn finding(row: &Row) -> Result<SightedFinding, Inconsistent> {
     let columns = Columns::new("findings", row);
     let port: Option<i32> = columns.get("port")?;
     Ok(SightedFinding {

@@ -1,7 +1,9 @@
 //! The store against a real Postgres; each test has a database of its own.
 
+mod deliveries;
 mod events;
 mod leases;
+mod reports;
 mod scenario;
 mod states;
 mod tenancy;

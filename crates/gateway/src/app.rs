@@ -1,0 +1,97 @@
+//! What every handler may use, built once at start.
+
+use std::sync::Arc;
+
+use picket_blobs::Blobs;
+use picket_domain::AllowList;
+use picket_kit::{Clock, Sealer};
+use picket_live::Live;
+use picket_outbound::{HttpClient, OutboundSettings, Resolver};
+use picket_store::Db;
+
+use crate::{
+    GatewayError, GatewaySettings, access::Limits, crypto, documentation::Documents, identify::Callers, openapi,
+    passwords::Passwords, planning::Planner, route_table::RouteTable, tokens::Tokens,
+};
+
+/// What the gateway is given by whoever starts it.
+#[derive(Clone)]
+pub struct AppParts {
+    /// The truth.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// Seals secrets at rest.
+    pub sealer: Sealer,
+    /// Rendered reports.
+    pub blobs: Blobs,
+    /// How names of targets and webhooks are resolved and which addresses may be called. The gateway's own pins are added.
+    pub outbound: OutboundSettings,
+    /// What all gateways share; without it each counts requests for itself.
+    pub live: Option<Live>,
+}
+
+/// The dependencies of the handlers; cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The truth.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// Seals secrets at rest.
+    pub sealer: Sealer,
+    /// Rendered reports.
+    pub blobs: Blobs,
+    /// Judges the URLs that a client names, and fetches logos.
+    pub http: HttpClient,
+    /// Makes scans of requests; knows who may be scanned.
+    pub planner: Arc<Planner>,
+    /// The operator's settings.
+    pub settings: Arc<GatewaySettings>,
+    pub(crate) routes: Arc<RouteTable>,
+    pub(crate) documents: Arc<Documents>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) passwords: Passwords,
+    pub(crate) callers: Arc<Callers>,
+    pub(crate) limits: Arc<Limits>,
+}
+
+impl App {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn new(parts: AppParts, settings: GatewaySettings) -> Result<Self, GatewayError> {
+        crypto::install();
+        let allow_list = AllowList::parse(&settings.allow_targets)
+            .map_err(|error| GatewayError::setting("allow_targets", "host names, addresses and networks", error))?;
+        let mut outbound = parts.outbound;
+        for (name, address) in &settings.pin_hosts {
+            outbound.pins.insert(name.clone(), vec![*address]);
+        }
+        let resolver = Resolver::new(&outbound)
+            .map_err(|error| GatewayError::setting("pin_hosts", "a resolver that can be made", error))?;
+        let planner = Planner::new(&settings.pin_hosts, resolver.clone(), allow_list);
+        let http = HttpClient::with_resolver(outbound, resolver)
+            .map_err(|error| GatewayError::setting("outbound", "certificate authorities that can be read", error))?;
+        let tokens = Tokens::new(settings.signing_key.as_ref(), settings.access_token_minutes)?;
+        let passwords = Passwords::new(settings.password_threads)
+            .map_err(|error| GatewayError::setting("password_threads", "memory for password hashes", error))?;
+        let document = openapi();
+        Ok(Self {
+            db: parts.db,
+            clock: parts.clock,
+            sealer: parts.sealer,
+            blobs: parts.blobs,
+            http,
+            planner: Arc::new(planner),
+            settings: Arc::new(settings),
+            routes: Arc::new(RouteTable::new(&document)),
+            documents: Arc::new(Documents::new(&document)),
+            tokens: Arc::new(tokens),
+            passwords,
+            callers: Arc::default(),
+            limits: Arc::new(Limits::new(parts.live)),
+        })
+    }
+}

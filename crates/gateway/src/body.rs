@@ -1,0 +1,121 @@
+//! JSON bodies as types. A body is bounded, checked as a whole (depth, repeated keys, NUL), and then read into a type that
+//! knows every field; each error names the field's path.
+
+mod object;
+mod shape;
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Bytes};
+use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture};
+use serde::de::DeserializeOwned;
+
+pub(crate) use self::object::object;
+use crate::{Problem, text};
+
+/// The longest body, in bytes (`contract.md`, bad input).
+pub(crate) const LONGEST_BYTES: usize = 1024 * 1024;
+
+/// A JSON body; `T` has `deny_unknown_fields`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        async move {
+            check_headers(&request)?;
+            parse(&read(payload).await?).map(Self)
+        }
+        .boxed_local()
+    }
+}
+
+/// Media type, encoding and announced length, before a byte is read.
+fn check_headers(request: &HttpRequest) -> Result<(), Problem> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let media_type = header(header::CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default();
+    if !media_type.trim().eq_ignore_ascii_case("application/json") {
+        return Err(Problem::UnsupportedMediaType("application/json"));
+    }
+    if header(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(Problem::UnsupportedMediaType("application/json without content encoding"));
+    }
+    let announced = header(header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > LONGEST_BYTES) {
+        return Err(Problem::TooLarge { limit_bytes: LONGEST_BYTES });
+    }
+    Ok(())
+}
+
+async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {
+    let mut body = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk: Bytes = chunk.map_err(|_| Problem::Malformed("expected a complete body"))?;
+        if body.len().saturating_add(chunk.len()) > LONGEST_BYTES {
+            return Err(Problem::TooLarge { limit_bytes: LONGEST_BYTES });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    shape::check(body)?;
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        Problem::Invalid(vec![text::field_error(&error.path().to_string(), &error.inner().to_string())])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the errors are looked at")]
+    struct Wanted {
+        target: String,
+        #[serde(default, deserialize_with = "object")]
+        options: Option<Options>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the errors are looked at")]
+    struct Options {
+        port_scan: Option<bool>,
+    }
+
+    fn refused(body: &str) -> (String, &'static str) {
+        match parse::<Wanted>(body.as_bytes()) {
+            Err(Problem::Invalid(errors)) => (errors[0].field.clone(), errors[0].code),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_error_names_the_path_of_its_field() {
+        assert_eq!(refused(r#"{}"#), ("target".to_owned(), "missing_field"));
+        assert_eq!(refused(r#"{"target": 1}"#), ("target".to_owned(), "invalid_type"));
+        assert_eq!(refused(r#"{"target": "x", "role": "owner"}"#), ("role".to_owned(), "unknown_field"));
+        assert_eq!(refused(r#"{"target": "x", "options": {"a": 1}}"#), ("options.a".to_owned(), "unknown_field"));
+        assert_eq!(
+            refused(r#"{"target": "x", "options": {"port_scan": 1}}"#),
+            ("options.port_scan".to_owned(), "invalid_type")
+        );
+        assert_eq!(refused(r#"{"target": "x", "options": [true]}"#), ("options".to_owned(), "invalid_type"));
+        assert_eq!(refused("[]"), ("(body)".to_owned(), "invalid_type"));
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_is_malformed() {
+        for body in ["", "{", "{\"target\":\"x\"} x", "\u{feff}{}", "NaN"] {
+            assert!(matches!(parse::<Wanted>(body.as_bytes()), Err(Problem::Malformed(_))), "{body}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! From credentials to a [`Caller`]: an access token or an API key (`contract.md` §4). Rights are read from the database,
+//! and remembered for less than a second, so that whoever lost them is refused within one.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use actix_web::http::header::{HeaderMap, HeaderName};
+use jiff::Timestamp;
+use picket_domain::{OrganizationId, Permission, UserId};
+use picket_store::{accounts, api_keys};
+
+use crate::{App, Caller, Problem, Subject, key_text, tokens::Bearer};
+
+/// How long a caller is remembered (`security.md` §4.6: one second on all nodes).
+const MEMORY: Duration = Duration::from_millis(800);
+/// The most callers that are remembered.
+const MOST: usize = 10_000;
+
+/// Callers that were looked up a moment ago.
+#[derive(Default)]
+pub(crate) struct Callers(Mutex<HashMap<Credential, Known>>);
+
+/// What a caller showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Credential {
+    Token(OrganizationId, UserId),
+    Key([u8; 32]),
+}
+
+struct Known {
+    caller: Caller,
+    /// When the credential ends by itself.
+    expires_at: Option<Timestamp>,
+    since: Instant,
+}
+
+impl Callers {
+    /// Forgets everybody: something about somebody's rights changed here.
+    pub(crate) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn find(&self, credential: Credential, now: Timestamp) -> Option<Caller> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get(&credential).filter(|known| known.since.elapsed() < MEMORY)?;
+        let is_valid = known.expires_at.is_none_or(|at| now < at);
+        is_valid.then(|| known.caller.clone())
+    }
+
+    fn remember(&self, credential: Credential, caller: &Caller, expires_at: Option<Timestamp>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(credential, Known { caller: caller.clone(), expires_at, since: Instant::now() });
+    }
+}
+
+/// Who sent these headers.
+pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let now = app.clock.now();
+    let credential = credential(app, headers, now).ok_or(Problem::Unauthenticated)?;
+    if let Some(caller) = app.callers.find(credential, now) {
+        return Ok(caller);
+    }
+    let (caller, expires_at) = match credential {
+        Credential::Token(organization_id, user_id) => (member(app, Bearer { user_id, organization_id }).await?, None),
+        Credential::Key(digest) => holder(app, digest, now).await?,
+    };
+    app.callers.remember(credential, &caller, expires_at);
+    Ok(caller)
+}
+
+/// The one credential of a request; none when there are two.
+fn credential(app: &App, headers: &HeaderMap, now: Timestamp) -> Option<Credential> {
+    let authorization = single(headers, "authorization")?;
+    let key = single(headers, "x-api-key")?;
+    match (authorization, key) {
+        (Some(authorization), None) => {
+            let (scheme, text) = authorization.split_once(' ')?;
+            let text = text.trim();
+            if !scheme.eq_ignore_ascii_case("bearer") {
+                None
+            } else if text.starts_with(key_text::PREFIX) {
+                key_text::parse(text).map(Credential::Key)
+            } else {
+                let bearer = app.tokens.verify(text, now)?;
+                Some(Credential::Token(bearer.organization_id, bearer.user_id))
+            }
+        }
+        (None, Some(key)) => key_text::parse(key.trim()).map(Credential::Key),
+        (None, None) | (Some(_), Some(_)) => None,
+    }
+}
+
+/// A header that may be there once: `None` when it is repeated or no text, `Some(None)` when it is missing.
+#[expect(clippy::option_option, reason = "three cases that the caller tells apart with `?`")]
+fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<Option<&'a str>> {
+    let mut values = headers.get_all(HeaderName::from_static(name));
+    match (values.next(), values.next()) {
+        (None, _) => Some(None),
+        (Some(value), None) => value.to_str().ok().map(Some),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+async fn member(app: &App, bearer: Bearer) -> Result<Caller, Problem> {
+    let member = app
+        .db
+        .operate("identify_member", async |tx| {
+            Ok::<_, Problem>(accounts::find_member(tx, bearer.organization_id, bearer.user_id).await?)
+        })
+        .await?
+        .ok_or(Problem::Unauthenticated)?;
+    Ok(Caller::user(bearer.organization_id, bearer.user_id, member.role, member.subscription))
+}
+
+async fn holder(app: &App, digest: [u8; 32], now: Timestamp) -> Result<(Caller, Option<Timestamp>), Problem> {
+    let holder = app
+        .db
+        .operate("identify_holder", async |tx| Ok::<_, Problem>(api_keys::find_holder(tx, &digest, now).await?))
+        .await?
+        .ok_or(Problem::Unauthenticated)?;
+    let permissions: BTreeSet<Permission> =
+        holder.scopes.iter().copied().filter(|scope| holder.role.allows(*scope)).collect();
+    let caller = Caller {
+        organization_id: holder.organization_id,
+        subject: Subject::ApiKey { id: holder.id, created_by: holder.created_by },
+        subscription: holder.subscription,
+        permissions,
+    };
+    Ok((caller, holder.expires_at))
+}

@@ -1,0 +1,80 @@
+//! What may be examined: a target with its addresses, every one of them judged.
+
+use std::net::IpAddr;
+
+use picket_domain::{PinnedHost, Subscription, Target, TargetKind, TargetVerdict, classify, judge};
+use picket_outbound::LookupFailed;
+
+use super::Planner;
+use crate::{FieldError, Problem};
+
+/// A target that may be scanned, with the addresses that it had when that was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// The target.
+    pub(crate) target: Target,
+    /// Its addresses.
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+impl Scope {
+    /// The pins that the sandbox resolves `addresses` by; none when the target is no name.
+    pub(super) fn hosts(&self, addresses: &[IpAddr]) -> Vec<PinnedHost> {
+        let name = self.target.host().map(|host| host.ascii().to_owned());
+        let pin = |name: String| addresses.iter().map(move |address| PinnedHost { name: name.clone(), address: *address });
+        name.into_iter().flat_map(pin).collect()
+    }
+}
+
+impl Planner {
+    /// Reads, resolves and judges a target. `passive` tools may look at any public one.
+    pub(crate) async fn authorize(
+        &self,
+        text: &str,
+        subscription: Subscription,
+        passive: bool,
+    ) -> Result<Scope, Problem> {
+        let target = Target::parse(text).map_err(|error| Problem::target("target", &error))?;
+        let most = subscription.limits().addresses;
+        if target.address_count() > u64::from(most) {
+            let message = format!("expected at most {most} addresses in one scan with your plan");
+            return Err(Problem::field("target", "too_many_addresses", message));
+        }
+        let (addresses, is_pinned) = self.addresses(&target).await?;
+        match judge(&target, &addresses, is_pinned, &self.allow_list) {
+            TargetVerdict::Allowed => Ok(Scope { target, addresses }),
+            TargetVerdict::NotAuthorized if passive => Ok(Scope { target, addresses }),
+            TargetVerdict::NotAuthorized => Err(Problem::TargetNotAuthorized(target.to_string())),
+            // The class alone: an address behind a name may tell something of the resolver's network.
+            TargetVerdict::Forbidden { address } => Err(Problem::TargetForbidden(FieldError::new(
+                "target",
+                "target_forbidden",
+                format!("expected a public target; this one has a {} address", classify(address).name()),
+            ))),
+        }
+    }
+
+    /// The addresses of a target, and whether the operator has set them.
+    async fn addresses(&self, target: &Target) -> Result<(Vec<IpAddr>, bool), Problem> {
+        match target.kind() {
+            TargetKind::Host(name) => match self.pins.get(name.ascii()) {
+                Some(address) => Ok((vec![*address], true)),
+                None => {
+                    let found = self.resolver.resolve(name.ascii()).await;
+                    found.map(|addresses| (addresses, false)).map_err(|error| unresolvable(&error))
+                }
+            },
+            TargetKind::Address(_) | TargetKind::Network(_) => Ok((target.addresses().collect(), false)),
+        }
+    }
+}
+
+/// A name without usable addresses.
+fn unresolvable(error: &LookupFailed) -> Problem {
+    let message = match error {
+        LookupFailed::NoAddress => "expected a name that has an address",
+        LookupFailed::TooMany => "expected a name with at most 16 addresses",
+        LookupFailed::Timeout | LookupFailed::Failed(_) => "expected a name that resolves; its name servers did not answer",
+    };
+    Problem::field("target", "target_unresolvable", message)
+}

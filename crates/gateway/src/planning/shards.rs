@@ -1,0 +1,30 @@
+//! Cuts a target into parts that one task examines in minutes, so that any task may be lost and done again.
+
+use picket_domain::Shard;
+use picket_scanners::split_by_family;
+
+use super::Scope;
+
+/// The most addresses of one task.
+const LARGEST: usize = 256;
+/// The fewest that a task is cut to, so that the widest network under the largest plan stays below 4,096 tasks a shape.
+const SMALLEST: usize = 16;
+/// Ports × addresses of one task: 256 addresses at the 1,000 ports of the full plan.
+const PROBES: usize = 256_000;
+
+/// The shards of a target for a run that examines `ports` ports of each address; each has one address family.
+pub(super) fn cut(scope: &Scope, ports: u32) -> Vec<Shard> {
+    let ports = usize::try_from(ports).unwrap_or(usize::MAX).max(1);
+    let size = (PROBES / ports).clamp(SMALLEST, LARGEST);
+    scope
+        .addresses
+        .chunks(size)
+        .flat_map(|addresses| {
+            split_by_family(&Shard {
+                target: scope.target.to_string(),
+                addresses: addresses.to_vec(),
+                hosts: scope.hosts(addresses),
+            })
+        })
+        .collect()
+}

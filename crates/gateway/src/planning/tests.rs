@@ -1,0 +1,171 @@
+//! Planning without a network: names are the operator's pins or come from a table.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use picket_domain::Pool;
+use picket_outbound::{Lookup, LookupFailed, OutboundSettings};
+use serde_json::json;
+
+use super::*;
+
+/// DNS as a table; a name without a line does not exist.
+struct Table(BTreeMap<&'static str, Vec<IpAddr>>);
+
+impl Lookup for Table {
+    fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, LookupFailed>> {
+        std::future::ready(self.0.get(name).cloned().ok_or(LookupFailed::NoAddress)).boxed()
+    }
+}
+
+fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn planner(allowed: &[&str]) -> Planner {
+    let pins = BTreeMap::from([("Example.com.".to_owned(), IpAddr::from([127, 0, 0, 1]))]);
+    let dns = Table(BTreeMap::from([
+        ("public.example.net", addresses(&["93.184.215.14", "2606:2800:21f:cb07::1"])),
+        ("inside.example.net", addresses(&["93.184.215.14", "10.0.0.7"])),
+        ("many.example.net", (0..17).map(|n| IpAddr::from([93, 184, 215, n])).collect()),
+    ]));
+    let resolver = Resolver::with_lookup(&OutboundSettings::default(), Arc::new(dns));
+    let allowed: Vec<_> = allowed.iter().map(|entry| (*entry).to_owned()).collect();
+    Planner::new(&pins, resolver, AllowList::parse(&allowed).unwrap())
+}
+
+fn asker(subscription: Subscription) -> Asker {
+    let now = "2026-01-15T14:30:00Z".parse().unwrap();
+    Asker {
+        organization_id: OrganizationId::mint(now),
+        subscription,
+        requested_by: "usr_x".to_owned(),
+        traceparent: None,
+        now,
+    }
+}
+
+async fn plan(allowed: &[&str], target: &str, parameters: Value) -> Result<NewScan, Problem> {
+    let request = ToolRequest { target, tool: "nmap", parameters: Some(&parameters), notify: &[] };
+    planner(allowed).plan_tool(&asker(Subscription::Enterprise), request).await
+}
+
+/// The field and the code of a refusal.
+fn refusal(result: Result<NewScan, Problem>) -> (String, &'static str) {
+    match result.unwrap_err() {
+        Problem::Invalid(errors) => (errors[0].field.clone(), errors[0].code),
+        Problem::TargetForbidden(error) => (error.field, error.code),
+        Problem::TargetNotAuthorized(_) => ("target".to_owned(), "target_not_authorized"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The code of a refused target.
+fn code(result: Result<NewScan, Problem>) -> &'static str {
+    let (field, code) = refusal(result);
+    assert_eq!(field, "target");
+    code
+}
+
+#[tokio::test]
+async fn the_published_request_becomes_a_connect_task_and_a_raw_task() {
+    let parameters = json!({"scan_type": "-sV -sC -O", "ports": "1-10000", "timing": "-T4"});
+    let scan = plan(&["example.com"], "example.com", parameters.clone()).await.unwrap();
+    assert_eq!((scan.target.as_str(), scan.tool, &scan.request), ("example.com", Some("nmap"), &parameters));
+    let pools: Vec<_> = scan.tasks.iter().map(|task| task.needs.pool).collect();
+    assert_eq!(pools, [Pool::Net, Pool::NetRaw]);
+    for task in &scan.tasks {
+        assert_eq!(task.shard.addresses, addresses(&["127.0.0.1"]));
+        assert_eq!(task.shard.hosts[0].name, "example.com");
+    }
+}
+
+#[tokio::test]
+async fn a_pinned_name_is_scanned_only_when_the_operator_lists_it() {
+    assert_eq!(code(plan(&[], "example.com", json!({})).await), "target_forbidden");
+    assert_eq!(code(plan(&["example.org"], "example.com", json!({})).await), "target_forbidden");
+}
+
+#[tokio::test]
+async fn t7_one_private_address_spoils_a_name_even_when_it_is_listed() {
+    assert_eq!(code(plan(&["inside.example.net"], "inside.example.net", json!({})).await), "target_forbidden");
+    assert_eq!(code(plan(&[], "public.example.net", json!({})).await), "target_not_authorized");
+    assert_eq!(code(plan(&["*.example.net"], "many.example.net", json!({})).await), "target_unresolvable");
+    assert_eq!(code(plan(&["*.example.net"], "absent.example.net", json!({})).await), "target_unresolvable");
+}
+
+#[tokio::test]
+async fn a_name_of_both_families_becomes_a_task_for_each() {
+    let scan = plan(&["public.example.net"], "public.example.net", json!({})).await.unwrap();
+    let families: Vec<_> = scan.tasks.iter().map(|task| task.shard.addresses[0].is_ipv6()).collect();
+    assert_eq!(families, [false, true]);
+}
+
+#[tokio::test]
+async fn t1_to_t6_addresses_of_a_forbidden_class_are_refused() {
+    for target in ["127.0.0.1", "0.0.0.0", "::1", "::ffff:169.254.169.254", "169.254.169.254", "10.1.2.3", "fe80::1"] {
+        assert_eq!(code(plan(&["example.com"], target, json!({})).await), "target_forbidden", "{target}");
+    }
+}
+
+#[tokio::test]
+async fn t2_to_t12_texts_that_are_no_targets_are_refused() {
+    let long = "a".repeat(254);
+    for target in [
+        "", "localhost", "0177.0.0.1", "2130706433", "１２７．０．０．１", "[::]", "fe80::1%eth0", "exаmple.com", "a..b.com",
+        "example.com.", "-oN", "a@b.com", "example.com/24", "example.com\nfoo", "http://example.com/", "0.0.0.0/0",
+        "10.0.0.1/24", "10.0.0.0/33", "10.0.0.0/0x18", "10.0.0-255.1", "*.1.1.1", "a,b", "co.uk", &long,
+    ] {
+        assert_eq!(code(plan(&["example.com"], target, json!({})).await), "invalid_target", "{target}");
+    }
+}
+
+#[tokio::test]
+async fn t12_a_network_wider_than_the_subscription_is_refused_and_others_are_cut() {
+    let request = ToolRequest { target: "127.0.0.0/24", tool: "nmap", parameters: None, notify: &[] };
+    let planner = planner(&["127.0.0.0/8"]);
+    assert_eq!(code(planner.plan_tool(&asker(Subscription::Trial), request).await), "too_many_addresses");
+    let scan = planner.plan_tool(&asker(Subscription::Starter), request).await.unwrap();
+    assert_eq!(scan.tasks.iter().map(|task| task.shard.addresses.len()).collect::<Vec<_>>(), [256]);
+    let wide = ToolRequest { target: "127.0.0.0/20", ..request };
+    let scan = planner.plan_tool(&asker(Subscription::Enterprise), wide).await.unwrap();
+    assert_eq!(scan.tasks.len(), 16);
+}
+
+#[tokio::test]
+async fn more_ports_mean_smaller_shards() {
+    let scan = plan(&["127.0.0.0/8"], "127.0.0.0/24", json!({"ports": "1-10000"})).await.unwrap();
+    assert!(scan.tasks.iter().all(|task| task.shard.addresses.len() <= 25));
+    let total: usize = scan.tasks.iter().map(|task| task.shard.addresses.len()).sum();
+    assert_eq!(total, 256, "no address is lost");
+}
+
+#[tokio::test]
+async fn a20_only_the_exact_name_of_a_tool_finds_it() {
+    for tool in ["nmap;id", "../../bin/sh", "NMAP", "nikto", ""] {
+        let request = ToolRequest { target: "example.com", tool, parameters: None, notify: &[] };
+        let refused = planner(&["example.com"]).plan_tool(&asker(Subscription::Trial), request).await;
+        assert_eq!(refusal(refused), ("tool".to_owned(), "unknown_tool"), "{tool}");
+    }
+}
+
+#[tokio::test]
+async fn options_without_a_tool_are_gaps_of_the_plan() {
+    let all = ScanOptions { include_subdomain: true, port_scan: true, web_scan: true, ssl_scan: true };
+    let scan = planner(&["example.com"])
+        .plan_options(&asker(Subscription::Trial), "example.com", Plan::Full, all)
+        .await
+        .unwrap();
+    assert_eq!((scan.tasks.len(), scan.tool, scan.dialect), (1, None, Dialect::V2));
+    let gaps: Vec<_> = scan.gaps.iter().map(|gap| (gap.tool.as_str(), gap.gap)).collect();
+    let unavailable = Gap::ToolUnavailable;
+    assert_eq!(gaps, [("include_subdomain", unavailable), ("web_scan", unavailable), ("ssl_scan", unavailable)]);
+}
+
+#[tokio::test]
+async fn a_plan_that_looks_at_nothing_is_refused() {
+    let nothing = ScanOptions::of(Plan::Custom);
+    let planner = planner(&["example.com"]);
+    let refused = planner.plan_options(&asker(Subscription::Trial), "example.com", Plan::Custom, nothing).await;
+    assert_eq!(refusal(refused), ("options".to_owned(), "nothing_to_do"));
+}

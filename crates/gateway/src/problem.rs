@@ -1,0 +1,332 @@
+//! Every way a request can fail, and the only place where a failure becomes HTTP (RFC 9457, `contract.md` §7).
+//! A 5xx says nothing of its cause: the front logs it, once, under the request id.
+
+use actix_web::{
+    HttpResponse, HttpResponseBuilder, ResponseError,
+    http::{
+        StatusCode,
+        header::{self, HeaderName},
+    },
+};
+use picket_domain::{InvalidTransition, Permission, TargetError};
+use picket_store::StoreError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Seconds after which a client may ask again when something of ours is down.
+const RETRY_AFTER_OUTAGE: u64 = 5;
+
+/// One thing that is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// The path of the field, such as `options.port_scan`; of a query, the parameter's name.
+    pub field: String,
+    /// What a program may match on, such as `unknown_field`.
+    pub code: &'static str,
+    /// What was expected.
+    pub message: String,
+}
+
+impl FieldError {
+    /// A field that is wrong.
+    pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { field: field.into(), code, message: message.into() }
+    }
+}
+
+/// A failed request.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The body or the query is not in the form it claims to have.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// Fields are wrong.
+    #[error("the request has fields that cannot be accepted")]
+    Invalid(Vec<FieldError>),
+    /// The target is of a class that nobody may scan here.
+    #[error("{}", .0.message)]
+    TargetForbidden(FieldError),
+    /// Nothing says that the caller may scan the target.
+    #[error("expected a target whose ownership is proven or that the operator allows, found `{0}`")]
+    TargetNotAuthorized(String),
+    /// No credentials, or none that are valid.
+    #[error("expected a valid access token or API key")]
+    Unauthenticated,
+    /// Login with credentials that do not fit.
+    #[error("the e-mail address or the password is wrong")]
+    WrongCredentials,
+    /// The caller lacks a permission.
+    #[error("expected a caller with the permission `{}`", .0.name())]
+    Forbidden(Permission),
+    /// A key would grant what its creator does not have.
+    #[error("expected scopes that the caller has, `{}` is not among them", .0.name())]
+    Escalation(Permission),
+    /// The resource does not exist, or the caller must not see it.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// The resource has no such method.
+    #[error("expected one of the methods {allow}")]
+    MethodNotAllowed {
+        /// The methods it has.
+        allow: String,
+    },
+    /// Such a thing exists already.
+    #[error("such {0} exists already")]
+    AlreadyExists(&'static str),
+    /// The state of the resource does not allow it.
+    #[error(transparent)]
+    InvalidState(#[from] InvalidTransition),
+    /// The resource is still being made.
+    #[error("the {what} is not ready yet")]
+    NotReady {
+        /// What is being made.
+        what: &'static str,
+        /// Seconds after which to ask again.
+        retry_after: u64,
+    },
+    /// The body is longer than allowed.
+    #[error("expected a body of at most {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The body is of another type.
+    #[error("expected a body of type {0}")]
+    UnsupportedMediaType(&'static str),
+    /// The range lies outside the document.
+    #[error("expected a range inside the document of {size_bytes} bytes")]
+    RangeNotSatisfiable {
+        /// The document's size.
+        size_bytes: u64,
+    },
+    /// Too many requests.
+    #[error("expected fewer requests; see Retry-After")]
+    RateLimited {
+        /// Seconds after which one request is allowed.
+        retry_after: u64,
+    },
+    /// The database failed.
+    #[error("something went wrong on our side")]
+    Store(#[from] StoreError),
+    /// Something else that we need is down.
+    #[error("something that we need is down; try again later")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Ours to repair.
+    #[error("something went wrong on our side")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+macro_rules! codes {
+    ($($code:ident = $status:ident, $name:literal, $title:literal;)*) => {
+        /// What a client may match on; the table of all codes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+        pub enum ProblemCode {
+            $(#[doc = $title] #[serde(rename = $name)] $code,)*
+        }
+
+        impl ProblemCode {
+            /// The HTTP status of the code.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$code => StatusCode::$status,)* }
+            }
+
+            /// Its name on the wire.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$code => $name,)* }
+            }
+
+            /// A short title, the same for every occurrence.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$code => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    Malformed            = BAD_REQUEST,            "malformed_request",      "Malformed request";
+    Invalid              = BAD_REQUEST,            "invalid_request",        "Invalid request";
+    TargetForbidden      = BAD_REQUEST,            "target_forbidden",       "Target forbidden";
+    Unauthenticated      = UNAUTHORIZED,           "unauthenticated",        "Unauthenticated";
+    WrongCredentials     = UNAUTHORIZED,           "wrong_credentials",      "Wrong credentials";
+    Forbidden            = FORBIDDEN,              "forbidden",              "Forbidden";
+    TargetNotAuthorized  = FORBIDDEN,              "target_not_authorized",  "Target not authorized";
+    NotFound             = NOT_FOUND,              "not_found",              "Not found";
+    MethodNotAllowed     = METHOD_NOT_ALLOWED,     "method_not_allowed",     "Method not allowed";
+    AlreadyExists        = CONFLICT,               "already_exists",         "Already exists";
+    InvalidState         = CONFLICT,               "invalid_state",          "Invalid state";
+    Changed              = CONFLICT,               "changed_meanwhile",      "Changed meanwhile";
+    NotReady             = CONFLICT,               "not_ready",              "Not ready";
+    TooLarge             = PAYLOAD_TOO_LARGE,      "too_large",              "Too large";
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type";
+    RangeNotSatisfiable  = RANGE_NOT_SATISFIABLE,  "range_not_satisfiable",  "Range not satisfiable";
+    RateLimited          = TOO_MANY_REQUESTS,      "rate_limited",           "Rate limited";
+    Internal             = INTERNAL_SERVER_ERROR,  "internal",               "Internal error";
+    Unavailable          = SERVICE_UNAVAILABLE,    "unavailable",            "Unavailable";
+}
+
+/// The body of a failed request (RFC 9457), `application/problem+json`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemView {
+    /// A URI that names the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence in words.
+    pub detail: String,
+    /// What a program may match on.
+    pub code: ProblemCode,
+    /// Names the request in our logs.
+    pub request_id: String,
+    /// What is wrong with which field; for 400 alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+impl Problem {
+    /// One wrong field.
+    pub fn field(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(field, code, message)])
+    }
+
+    /// A target that cannot be read.
+    pub fn target(field: impl Into<String>, error: &TargetError) -> Self {
+        Self::field(field, "invalid_target", error.to_string())
+    }
+
+    /// A failure of the store, which is no failure when this constraint refused: then such a thing exists already.
+    pub fn unless_taken(error: StoreError, constraint: &str, what: &'static str) -> Self {
+        let is_taken = matches!(&error, StoreError::Conflict { constraint: refused } if refused == constraint);
+        if is_taken { Self::AlreadyExists(what) } else { Self::Store(error) }
+    }
+
+    /// Ours to repair, with its cause.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(cause.into())
+    }
+
+    /// The code of the problem.
+    #[must_use]
+    pub fn code(&self) -> ProblemCode {
+        match self {
+            Self::Malformed(_) => ProblemCode::Malformed,
+            Self::Invalid(_) => ProblemCode::Invalid,
+            Self::TargetForbidden(_) => ProblemCode::TargetForbidden,
+            Self::TargetNotAuthorized(_) => ProblemCode::TargetNotAuthorized,
+            Self::Unauthenticated => ProblemCode::Unauthenticated,
+            Self::WrongCredentials => ProblemCode::WrongCredentials,
+            Self::Forbidden(_) | Self::Escalation(_) => ProblemCode::Forbidden,
+            Self::NotFound(_) => ProblemCode::NotFound,
+            Self::MethodNotAllowed { .. } => ProblemCode::MethodNotAllowed,
+            Self::AlreadyExists(_) | Self::Store(StoreError::Conflict { .. }) => ProblemCode::AlreadyExists,
+            Self::InvalidState(_) => ProblemCode::InvalidState,
+            Self::NotReady { .. } => ProblemCode::NotReady,
+            Self::TooLarge { .. } => ProblemCode::TooLarge,
+            Self::UnsupportedMediaType(_) => ProblemCode::UnsupportedMediaType,
+            Self::RangeNotSatisfiable { .. } => ProblemCode::RangeNotSatisfiable,
+            Self::RateLimited { .. } => ProblemCode::RateLimited,
+            Self::Store(StoreError::Stale { .. }) => ProblemCode::Changed,
+            Self::Store(error) if error.is_outage() => ProblemCode::Unavailable,
+            Self::Unavailable(_) => ProblemCode::Unavailable,
+            Self::Store(_) | Self::Internal(_) => ProblemCode::Internal,
+        }
+    }
+
+    /// Words for the client; for what is ours to repair always the same.
+    fn detail(&self) -> String {
+        let fixed = [
+            (ProblemCode::Internal, "something went wrong on our side"),
+            (ProblemCode::Unavailable, "something that we need is down; try again later"),
+            (ProblemCode::Changed, "expected something that did not change meanwhile; read it again"),
+        ];
+        if let Some((_, text)) = fixed.iter().find(|(code, _)| *code == self.code()) {
+            return (*text).to_owned();
+        }
+        if matches!(self, Self::Store(_)) { "such a thing exists already".to_owned() } else { self.to_string() }
+    }
+
+    fn errors(&self) -> &[FieldError] {
+        if let Self::Invalid(errors) = self {
+            errors
+        } else if let Self::TargetForbidden(error) = self {
+            std::slice::from_ref(error)
+        } else {
+            &[]
+        }
+    }
+
+    /// The header that goes with the problem.
+    fn header(&self) -> Option<(HeaderName, String)> {
+        if let Self::MethodNotAllowed { allow } = self {
+            return Some((header::ALLOW, allow.clone()));
+        }
+        if let Self::NotReady { retry_after, .. } | Self::RateLimited { retry_after } = self {
+            return Some((header::RETRY_AFTER, retry_after.to_string()));
+        }
+        if let Self::RangeNotSatisfiable { size_bytes } = self {
+            return Some((header::CONTENT_RANGE, format!("bytes */{size_bytes}")));
+        }
+        if self.code() == ProblemCode::Unavailable {
+            return Some((header::RETRY_AFTER, RETRY_AFTER_OUTAGE.to_string()));
+        }
+        (self.status_code() == StatusCode::UNAUTHORIZED).then(|| (header::WWW_AUTHENTICATE, "Bearer".to_owned()))
+    }
+
+    /// The response without its body, headers included.
+    fn head(&self) -> HttpResponseBuilder {
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(header) = self.header() {
+            response.insert_header(header);
+        }
+        response
+    }
+
+    /// The whole answer.
+    #[must_use]
+    pub(crate) fn answer(&self, request_id: &str) -> HttpResponse {
+        let code = self.code();
+        let view = ProblemView {
+            kind: format!("urn:picket:problem:{}", code.name()),
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail: self.detail(),
+            code,
+            request_id: request_id.to_owned(),
+            errors: self.errors().to_vec(),
+        };
+        let body = serde_json::to_vec(&view).unwrap_or_default();
+        self.head().content_type("application/problem+json").body(body)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code().status()
+    }
+
+    /// The head alone: the front knows the request id and puts the body in.
+    fn error_response(&self) -> HttpResponse {
+        self.head().finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ours_to_repair_says_nothing_of_its_cause() {
+        let problem = Problem::internal("password of the database is hunter2");
+        assert_eq!(problem.code().status(), 500);
+        assert!(!problem.detail().contains("hunter2"));
+        let stale = Problem::Store(StoreError::Stale { expected: 1, actual: 0 });
+        assert_eq!(stale.code(), ProblemCode::Changed);
+    }
+}

@@ -1,0 +1,38 @@
+//! The API, one module per group of endpoints. A group that both dialects spell alike is in `shared`; scans and reports
+//! have a module per version.
+
+use utoipa_actix_web::{scope, service_config::ServiceConfig};
+
+mod accounts;
+mod api_keys;
+mod platform;
+mod reports;
+mod scans;
+mod targets;
+mod tools;
+mod webhooks;
+
+/// Mounts the API.
+pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
+    config.configure(platform::configure_root);
+    config.service(scope("/api/v1").configure(v1));
+    config.service(scope("/api/v2").configure(v2));
+}
+
+fn v1(config: &mut ServiceConfig<'_>) {
+    config.configure(scans::v1::configure).configure(reports::v1::configure).configure(shared);
+}
+
+fn v2(config: &mut ServiceConfig<'_>) {
+    config.configure(scans::v2::configure).configure(reports::v2::configure).configure(shared);
+}
+
+fn shared(config: &mut ServiceConfig<'_>) {
+    config
+        .configure(platform::configure)
+        .configure(accounts::configure)
+        .configure(api_keys::configure)
+        .configure(targets::configure)
+        .configure(tools::configure)
+        .configure(webhooks::configure);
+}

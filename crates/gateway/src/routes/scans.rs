@@ -1,0 +1,116 @@
+//! Scans in both dialects. What they share is here: loading a scan with all that an answer shows, and stopping one. The
+//! dialects differ in their requests, views and ids alone.
+
+mod coverage;
+pub(super) mod v1;
+pub(super) mod v2;
+
+use picket_domain::{Coverage, ScanId, SeverityCounts};
+use picket_store::{
+    Tx,
+    scans::{
+        self,
+        read::{self, Page, Range, ScanOrder, ScanRecord, SightedFinding},
+    },
+};
+
+use crate::{App, Caller, Problem};
+
+/// The most findings of one answer.
+const MOST_FINDINGS: i64 = 10_000;
+
+/// A scan with all that an answer shows, but its findings.
+struct LoadedScan {
+    record: ScanRecord,
+    counts: SeverityCounts,
+    coverage: Vec<Coverage>,
+}
+
+/// How a dialect names a scan.
+#[derive(Debug, Clone, Copy)]
+enum ScanKey {
+    /// v1.
+    Id(ScanId),
+    /// v2.
+    Number(i64),
+}
+
+impl From<ScanId> for ScanKey {
+    fn from(id: ScanId) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl From<i64> for ScanKey {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+/// The caller's scan; another organization's does not exist.
+async fn find(tx: &Tx<'_>, key: ScanKey) -> Result<ScanRecord, Problem> {
+    let found = match key {
+        ScanKey::Id(id) => read::find(tx, id).await?,
+        ScanKey::Number(number) => read::find_by_number(tx, number).await?,
+    };
+    found.ok_or(Problem::NotFound("scan"))
+}
+
+async fn with_counts(tx: &Tx<'_>, record: ScanRecord) -> Result<LoadedScan, Problem> {
+    let counts = read::severity_counts(tx, &[record.scan.id]).await?.into_iter().next().unwrap_or_default();
+    let coverage = read::coverage(tx, &record).await?;
+    Ok(LoadedScan { record, counts, coverage })
+}
+
+/// A scan without its findings.
+async fn load(app: &App, caller: &Caller, key: impl Into<ScanKey>) -> Result<LoadedScan, Problem> {
+    let key = key.into();
+    app.db.run("load_scan", caller.organization_id, async |tx| with_counts(tx, find(tx, key).await?).await).await
+}
+
+/// A scan with its findings, worst first.
+async fn load_result(
+    app: &App,
+    caller: &Caller,
+    key: impl Into<ScanKey>,
+) -> Result<(LoadedScan, Vec<SightedFinding>), Problem> {
+    let key = key.into();
+    app.db
+        .run("load_scan_result", caller.organization_id, async |tx| {
+            let scan = with_counts(tx, find(tx, key).await?).await?;
+            let findings = read::findings(tx, scan.record.scan.id, MOST_FINDINGS).await?;
+            Ok((scan, findings))
+        })
+        .await
+}
+
+/// A page of the caller's scans with the counts of each; no state means all.
+async fn list(
+    app: &App,
+    caller: &Caller,
+    states: &[&str],
+    order: ScanOrder,
+    range: Range,
+) -> Result<(Page<ScanRecord>, Vec<SeverityCounts>), Problem> {
+    app.db
+        .run("list_scans", caller.organization_id, async |tx| {
+            let found = read::list(tx, states, order, range).await?;
+            let ids: Vec<ScanId> = found.rows.iter().map(|record| record.scan.id).collect();
+            let counts = read::severity_counts(tx, &ids).await?;
+            Ok((found, counts))
+        })
+        .await
+}
+
+/// Stops a scan; one that has ended is a conflict.
+async fn cancel(app: &App, caller: &Caller, key: impl Into<ScanKey>) -> Result<LoadedScan, Problem> {
+    let (key, now) = (key.into(), app.clock.now());
+    app.db
+        .run("cancel_scan", caller.organization_id, async |tx| {
+            let id = find(tx, key).await?.scan.id;
+            let locked = scans::lock(tx, id).await?.ok_or(Problem::NotFound("scan"))?;
+            scans::cancel(tx, locked.scan.cancel(now)?, locked.traceparent.as_deref(), now).await?;
+            with_counts(tx, find(tx, key).await?).await
+        })
+        .await
+}

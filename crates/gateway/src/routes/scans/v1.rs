@@ -1,0 +1,239 @@
+//! Scans in the v1 dialect: a tool, a target, parameters.
+
+mod view;
+
+use actix_web::{
+    HttpResponse, get,
+    http::header::LOCATION,
+    post,
+    web::{Data, Json},
+};
+use picket_domain::{Permission, ScanId};
+use picket_scanners::Parameters;
+use picket_store::scans::{
+    self,
+    read::{Direction, Range, ScanOrder},
+};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use self::view::{ScanCreatedV1, ScanDetailV1, ScanResultV1, ScanStatusV1, ScanV1};
+use super::{load, load_result};
+use crate::{
+    App, Body, Caller, Id, Page, Problem, Query, RequestContext, V1Page,
+    planning::{Asker, ToolRequest},
+};
+
+pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
+    config
+        .service(create_scan)
+        .service(list_scans)
+        .service(get_scan)
+        .service(get_scan_status)
+        .service(get_scan_result)
+        .service(stop_scan);
+}
+
+/// What to scan, and how.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateScanV1 {
+    /// A host name, an address or a network.
+    #[schema(example = "example.com", max_length = 253)]
+    target: String,
+    /// A tool of the catalogue (`GET /tools`).
+    #[schema(example = "nmap")]
+    tool: String,
+    /// The tool's parameters, as its schema in the catalogue says; its defaults when absent.
+    #[serde(default)]
+    #[schema(value_type = Object, example = json!({"scan_type": "-sV -sC -O", "ports": "1-10000", "timing": "-T4"}))]
+    parameters: Parameters,
+    /// The plan: one tool with parameters is `custom`.
+    scan_type: Option<ScanTypeV1>,
+    /// Ways in which you want to hear of the end.
+    #[serde(default)]
+    #[schema(max_items = 10)]
+    notify: Vec<NotifyBy>,
+}
+
+/// A plan of this dialect.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ScanTypeV1 {
+    /// One tool with its parameters.
+    Custom,
+}
+
+/// A way to hear of a scan's end, besides webhooks.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum NotifyBy {
+    /// An e-mail to the one who asked.
+    Email,
+}
+
+/// Accept a scan.
+///
+/// The target must be one that you may scan: 400 `target_forbidden` for addresses that nobody may scan here, 403
+/// `target_not_authorized` where nothing says that you may. Flags that need more than the others become a task of their
+/// own; what no worker can do ends as `capability_unavailable` in the coverage.
+#[utoipa::path(
+    tag = "scans",
+    request_body = CreateScanV1,
+    responses((status = 201, description = "The scan was accepted.", body = ScanCreatedV1)),
+)]
+#[post("/scans/create")]
+async fn create_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    body: Body<CreateScanV1>,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Permission::ScansWrite)?;
+    let Body(CreateScanV1 { target, tool, parameters, scan_type: None | Some(ScanTypeV1::Custom), notify }) = body;
+    let notify: Vec<String> = notify.first().map(|NotifyBy::Email| "email".to_owned()).into_iter().collect();
+    let asker = Asker::new(&caller, &context, app.clock.now());
+    let request = ToolRequest { target: &target, tool: &tool, parameters: parameters.value(), notify: &notify };
+    let new = app.planner.plan_tool(&asker, request).await?;
+    app.db
+        .run("create_scan", caller.organization_id, async |tx| {
+            scans::create(tx, &new, asker.now).await.map_err(Problem::from)
+        })
+        .await?;
+    Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/scan/{}", new.id))).json(ScanCreatedV1 {
+        id: new.id,
+        status: "created",
+        target: new.target,
+        tool: new.tool,
+        created_at: asker.now,
+        tasks: new.tasks.len(),
+    }))
+}
+
+/// Which scans, and in which order.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListScansV1 {
+    /// The page, from 1.
+    #[param(minimum = 1, maximum = 10000)]
+    page: Option<u32>,
+    /// Elements per page.
+    #[param(minimum = 1, maximum = 100)]
+    per_page: Option<u32>,
+    /// What they are ordered by; `created_at` when absent.
+    #[param(inline)]
+    sort: Option<ScanSort>,
+    /// Which way; `desc` when absent.
+    #[param(inline)]
+    order: Option<SortOrder>,
+}
+
+/// What scans are ordered by.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ScanSort {
+    CreatedAt,
+    Target,
+    Status,
+}
+
+/// Which way a list runs.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum SortOrder {
+    Asc,
+    Desc,
+}
+
+impl ListScansV1 {
+    const fn order(&self) -> ScanOrder {
+        let direction = match self.order {
+            Some(SortOrder::Asc) => Direction::Ascending,
+            Some(SortOrder::Desc) | None => Direction::Descending,
+        };
+        match self.sort {
+            Some(ScanSort::CreatedAt) | None => ScanOrder::CreatedAt(direction),
+            Some(ScanSort::Target) => ScanOrder::Target(direction),
+            Some(ScanSort::Status) => ScanOrder::State(direction),
+        }
+    }
+}
+
+/// List scans, newest first.
+#[utoipa::path(
+    tag = "scans",
+    params(ListScansV1),
+    responses((status = 200, description = "A page of scans.", body = V1Page<ScanV1>)),
+)]
+#[get("/scans")]
+async fn list_scans(
+    app: Data<App>,
+    caller: Caller,
+    query: Query<ListScansV1>,
+) -> Result<Json<V1Page<ScanV1>>, Problem> {
+    caller.may(Permission::ScansRead)?;
+    let Query(query) = query;
+    let page = Page::new(query.page, query.per_page, "per_page")?;
+    let range = Range { limit: page.limit(), offset: page.offset() };
+    let (found, counts) = super::list(&app, &caller, &[], query.order(), range).await?;
+    let views = found.rows.iter().zip(counts).map(|(record, counts)| ScanV1::new(record, counts)).collect();
+    Ok(Json(page.v1(views, found.total)))
+}
+
+/// Get a scan: what was asked and how far it is.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = String, Path, description = "The scan.")),
+    responses((status = 200, description = "The scan.", body = ScanDetailV1)),
+)]
+#[get("/scan/{id}")]
+async fn get_scan(app: Data<App>, caller: Caller, id: Id<ScanId>) -> Result<Json<ScanDetailV1>, Problem> {
+    caller.may(Permission::ScansRead)?;
+    let scan = load(&app, &caller, id.0).await?;
+    Ok(Json(ScanDetailV1::new(&scan.record, scan.counts, &scan.coverage)))
+}
+
+/// Get how far a scan is, for polling.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = String, Path, description = "The scan.")),
+    responses((status = 200, description = "How far it is.", body = ScanStatusV1)),
+)]
+#[get("/scan/{id}/status")]
+async fn get_scan_status(app: Data<App>, caller: Caller, id: Id<ScanId>) -> Result<Json<ScanStatusV1>, Problem> {
+    caller.may(Permission::ScansRead)?;
+    let scan = load(&app, &caller, id.0).await?;
+    Ok(Json(ScanStatusV1::new(&scan.record, scan.counts, &scan.coverage)))
+}
+
+/// Get what a scan found.
+///
+/// A scan that has not ended shows what it found so far: `status` says that it goes on, `coverage` what is still to come.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = String, Path, description = "The scan.")),
+    responses((status = 200, description = "What it found.", body = ScanResultV1)),
+)]
+#[get("/scan/{id}/result")]
+async fn get_scan_result(app: Data<App>, caller: Caller, id: Id<ScanId>) -> Result<Json<ScanResultV1>, Problem> {
+    caller.may(Permission::ScansRead)?;
+    let (scan, findings) = load_result(&app, &caller, id.0).await?;
+    Ok(Json(ScanResultV1::new(&scan.record, scan.counts, &findings, &scan.coverage)))
+}
+
+/// Stop a scan.
+///
+/// What was found so far stays. Running tools are killed within seconds. A scan that has ended is 409.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = String, Path, description = "The scan.")),
+    responses((status = 200, description = "The scan is cancelled.", body = ScanDetailV1)),
+)]
+#[post("/scan/{id}/stop")]
+async fn stop_scan(app: Data<App>, caller: Caller, id: Id<ScanId>) -> Result<Json<ScanDetailV1>, Problem> {
+    caller.may(Permission::ScansWrite)?;
+    let scan = super::cancel(&app, &caller, id.0).await?;
+    Ok(Json(ScanDetailV1::new(&scan.record, scan.counts, &scan.coverage)))
+}

@@ -1,0 +1,198 @@
+//! Scans in the v2 dialect: a target, a plan, options; numbers instead of ids.
+
+mod view;
+
+use actix_web::{
+    HttpResponse, delete, get,
+    http::header::LOCATION,
+    post,
+    web::{Data, Json},
+};
+use picket_domain::{Permission, Plan};
+use picket_store::scans::{
+    self,
+    read::{Direction, Range, ScanOrder},
+};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use self::view::{ScanCreatedV2, ScanDetailV2, ScanV2, StatusV2};
+use super::load_result;
+use crate::{
+    App, Body, Caller, Id, Page, Problem, Query, RequestContext, V2Page,
+    planning::{Asker, ScanOptions, estimated_duration},
+};
+
+pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
+    config.service(list_scans).service(create_scan).service(get_scan).service(cancel_scan);
+}
+
+/// What to scan, and how thoroughly.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateScanV2 {
+    /// A host name, an address or a network.
+    #[schema(example = "example.com", max_length = 253)]
+    target: String,
+    /// The plan; `full` when absent.
+    #[schema(inline)]
+    scan_type: Option<ScanTypeV2>,
+    /// What the plan looks at.
+    #[serde(default, deserialize_with = "crate::body::object")]
+    options: Option<OptionsV2>,
+}
+
+/// A plan of this dialect.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ScanTypeV2 {
+    /// The 100 most common ports and their versions.
+    Quick,
+    /// The 1,000 most common ports with versions and safe scripts, the web and TLS.
+    Full,
+    /// What the options name, and nothing else.
+    Custom,
+}
+
+impl From<ScanTypeV2> for Plan {
+    fn from(wanted: ScanTypeV2) -> Self {
+        match wanted {
+            ScanTypeV2::Quick => Self::Quick,
+            ScanTypeV2::Full => Self::Full,
+            ScanTypeV2::Custom => Self::Custom,
+        }
+    }
+}
+
+/// What a plan looks at; what is absent is as the plan has it. An option without a tool yet is accepted, and the coverage
+/// says `tool_unavailable`.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct OptionsV2 {
+    /// Names below the target.
+    include_subdomain: Option<bool>,
+    /// Open ports and the services behind them.
+    port_scan: Option<bool>,
+    /// Web applications.
+    web_scan: Option<bool>,
+    /// TLS and certificates.
+    ssl_scan: Option<bool>,
+}
+
+impl OptionsV2 {
+    fn under(&self, plan: Plan) -> ScanOptions {
+        let usual = ScanOptions::of(plan);
+        ScanOptions {
+            include_subdomain: self.include_subdomain.unwrap_or(usual.include_subdomain),
+            port_scan: self.port_scan.unwrap_or(usual.port_scan),
+            web_scan: self.web_scan.unwrap_or(usual.web_scan),
+            ssl_scan: self.ssl_scan.unwrap_or(usual.ssl_scan),
+        }
+    }
+}
+
+/// Accept a scan.
+///
+/// The target must be one that you may scan: 400 `target_forbidden` for addresses that nobody may scan here, 403
+/// `target_not_authorized` where nothing says that you may.
+#[utoipa::path(
+    tag = "scans",
+    request_body = CreateScanV2,
+    responses((status = 201, description = "The scan was accepted.", body = ScanCreatedV2)),
+)]
+#[post("/scans")]
+async fn create_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    body: Body<CreateScanV2>,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Permission::ScansWrite)?;
+    let Body(CreateScanV2 { target, scan_type, options }) = body;
+    let plan = scan_type.map_or(Plan::Full, Plan::from);
+    let asker = Asker::new(&caller, &context, app.clock.now());
+    let new = app.planner.plan_options(&asker, &target, plan, options.unwrap_or_default().under(plan)).await?;
+    let created = app
+        .db
+        .run("create_scan", caller.organization_id, async |tx| {
+            scans::create(tx, &new, asker.now).await.map_err(Problem::from)
+        })
+        .await?;
+    let location = (LOCATION, format!("/api/v2/scans/{}", created.number));
+    Ok(HttpResponse::Created().insert_header(location).json(ScanCreatedV2 {
+        scan_id: created.number,
+        status: "pending",
+        target: new.target,
+        estimated_duration: estimated_duration(plan, new.tasks.len()),
+        message: "Scan has been queued successfully",
+    }))
+}
+
+/// Which scans.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListScansV2 {
+    /// The page, from 1.
+    #[param(minimum = 1, maximum = 10000)]
+    page: Option<u32>,
+    /// Elements per page.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// Scans of this status alone.
+    #[param(inline)]
+    status: Option<StatusV2>,
+}
+
+/// List scans, newest first.
+#[utoipa::path(
+    tag = "scans",
+    params(ListScansV2),
+    responses((status = 200, description = "A page of scans.", body = V2Page<ScanV2>)),
+)]
+#[get("/scans")]
+async fn list_scans(
+    app: Data<App>,
+    caller: Caller,
+    query: Query<ListScansV2>,
+) -> Result<Json<V2Page<ScanV2>>, Problem> {
+    caller.may(Permission::ScansRead)?;
+    let Query(query) = query;
+    let page = Page::new(query.page, query.limit, "limit")?;
+    let range = Range { limit: page.limit(), offset: page.offset() };
+    let states = query.status.map(StatusV2::states).unwrap_or_default();
+    let (found, counts) =
+        super::list(&app, &caller, states, ScanOrder::CreatedAt(Direction::Descending), range).await?;
+    let views = found.rows.iter().zip(counts).map(|(record, counts)| ScanV2::new(record, counts)).collect();
+    Ok(Json(page.v2(views, found.total)))
+}
+
+/// Get a scan with what it found so far.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = i64, Path, description = "The scan's number.")),
+    responses((status = 200, description = "The scan.", body = ScanDetailV2)),
+)]
+#[get("/scans/{id}")]
+async fn get_scan(app: Data<App>, caller: Caller, id: Id<i64>) -> Result<Json<ScanDetailV2>, Problem> {
+    caller.may(Permission::ScansRead)?;
+    let (scan, findings) = load_result(&app, &caller, id.0).await?;
+    Ok(Json(ScanDetailV2::new(&scan.record, scan.counts, &findings, &scan.coverage)))
+}
+
+/// Cancel a scan.
+///
+/// What was found so far stays; the scan's status is `failed`, and its `message` says that it was cancelled. A scan that
+/// has ended is 409.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = i64, Path, description = "The scan's number.")),
+    responses((status = 200, description = "The scan is cancelled.", body = ScanV2)),
+)]
+#[delete("/scans/{id}")]
+async fn cancel_scan(app: Data<App>, caller: Caller, id: Id<i64>) -> Result<Json<ScanV2>, Problem> {
+    caller.may(Permission::ScansWrite)?;
+    let scan = super::cancel(&app, &caller, id.0).await?;
+    Ok(Json(ScanV2::new(&scan.record, scan.counts)))
+}

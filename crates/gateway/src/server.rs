@@ -1,0 +1,130 @@
+//! The listeners: plain or TLS 1.3 alone, and in the latter case one that sends plain requests there.
+
+mod tls;
+
+use std::{net::SocketAddr, time::Duration};
+
+use actix_web::{
+    App as Web, HttpRequest, HttpServer,
+    dev::{Server, ServerHandle},
+    middleware::{Compress, from_fn},
+    web::{Data, to},
+};
+use futures_util::future::try_join_all;
+use picket_kit::Shutdown;
+use utoipa_actix_web::AppExt;
+
+use crate::{App, AppParts, GatewayError, GatewaySettings, front::front, routes};
+
+/// How long requests in flight may take once the gateway stops, in seconds.
+const DRAIN_SECONDS: u64 = 20;
+/// How long a client may take over its headers, and over saying goodbye.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A gateway that listens.
+pub struct Gateway {
+    servers: Vec<Server>,
+    address: SocketAddr,
+    redirect_address: Option<SocketAddr>,
+}
+
+impl Gateway {
+    /// Opens the listeners; requests are served once [`Gateway::serve`] runs.
+    ///
+    /// # Errors
+    /// A setting that cannot be used, or an address that cannot be had.
+    pub fn bind(parts: AppParts, settings: GatewaySettings) -> Result<Self, GatewayError> {
+        let app = App::new(parts, settings)?;
+        let settings = app.settings.clone();
+        let (server, address) = api(app)?;
+        let mut gateway = Self { servers: vec![server], address, redirect_address: None };
+        if let Some(listen) = settings.tls.as_ref().and_then(|tls| tls.redirect_listen) {
+            let (server, redirect_address) = redirector(listen, address.port())?;
+            gateway.servers.push(server);
+            gateway.redirect_address = Some(redirect_address);
+        }
+        Ok(gateway)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it redirects plain requests from.
+    #[must_use]
+    pub const fn redirect_address(&self) -> Option<SocketAddr> {
+        self.redirect_address
+    }
+
+    /// Serves until shutdown, then finishes the requests in flight.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn serve(self, shutdown: Shutdown) -> Result<(), GatewayError> {
+        tracing::info!(address = %self.address, "the gateway listens");
+        let handles = self.servers.iter().map(Server::handle).collect();
+        let stopper = tokio::spawn(stop(handles, shutdown));
+        let served = try_join_all(self.servers).await;
+        stopper.abort();
+        served?;
+        Ok(())
+    }
+}
+
+/// The listener of the API.
+fn api(app: App) -> Result<(Server, SocketAddr), GatewayError> {
+    let settings = app.settings.clone();
+    let mut server = HttpServer::new(move || {
+        Web::new()
+            .app_data(Data::new(app.clone()))
+            .wrap(Compress::default())
+            .wrap(from_fn(front))
+            .into_utoipa_app()
+            .configure(routes::configure)
+            .into_app()
+    })
+    .client_request_timeout(REQUEST_TIMEOUT)
+    .client_disconnect_timeout(GOODBYE_TIMEOUT)
+    .keep_alive(Duration::from_secs(75))
+    .shutdown_timeout(DRAIN_SECONDS)
+    .disable_signals();
+    if settings.threads > 0 {
+        server = server.workers(settings.threads);
+    }
+    let server = match &settings.tls {
+        Some(tls) => server.bind_rustls_0_23(settings.listen, tls::config(tls)?)?,
+        None => server.bind(settings.listen)?,
+    };
+    let address = server.addrs().first().copied().unwrap_or(settings.listen);
+    Ok((server.run(), address))
+}
+
+/// The listener that sends plain requests to `port`.
+fn redirector(listen: SocketAddr, port: u16) -> Result<(Server, SocketAddr), GatewayError> {
+    let server = HttpServer::new(move || {
+        Web::new().default_service(to(move |request: HttpRequest| async move { tls::redirect(&request, port) }))
+    })
+    .workers(1)
+    .client_request_timeout(REQUEST_TIMEOUT)
+    .client_disconnect_timeout(GOODBYE_TIMEOUT)
+    .disable_signals()
+    .bind(listen)?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    Ok((server.run(), address))
+}
+
+async fn stop(handles: Vec<ServerHandle>, shutdown: Shutdown) {
+    shutdown.wait().await;
+    futures_util::future::join_all(handles.iter().map(|handle| handle.stop(true))).await;
+}
+
+/// Runs the gateway until shutdown.
+///
+/// # Errors
+/// A setting that cannot be used, or a listener that fails.
+pub async fn run(parts: AppParts, settings: GatewaySettings, shutdown: Shutdown) -> Result<(), GatewayError> {
+    Gateway::bind(parts, settings)?.serve(shutdown).await
+}

@@ -1,0 +1,117 @@
+//! What the operator decides about the gateway. Everything has a default that is safe on the public Internet.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use ipnet::IpNet;
+use picket_domain::Subscription;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// Settings of the gateway.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewaySettings {
+    /// Where it listens; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Threads that serve requests; 0 means one per core.
+    pub threads: usize,
+    /// Host names on which `/api/v1` means the v2 dialect first (`contract.md` §2).
+    pub v2_hosts: Vec<String>,
+    /// Proxies whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long an access token is valid.
+    pub access_token_minutes: u32,
+    /// The Ed25519 key that access tokens are signed with: PEM (PKCS#8), or the path of such a file. Without one, a key
+    /// that lives as long as the process.
+    pub signing_key: Option<SecretString>,
+    /// The plan of an organization that registers.
+    pub registration_plan: Subscription,
+    /// Names and ranges that may be scanned without proof (`contract.md` §14).
+    pub allow_targets: Vec<String>,
+    /// Addresses of names that are not asked of DNS.
+    pub pin_hosts: BTreeMap<String, IpAddr>,
+    /// Whether requests are counted; only a load test switches it off.
+    pub rate_limits: bool,
+    /// Requests a minute that one address may send to public routes.
+    pub public_per_minute: u32,
+    /// Public requests of one address that may come at once.
+    pub public_burst: u32,
+    /// Password hashes that are computed at the same time; each takes 19 MiB.
+    pub password_threads: usize,
+    /// Serve TLS 1.3 alone.
+    pub tls: Option<TlsSettings>,
+}
+
+/// Settings of TLS (`contract.md` §10).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// Where plain HTTP is redirected from.
+    #[serde(default)]
+    pub redirect_listen: Option<SocketAddr>,
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            threads: 0,
+            v2_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            access_token_minutes: 15,
+            signing_key: None,
+            registration_plan: Subscription::Trial,
+            allow_targets: Vec::new(),
+            pin_hosts: BTreeMap::new(),
+            rate_limits: true,
+            public_per_minute: 60,
+            public_burst: 30,
+            password_threads: 2,
+            tls: None,
+        }
+    }
+}
+
+impl GatewaySettings {
+    /// Whether the v2 dialect is served first on this host; `host` may carry a port.
+    #[must_use]
+    pub fn is_v2_host(&self, host: &str) -> bool {
+        let name = host
+            .rsplit_once(':')
+            .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+            .map_or(host, |(name, _)| name);
+        let name = name.trim_end_matches('.');
+        !name.is_empty() && self.v2_hosts.iter().any(|known| known.trim_end_matches('.').eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the headers of this peer are believed.
+    #[must_use]
+    pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies.iter().any(|range| range.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_known_in_any_case_and_with_any_port() {
+        let settings = GatewaySettings { v2_hosts: vec!["VMS.example".to_owned()], ..GatewaySettings::default() };
+        for host in ["vms.example", "vms.example:8443", "VMS.EXAMPLE.", "vms.example.:80"] {
+            assert!(settings.is_v2_host(host), "{host}");
+        }
+        for host in ["", ":80", "example", "x.vms.example", "vms.example.org"] {
+            assert!(!settings.is_v2_host(host), "{host}");
+        }
+    }
+}

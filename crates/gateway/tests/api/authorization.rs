@@ -1,0 +1,138 @@
+//! Every route of the OpenAPI document, without rights (`security.md` §4.12–14): no credentials are 401, a key without the
+//! scope is 403, another organization's ids are 404. The list of routes is the document's, so that a route without a row
+//! fails, and a row without a route fails too.
+//!
+//! To add a route: its row in `rows.rs`; when its path has an id, a resource of that kind in `fixture.rs`.
+
+mod fixture;
+mod rows;
+
+use std::collections::BTreeSet;
+
+use picket_domain::Permission;
+use serde_json::Value;
+
+use self::{
+    fixture::Fixture,
+    rows::{Class, ROWS, Row},
+};
+use crate::harness::{Answer, TestApp};
+
+#[test]
+fn every_route_has_a_row_and_every_row_a_route() {
+    let document = serde_json::to_value(picket_gateway::openapi()).unwrap();
+    let mut routes = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            routes.insert((method.to_uppercase(), path.clone()));
+        }
+    }
+    let rows: BTreeSet<_> = rows::all().map(|(row, path)| (row.method.to_owned(), path)).collect();
+    assert_eq!(rows.len(), rows::all().count(), "a row is there twice");
+    let missing: Vec<_> = routes.difference(&rows).collect();
+    assert!(missing.is_empty(), "routes without a row: {missing:#?}");
+    let stale: Vec<_> = rows.difference(&routes).collect();
+    assert!(stale.is_empty(), "rows without a route: {stale:#?}");
+}
+
+#[test]
+fn a_route_is_public_exactly_where_its_row_says_so() {
+    let document = serde_json::to_value(picket_gateway::openapi()).unwrap();
+    for (row, path) in rows::all() {
+        let operation = &document["paths"][&path][row.method.to_lowercase()];
+        let is_public = operation.get("security").is_some();
+        assert_eq!(is_public, matches!(row.class, Class::Public), "{} {path}", row.method);
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_every_other_route_is_401() {
+    let app = Fixture::app().await;
+    let fixture = Fixture::new(&app).await;
+    for (row, path) in rows::all() {
+        let answer = call(&app, &fixture, row, &path, None).await;
+        match row.class {
+            Class::Public => assert!(![401, 403, 405, 500].contains(&answer.status), "{} {path}: {}", row.method, answer.text),
+            Class::Anybody | Class::Needs(_) => {
+                assert_eq!(answer.status, 401, "{} {path}: {}", row.method, answer.text);
+                answer.assert_problem(401, "unauthenticated");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_without_the_scope_is_403_and_changes_nothing() {
+    let app = Fixture::app().await;
+    let fixture = Fixture::new(&app).await;
+    for (row, path) in rows::all() {
+        let Class::Needs(needed) = row.class else { continue };
+        let others: Vec<&str> =
+            Permission::ALL.iter().filter(|one| **one != needed).map(|permission| permission.name()).collect();
+        let key = app.api_key(&fixture.owner.token, &others).await;
+        let answer = call(&app, &fixture, row, &path, Some(&key)).await;
+        assert_eq!(answer.status, 403, "{} {path}: {}", row.method, answer.text);
+        answer.assert_problem(403, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn a_member_of_a_lesser_role_is_403() {
+    let app = Fixture::app().await;
+    let fixture = Fixture::new(&app).await;
+    app.set_role(&fixture.owner, "viewer").await;
+    for (row, path) in rows::all() {
+        let Class::Needs(needed) = row.class else { continue };
+        if picket_domain::Role::Viewer.allows(needed) {
+            continue;
+        }
+        // The owner was remembered for a moment.
+        let token = app.sign_in(fixture::OWNER).await;
+        let answer = app.eventually(async || call(&app, &fixture, row, &path, Some(&token)).await, 403).await;
+        assert_eq!(answer.status, 403, "{} {path}: {}", row.method, answer.text);
+    }
+}
+
+#[tokio::test]
+async fn another_organizations_ids_are_404() {
+    let app = Fixture::app().await;
+    let fixture = Fixture::new(&app).await;
+    let stranger = app.member("stranger@example.com").await;
+    for (row, path) in rows::all().filter(|(_, path)| path.contains('{')) {
+        let answer = call(&app, &fixture, row, &path, Some(&stranger.token)).await;
+        assert_eq!(answer.status, 404, "{} {path}: {}", row.method, answer.text);
+        let random = call_with(&app, row, &path.replace("{id}", fixture.nobodys(&path)), Some(&stranger.token)).await;
+        let blind = |answer: &Answer| {
+            let mut body: Value = answer.json();
+            body["request_id"].take();
+            body
+        };
+        assert_eq!(blind(&answer), blind(&random), "{} {path}", row.method);
+    }
+}
+
+#[tokio::test]
+async fn the_owner_reaches_every_route() {
+    let app = Fixture::app().await;
+    let fixture = Fixture::new(&app).await;
+    for (row, path) in rows::all().filter(|(row, _)| row.method == "GET" && !matches!(row.class, Class::Public)) {
+        let answer = call(&app, &fixture, row, &path, Some(&fixture.owner.token)).await;
+        assert!(![400, 401, 403, 404, 405, 500].contains(&answer.status), "{} {path}: {}", row.method, answer.text);
+    }
+}
+
+async fn call(app: &TestApp, fixture: &Fixture, row: &Row, path: &str, token: Option<&str>) -> Answer {
+    call_with(app, row, &path.replace("{id}", fixture.id(path)), token).await
+}
+
+async fn call_with(app: &TestApp, row: &Row, path: &str, token: Option<&str>) -> Answer {
+    match row.body {
+        Some(body) => app.request(row.method, path, token, |request| request.json(&body())).await,
+        None => app.send(row.method, path, token).await,
+    }
+}
+
+#[test]
+fn the_table_is_not_empty() {
+    assert!(ROWS.len() > 10);
+}

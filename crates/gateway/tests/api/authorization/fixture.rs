@@ -1,0 +1,77 @@
+//! One resource of each kind, of one organization.
+
+use serde_json::json;
+
+use crate::{
+    harness::{Member, TestApp},
+    scans::allow_example,
+};
+
+pub(crate) const OWNER: &str = "owner@example.com";
+
+/// What the organization has.
+pub(crate) struct Fixture {
+    pub(crate) owner: Member,
+    api_key: String,
+    scan: String,
+    report: String,
+    webhook: String,
+}
+
+impl Fixture {
+    /// A gateway that can have these resources.
+    pub(crate) async fn app() -> TestApp {
+        TestApp::spawn_with(allow_example).await
+    }
+
+    pub(crate) async fn new(app: &TestApp) -> Self {
+        let owner = app.member(OWNER).await;
+        app.api_key(&owner.token, &["tools:read"]).await;
+        let keys = app.get("/api/v1/api-keys", Some(&owner.token)).await.json();
+        let made = async |path: &str, body: serde_json::Value| {
+            let answer = app.post(path, Some(&owner.token), &body).await;
+            let id = answer.json()["id"].as_str().map(ToOwned::to_owned);
+            id.unwrap_or_else(|| panic!("{path}: {}", answer.text))
+        };
+        let scan = made("/api/v1/scans/create", json!({"target": "example.com", "tool": "nmap"})).await;
+        let report = made("/api/v1/reports/generate", json!({"scan_ids": [scan]})).await;
+        let webhook = made("/api/v1/webhooks", json!({"url": "https://93.184.215.14/hook"})).await;
+        Self { api_key: keys["data"][0]["id"].as_str().unwrap().to_owned(), scan, report, webhook, owner }
+    }
+
+    /// The id that stands for `{id}` in a path.
+    pub(crate) fn id(&self, path: &str) -> &str {
+        match kind(path) {
+            "api-keys" => &self.api_key,
+            "scan" => &self.scan,
+            "webhooks" => &self.webhook,
+            "reports" if !is_v2(path) => &self.report,
+            // The first of each kind, by number.
+            "scans" | "reports" => "1",
+            "" => "",
+            other => panic!("no resource for {other}: add one to the fixture"),
+        }
+    }
+
+    /// An id of that kind that nobody has.
+    pub(crate) fn nobodys(&self, path: &str) -> &'static str {
+        match kind(path) {
+            "api-keys" => "key_00000000000000000000000001",
+            "scan" => "scan_00000000000000000000000001",
+            "webhooks" => "whk_00000000000000000000000001",
+            "reports" if !is_v2(path) => "rep_00000000000000000000000001",
+            "scans" | "reports" => "999999",
+            other => panic!("no id for {other}: add one to the fixture"),
+        }
+    }
+}
+
+fn is_v2(path: &str) -> bool {
+    path.starts_with("/api/v2/")
+}
+
+/// The segment before `{id}`; empty for a path without one.
+fn kind(path: &str) -> &str {
+    let Some((before, _)) = path.split_once("/{id}") else { return "" };
+    before.rsplit('/').next().unwrap_or_default()
+}

@@ -1,0 +1,101 @@
+//! The table: every route, what it needs, and a body that would be accepted from somebody who may.
+
+use picket_domain::Permission as P;
+use serde_json::{Value, json};
+
+/// One route, under one version or both.
+pub(crate) struct Row {
+    pub(crate) mount: Mount,
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) class: Class,
+    pub(crate) body: Option<fn() -> Value>,
+}
+
+/// Where a route is mounted.
+#[derive(Clone, Copy)]
+pub(crate) enum Mount {
+    Root,
+    V1,
+    V2,
+    Both,
+}
+
+/// What a route needs.
+#[derive(Clone, Copy)]
+pub(crate) enum Class {
+    /// Nothing.
+    Public,
+    /// Any valid credentials.
+    Anybody,
+    /// This permission.
+    Needs(P),
+}
+
+impl Row {
+    const fn new(mount: Mount, method: &'static str, path: &'static str, class: Class) -> Self {
+        Self { mount, method, path, class, body: None }
+    }
+
+    const fn with(self, body: fn() -> Value) -> Self {
+        Self { body: Some(body), ..self }
+    }
+}
+
+use Class::{Anybody, Needs, Public};
+use Mount::{Both, Root, V1, V2};
+
+/// Every route, by group.
+pub(crate) const ROWS: &[Row] = &[
+    Row::new(Root, "GET", "/openapi.json", Public),
+    Row::new(Root, "GET", "/docs", Public),
+    Row::new(Root, "GET", "/docs/style.css", Public),
+    Row::new(Both, "GET", "/health", Public),
+    Row::new(Both, "GET", "/ready", Public),
+    Row::new(Both, "POST", "/auth/register", Public).with(|| json!({"email": "x", "password": ""})),
+    Row::new(Both, "POST", "/auth/login", Public).with(|| json!({"email": "x"})),
+    Row::new(Both, "GET", "/auth/me", Anybody),
+    Row::new(Both, "GET", "/api-keys", Needs(P::ApiKeysRead)),
+    Row::new(Both, "POST", "/api-keys", Needs(P::ApiKeysWrite)).with(|| json!({"name": "x", "scopes": ["tools:read"]})),
+    Row::new(Both, "DELETE", "/api-keys/{id}", Needs(P::ApiKeysWrite)),
+    Row::new(Both, "GET", "/targets", Needs(P::TargetsRead)),
+    Row::new(Both, "POST", "/targets", Needs(P::TargetsWrite)).with(|| json!({"target": "example.com"})),
+    Row::new(Both, "GET", "/tools", Needs(P::ToolsRead)),
+    Row::new(V1, "POST", "/scans/create", Needs(P::ScansWrite))
+        .with(|| json!({"target": "example.com", "tool": "nmap"})),
+    Row::new(V1, "GET", "/scans", Needs(P::ScansRead)),
+    Row::new(V1, "GET", "/scan/{id}", Needs(P::ScansRead)),
+    Row::new(V1, "GET", "/scan/{id}/status", Needs(P::ScansRead)),
+    Row::new(V1, "GET", "/scan/{id}/result", Needs(P::ScansRead)),
+    Row::new(V1, "POST", "/scan/{id}/stop", Needs(P::ScansWrite)),
+    Row::new(V2, "POST", "/scans", Needs(P::ScansWrite)).with(|| json!({"target": "example.com"})),
+    Row::new(V2, "GET", "/scans", Needs(P::ScansRead)),
+    Row::new(V2, "GET", "/scans/{id}", Needs(P::ScansRead)),
+    Row::new(V2, "DELETE", "/scans/{id}", Needs(P::ScansWrite)),
+    Row::new(V1, "POST", "/reports/generate", Needs(P::ReportsWrite))
+        .with(|| json!({"scan_ids": ["scan_00000000000000000000000001"]})),
+    Row::new(V1, "GET", "/reports", Needs(P::ReportsRead)),
+    Row::new(V1, "GET", "/reports/{id}", Needs(P::ReportsRead)),
+    Row::new(V1, "GET", "/reports/{id}/download", Needs(P::ReportsRead)),
+    Row::new(V2, "POST", "/reports", Needs(P::ReportsWrite)).with(|| json!({"scan_ids": [1]})),
+    Row::new(V2, "GET", "/reports/{id}", Needs(P::ReportsRead)),
+    Row::new(V2, "GET", "/reports/{id}/download", Needs(P::ReportsRead)),
+    Row::new(Both, "POST", "/webhooks", Needs(P::WebhooksWrite)).with(|| json!({"url": "https://93.184.215.14/hook"})),
+    Row::new(Both, "GET", "/webhooks", Needs(P::WebhooksRead)),
+    Row::new(Both, "GET", "/webhooks/{id}", Needs(P::WebhooksRead)),
+    Row::new(Both, "DELETE", "/webhooks/{id}", Needs(P::WebhooksWrite)),
+    Row::new(Both, "GET", "/webhooks/{id}/deliveries", Needs(P::WebhooksRead)),
+];
+
+/// Every row with each of its paths.
+pub(crate) fn all() -> impl Iterator<Item = (&'static Row, String)> {
+    ROWS.iter().flat_map(|row| {
+        let prefixes: &[&str] = match row.mount {
+            Mount::Root => &[""],
+            Mount::V1 => &["/api/v1"],
+            Mount::V2 => &["/api/v2"],
+            Mount::Both => &["/api/v1", "/api/v2"],
+        };
+        prefixes.iter().map(move |prefix| (row, format!("{prefix}{}", row.path)))
+    })
+}

@@ -1,0 +1,111 @@
+//! Rate limits as `contract.md` §8 prints them.
+
+use picket_domain::Subscription;
+use picket_kit::Clock;
+
+use crate::harness::{TestApp, dead_redis};
+
+async fn limited() -> TestApp {
+    TestApp::spawn_with(|settings| settings.rate_limits = true).await
+}
+
+#[tokio::test]
+async fn a_trial_sends_five_at_once_and_is_told_when_to_go_on() {
+    let app = limited().await;
+    let member = app.member("ada@example.com").await;
+    for left in (0..5).rev() {
+        let answer = app.get("/api/v1/tools", Some(&member.token)).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("x-ratelimit-limit"), Some("10"));
+        assert_eq!(answer.header("x-ratelimit-remaining"), Some(left.to_string().as_str()));
+        let reset: i64 = answer.header("x-ratelimit-reset").unwrap().parse().unwrap();
+        let now = app.clock.now().as_second();
+        assert!((now..=now + 31).contains(&reset), "{reset} at {now}");
+    }
+    let refused = app.get("/api/v1/tools", Some(&member.token)).await;
+    refused.assert_problem(429, "rate_limited");
+    assert_eq!(refused.header("x-ratelimit-remaining"), Some("0"));
+    let retry_after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=6).contains(&retry_after));
+}
+
+#[tokio::test]
+async fn versions_count_apart_and_organizations_too() {
+    let app = TestApp::spawn_with(|settings| {
+        settings.rate_limits = true;
+        settings.registration_plan = Subscription::Starter;
+    })
+    .await;
+    let (ada, bob) = (app.member("ada@example.com").await, app.member("bob@example.com").await);
+    let header = async |path: &str, token: &str| {
+        let answer = app.get(path, Some(token)).await;
+        let value = |name| answer.header(name).unwrap().parse::<u32>().unwrap();
+        (value("x-ratelimit-limit"), value("x-ratelimit-remaining"))
+    };
+    assert_eq!(header("/api/v1/tools", &ada.token).await, (30, 14));
+    assert_eq!(header("/api/v2/tools", &ada.token).await, (100, 99));
+    assert_eq!(header("/api/v1/tools", &ada.token).await, (30, 13));
+    assert_eq!(header("/api/v1/tools", &bob.token).await, (30, 14));
+}
+
+#[tokio::test]
+async fn a_key_shares_the_count_of_its_organization() {
+    let app = limited().await;
+    let member = app.member("ada@example.com").await;
+    let key = app.api_key(&member.token, &["tools:read"]).await;
+    let answer = app.get("/api/v1/tools", Some(&key)).await;
+    assert_eq!(answer.header("x-ratelimit-remaining"), Some("3"));
+}
+
+#[tokio::test]
+async fn public_routes_and_wrong_credentials_count_per_address() {
+    let app = TestApp::spawn_with(|settings| {
+        settings.rate_limits = true;
+        settings.public_burst = 3;
+    })
+    .await;
+    for _ in 0..3 {
+        let answer = app.get("/api/v1/tools", Some("pk_nothing")).await;
+        answer.assert_problem(401, "unauthenticated");
+        assert_eq!(answer.header("x-ratelimit-limit"), Some("60"));
+    }
+    app.get("/api/v1/tools", Some("pk_nothing")).await.assert_problem(429, "rate_limited");
+    let login = serde_json::json!({"email": "ada@example.com", "password": "x"});
+    app.post("/api/v1/auth/login", None, &login).await.assert_problem(429, "rate_limited");
+    let forwarded =
+        app.request("GET", "/api/v1/tools", None, |request| request.header("x-forwarded-for", "192.0.2.7")).await;
+    forwarded.assert_problem(429, "rate_limited");
+    for path in ["/health", "/ready", "/openapi.json", "/docs"] {
+        let answer = app.get(path, None).await;
+        assert_eq!((answer.status, answer.header("x-ratelimit-limit")), (200, None), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_rightmost_foreign_address_counts() {
+    let app = TestApp::spawn_with(|settings| {
+        settings.rate_limits = true;
+        settings.public_burst = 1;
+        settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let from = async |forwarded: &'static str| {
+        app.request("GET", "/api/v1/tools", None, |request| request.header("x-forwarded-for", forwarded)).await.status
+    };
+    assert_eq!(from("192.0.2.1").await, 401);
+    assert_eq!(from("192.0.2.1, 10.1.1.1").await, 429);
+    assert_eq!(from("198.51.100.9, 192.0.2.1").await, 429);
+    assert_eq!(from("192.0.2.2").await, 401);
+    assert_eq!(from("192.0.2.1, junk, 192.0.2.3").await, 401);
+}
+
+#[tokio::test]
+async fn without_redis_the_gateway_counts_by_itself() {
+    let app = TestApp::start(Clock::system(), dead_redis(), |settings| settings.rate_limits = true).await;
+    let member = app.member("ada@example.com").await;
+    let mut allowed = 0;
+    for _ in 0..8 {
+        allowed += u32::from(app.get("/api/v1/tools", Some(&member.token)).await.status == 200);
+    }
+    assert!((5..=6).contains(&allowed), "{allowed}");
+}

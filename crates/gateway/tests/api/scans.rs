@@ -1,0 +1,290 @@
+//! Scans in both dialects: what is refused, and that nothing of it is stored. What is answered is compared with the
+//! published references in `tests/contract/`.
+
+use picket_gateway::GatewaySettings;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Member, TestApp};
+
+/// Allows `example.com`, at an address of this machine.
+pub(crate) fn allow_example(settings: &mut GatewaySettings) {
+    settings.allow_targets = vec!["example.com".to_owned()];
+    settings.pin_hosts.insert("example.com".to_owned(), [127, 0, 0, 1].into());
+}
+
+async fn start() -> (TestApp, Member) {
+    let app = TestApp::spawn_with(allow_example).await;
+    let member = app.member("ada@example.com").await;
+    (app, member)
+}
+
+async fn create(app: &TestApp, member: &Member, body: &Value) -> Answer {
+    app.post("/api/v1/scans/create", Some(&member.token), body).await
+}
+
+/// Nothing was stored for what was refused.
+async fn assert_no_rows(app: &TestApp) {
+    let client = app.database.connect().await;
+    for table in ["scans", "tasks", "events"] {
+        let count: i64 = client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap().get(0);
+        assert_eq!(count, 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_scan_is_stored_with_its_tasks_and_its_event() {
+    let (app, member) = start().await;
+    let created = create(&app, &member, &json!({"target": "Example.com", "tool": "nmap", "notify": ["email"]})).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let id = created.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(created.header("location"), Some(format!("/api/v1/scan/{id}").as_str()));
+    let scan = app.get(&format!("/api/v1/scan/{id}"), Some(&member.token)).await.json();
+    assert_eq!((&scan["target"], &scan["notify"]), (&json!("example.com"), &json!(["email"])));
+    assert_eq!(scan["tasks"], json!({"total": 1, "ended": 0}));
+
+    let client = app.database.connect().await;
+    let row = client.query_one("SELECT requested_by, traceparent FROM scans", &[]).await.unwrap();
+    assert_eq!(row.get::<_, String>(0), member.user_id);
+    assert!(row.get::<_, Option<String>>(1).is_some_and(|trace| trace.starts_with("00-")));
+    let events: i64 = client.query_one("SELECT count(*) FROM events WHERE name = 'scan.created'", &[]).await.unwrap().get(0);
+    assert_eq!(events, 1);
+}
+
+#[tokio::test]
+async fn a1_to_a12_hostile_parameters_are_refused_with_their_field() {
+    let (app, member) = start().await;
+    let commas = "1,".repeat(32 * 1024);
+    let cases = [
+        ("scan_type", json!("-sV --script=/etc/passwd")),
+        ("scan_type", json!("-sV -script=x")),
+        ("scan_type", json!("--datad=/tmp")),
+        ("scan_type", json!("-sV\n-iL/etc/passwd")),
+        ("scan_type", json!("-sV\t-sC;id")),
+        ("scan_type", json!("-sV\u{a0}-sC")),
+        ("scan_type", json!("-oN/scratch/x")),
+        ("scan_type", json!("--oN=x")),
+        ("scan_type", json!("-oA%H")),
+        ("scan_type", json!("-iR 100")),
+        ("scan_type", json!("-sV -sC -O 10.0.0.1")),
+        ("scan_type", json!("-sI zombie")),
+        ("scan_type", json!("-D RND:5")),
+        ("scan_type", json!("-b ftp.example.com")),
+        ("timing", json!("-T5")),
+        ("timing", json!("-T0")),
+        ("timing", json!("-T4 -oN x")),
+        ("ports", json!("1-3 -oN x")),
+        ("ports", json!("$(id)")),
+        ("ports", json!("http*")),
+        ("ports", json!("-")),
+        ("ports", json!("0")),
+        ("ports", json!("65536")),
+        ("ports", json!("9-1")),
+        ("ports", json!(commas)),
+        ("ports", json!("٤٤٣")),
+        ("ports", json!("+80")),
+        ("ports", json!(" 80")),
+        ("ports", json!(80)),
+    ];
+    for (name, value) in cases {
+        let body = json!({"target": "example.com", "tool": "nmap", "parameters": {name: value}});
+        let refused = create(&app, &member, &body).await.assert_problem(400, "invalid_request");
+        let field = refused["errors"][0]["field"].as_str().unwrap();
+        assert_eq!(field, format!("parameters.{name}"), "{value}");
+    }
+    for scripts in [json!(["vuln and not safe"]), json!(["../x"]), json!(["http-fetch"]), json!(["all"]), json!(["+http-*"])] {
+        let body = json!({"target": "example.com", "tool": "nmap", "parameters": {"scripts": scripts}});
+        let refused = create(&app, &member, &body).await.assert_problem(400, "invalid_request");
+        assert!(refused["errors"][0]["field"].as_str().unwrap().starts_with("parameters.scripts"), "{refused}");
+    }
+    for parameters in [json!({"script-args": "newtargets"}), json!({"script_args": "http.useragent=x\r\ny"})] {
+        let body = json!({"target": "example.com", "tool": "nmap", "parameters": parameters});
+        let refused = create(&app, &member, &body).await.assert_problem(400, "invalid_request");
+        assert_eq!(refused["errors"][0]["code"], "unknown_field", "{refused}");
+    }
+    assert_no_rows(&app).await;
+}
+
+#[tokio::test]
+async fn a13_and_t1_to_t12_hostile_targets_are_refused() {
+    let (app, member) = start().await;
+    let long = format!("{}.com", "a".repeat(250));
+    let malformed = [
+        "", "-iL/etc/passwd", "--", "`id`", "$(id)", "localhost/0", "10.0.0-255.1", "*.1.1.1", "a,b", "localhost", "[::]",
+        "0177.0.0.1", "0x7f.1", "127.1", "2130706433", "１２７．０．０．１", "127。0。0。1", "①②⑦.⓪.⓪.①", "fe80::1%eth0",
+        "exаmple.com", "exam\u{200b}ple.com", "example.com.", "a..com", "-a.com", "a_b.com", "*.example.com",
+        "user@example.com", "example.com:80", "example.com/path", "example.com?x", "example.com\nevil.com", "0.0.0.0/0",
+        "10.0.0.1/24", "10.0.0.0/33", "10.0.0.0/0x18", "co.uk", "metadata.google.internal", &long,
+    ];
+    for target in malformed {
+        for (path, body) in bodies(target) {
+            app.post(path, Some(&member.token), &body).await.assert_field("target", "invalid_target");
+        }
+    }
+    let forbidden = [
+        "127.0.0.1", "0.0.0.0", "::1", "::", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::",
+        "::127.0.0.1", "169.254.169.254", "100.100.100.200", "10.0.0.1", "172.16.0.0/16", "192.168.1.1", "100.64.0.1",
+        "fd00::1", "fe80::1", "fd00:ec2::254",
+    ];
+    // The largest plan, so that no network is refused for its size.
+    let client = app.database.connect().await;
+    client.execute("UPDATE organizations SET plan = 'enterprise'", &[]).await.unwrap();
+    let token = app.sign_in("ada@example.com").await;
+    for target in forbidden {
+        for (path, body) in bodies(target) {
+            let call = async || app.post(path, Some(&token), &body).await;
+            let problem = forbidden_problem(&app, call).await;
+            assert_eq!((&problem["errors"][0]["field"], &problem["code"]), (&json!("target"), &json!("target_forbidden")));
+        }
+    }
+    assert_no_rows(&app).await;
+}
+
+/// The answer, once the gateway has noticed the organization's new plan.
+async fn forbidden_problem(app: &TestApp, call: impl AsyncFn() -> Answer) -> Value {
+    let begun = std::time::Instant::now();
+    loop {
+        let answer = call().await;
+        let is_old = answer.text.contains("too_many_addresses") && begun.elapsed() < std::time::Duration::from_secs(5);
+        if !is_old {
+            return answer.assert_problem(400, "target_forbidden");
+        }
+        let _unused = app;
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A target asked for in each dialect.
+fn bodies(target: &str) -> [(&'static str, Value); 2] {
+    [
+        ("/api/v1/scans/create", json!({"target": target, "tool": "nmap"})),
+        ("/api/v2/scans", json!({"target": target, "scan_type": "quick"})),
+    ]
+}
+
+#[tokio::test]
+async fn t12_more_addresses_than_the_plan_has_are_refused() {
+    let (app, member) = start().await;
+    for (path, body) in bodies("8.8.8.0/24") {
+        app.post(path, Some(&member.token), &body).await.assert_field("target", "too_many_addresses");
+    }
+    for (path, body) in bodies("8.8.8.0/28") {
+        app.post(path, Some(&member.token), &body).await.assert_problem(403, "target_not_authorized");
+    }
+    assert_no_rows(&app).await;
+}
+
+#[tokio::test]
+async fn a20_to_a22_hostile_bodies_are_refused() {
+    let (app, member) = start().await;
+    for tool in ["nmap;id", "../../bin/sh", "NMAP", "nikto", ""] {
+        create(&app, &member, &json!({"target": "example.com", "tool": tool})).await.assert_field("tool", "unknown_tool");
+    }
+    let with = |field: &str, value: Value| {
+        let mut body = json!({"target": "example.com", "tool": "nmap"});
+        body[field] = value;
+        body
+    };
+    for (field, value, code) in [
+        ("env", json!({"NMAPDIR": "/tmp"}), "unknown_field"),
+        ("organization_id", json!("org_x"), "unknown_field"),
+        ("status", json!("completed"), "unknown_field"),
+        ("parameters", json!("-sV"), "invalid_value"),
+        ("parameters", json!([]), "invalid_value"),
+        ("parameters", json!(null), "invalid_value"),
+        ("scan_type", json!("full"), "unknown_value"),
+        ("target", json!(1), "invalid_type"),
+        ("target", json!(["example.com"]), "invalid_type"),
+    ] {
+        create(&app, &member, &with(field, value)).await.assert_field(field, code);
+    }
+    create(&app, &member, &with("notify", json!(["sms"]))).await.assert_field("notify[0]", "unknown_value");
+    let twice = r#"{"target": "example.com", "tool": "nmap", "parameters": {"ports": "1", "ports": "2"}}"#;
+    app.post_raw("/api/v1/scans/create", Some(&member.token), twice)
+        .await
+        .assert_field("parameters.ports", "duplicate_field");
+    let list = r#"["example.com", "nmap"]"#;
+    assert_eq!(app.post_raw("/api/v1/scans/create", Some(&member.token), list).await.status, 400);
+    assert_no_rows(&app).await;
+}
+
+#[tokio::test]
+async fn v2_options_are_booleans_and_at_least_one() {
+    let (app, member) = start().await;
+    let post = async |body: Value| app.post("/api/v2/scans", Some(&member.token), &body).await;
+    post(json!({"target": "example.com", "scan_type": "thorough"})).await.assert_field("scan_type", "unknown_value");
+    post(json!({"target": "example.com", "options": {"port_scan": "true"}}))
+        .await
+        .assert_field("options.port_scan", "invalid_type");
+    post(json!({"target": "example.com", "options": {"udp_scan": true}}))
+        .await
+        .assert_field("options.udp_scan", "unknown_field");
+    post(json!({"target": "example.com", "scan_type": "custom"})).await.assert_field("options", "nothing_to_do");
+    assert_no_rows(&app).await;
+}
+
+#[tokio::test]
+async fn a_plan_that_no_tool_can_follow_fails_and_says_so() {
+    let (app, member) = start().await;
+    let body = json!({"target": "example.com", "scan_type": "custom", "options": {"web_scan": true}});
+    let created = app.post("/api/v2/scans", Some(&member.token), &body).await;
+    assert_eq!((created.status, &created.json()["status"]), (201, &json!("pending")));
+    let scan = app.get("/api/v2/scans/1", Some(&member.token)).await.json();
+    assert_eq!((&scan["status"], &scan["coverage"][0]["reason"]), (&json!("failed"), &json!("tool_unavailable")));
+    assert!(scan["message"].as_str().unwrap().contains("tool_unavailable"), "{scan}");
+}
+
+#[tokio::test]
+async fn what_is_no_id_is_400_and_what_nobody_has_is_404() {
+    let (app, member) = start().await;
+    let token = Some(member.token.as_str());
+    for path in ["/api/v1/scan/1", "/api/v1/scan/rep_00000000000000000000000001/status", "/api/v2/scans/x", "/api/v2/scans/1.5"] {
+        app.get(path, token).await.assert_field("id", "invalid_id");
+    }
+    for path in ["/api/v1/scan/scan_00000000000000000000000001/result", "/api/v2/scans/1", "/api/v2/scans/-1"] {
+        app.get(path, token).await.assert_problem(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn nobody_sees_or_stops_the_scans_of_another_organization() {
+    let (app, ada) = start().await;
+    let bob = app.member("bob@example.com").await;
+    let id = create(&app, &ada, &json!({"target": "example.com", "tool": "nmap"})).await.json()["id"].clone();
+    let path = format!("/api/v1/scan/{}", id.as_str().unwrap());
+    app.post(&format!("{path}/stop"), Some(&bob.token), &json!({})).await.assert_problem(404, "not_found");
+    app.delete("/api/v2/scans/1", Some(&bob.token)).await.assert_problem(404, "not_found");
+    assert_eq!(app.get("/api/v1/scans", Some(&bob.token)).await.json()["pagination"]["total"], 0);
+    assert_eq!(app.get(&path, Some(&ada.token)).await.json()["status"], "created");
+}
+
+#[tokio::test]
+async fn a_stopped_scan_stays_stopped() {
+    let (app, member) = start().await;
+    create(&app, &member, &json!({"target": "example.com", "tool": "nmap"})).await;
+    let stopped = app.delete("/api/v2/scans/1", Some(&member.token)).await;
+    assert_eq!((stopped.status, &stopped.json()["status"]), (200, &json!("failed")));
+    app.delete("/api/v2/scans/1", Some(&member.token)).await.assert_problem(409, "invalid_state");
+    let list = app.get("/api/v1/scans", Some(&member.token)).await.json();
+    assert_eq!((&list["data"][0]["status"], &list["data"][0]["duration_ms"]), (&json!("cancelled"), &Value::Null));
+    let client = app.database.connect().await;
+    let open: i64 = client.query_one("SELECT count(*) FROM tasks WHERE state <> 'cancelled'", &[]).await.unwrap().get(0);
+    assert_eq!(open, 0);
+}
+
+#[tokio::test]
+async fn lists_take_the_published_parameters_and_no_others() {
+    let (app, member) = start().await;
+    let token = Some(member.token.as_str());
+    for (path, field, code) in [
+        ("/api/v1/scans?sort=severity", "sort", "unknown_value"),
+        ("/api/v1/scans?order=up", "order", "unknown_value"),
+        ("/api/v1/scans?limit=5", "limit", "unknown_field"),
+        ("/api/v1/scans?per_page=101", "per_page", "out_of_range"),
+        ("/api/v2/scans?limit=101", "limit", "out_of_range"),
+        ("/api/v2/scans?limit=0", "limit", "out_of_range"),
+        ("/api/v2/scans?status=cancelled", "status", "unknown_value"),
+        ("/api/v2/scans?sort=target", "sort", "unknown_field"),
+    ] {
+        app.get(path, token).await.assert_field(field, code);
+    }
+}

@@ -1,0 +1,12 @@
+//! The only crate that speaks Redis: what all gateways share and what may be lost. Nothing here is the truth; whoever asks
+//! must know what to do when there is no answer, and gets that answer within milliseconds.
+
+mod error;
+mod limit;
+mod live;
+mod settings;
+
+pub use error::LiveError;
+pub use limit::{Count, Rate};
+pub use live::Live;
+pub use settings::LiveSettings;

@@ -1,0 +1,65 @@
+//! The command line. Nothing secret is an argument: arguments show in process lists.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// An open vulnerability-scanning platform.
+#[derive(Debug, Parser)]
+#[command(name = "picket", version, about)]
+pub struct Cli {
+    /// A TOML file with settings; the environment (`PICKET_<SECTION>__<FIELD>`) wins over it.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `picket` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Run all roles in one process.
+    Up(UpArguments),
+    /// Serve the API.
+    Gateway,
+    /// Run the loops: relay, admission, rescuer.
+    Steward,
+    /// Run tools in sandboxes.
+    Worker,
+    /// Deliver webhooks.
+    Dispatcher,
+    /// Render reports.
+    Renderer,
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Scan a demo target through a running API and print what was found.
+    Demo(DemoArguments),
+    /// The renderer's child: a report model on standard input, a PDF on standard output.
+    #[command(hide = true)]
+    RenderPdf,
+}
+
+/// How `picket up` runs.
+#[derive(Debug, clap::Args)]
+pub struct UpArguments {
+    /// Run the demo once everything is up.
+    #[arg(long)]
+    pub demo: bool,
+    /// Stop after the demo, with its success as the exit code.
+    #[arg(long, requires = "demo")]
+    pub once: bool,
+}
+
+/// Where the demo goes.
+#[derive(Debug, clap::Args)]
+pub struct DemoArguments {
+    /// The address of the API.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub api: String,
+    /// Where reports are written.
+    #[arg(long, default_value = "target/demo", value_name = "FOLDER")]
+    pub output: PathBuf,
+}

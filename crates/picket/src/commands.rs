@@ -1,0 +1,104 @@
+//! From the command line to the role that does it.
+
+use std::{error::Error, path::Path, process::ExitCode};
+
+use picket_kit::{Health, InternalPort, Shutdown, install_logs, install_metrics};
+use secrecy::ExposeSecret;
+
+use crate::{Cli, Command, CommandError, Settings, demo, openapi, roles::Parts, settings::WELL_KNOWN, up};
+
+/// Runs the command; errors go to standard error with their causes.
+#[must_use]
+pub fn main(cli: Cli) -> ExitCode {
+    // One TLS implementation in the program; a second call would only say that this one was first.
+    let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match cli.command {
+        Command::RenderPdf => picket_renderer::child_main(),
+        command => match run(command, cli.settings.as_deref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("picket: {}", with_causes(&error));
+                error.exit_code()
+            }
+        },
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Errors that only pass another one on say the same twice.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[tokio::main]
+async fn run(command: Command, file: Option<&Path>) -> Result<(), CommandError> {
+    match command {
+        Command::Openapi => {
+            println!("{}", openapi::document()?);
+            return Ok(());
+        }
+        Command::Demo(arguments) => {
+            demo::run(demo::DemoSettings::of(&arguments)).await?;
+            return Ok(());
+        }
+        _ => {}
+    }
+    let settings: Settings = picket_kit::load(file, WELL_KNOWN)?;
+    install_logs(settings.log.format, &settings.log.filter)?;
+    match command {
+        Command::Migrate => {
+            let applied = picket_store::migrate(settings.database.url.expose_secret()).await?;
+            eprintln!("picket: {applied} migrations applied");
+            Ok(())
+        }
+        Command::Up(arguments) => up::run(settings, &arguments).await,
+        Command::Gateway => alone(settings, Role::Gateway).await,
+        Command::Steward => alone(settings, Role::Steward).await,
+        Command::Worker => alone(settings, Role::Worker).await,
+        Command::Dispatcher => alone(settings, Role::Dispatcher).await,
+        Command::Renderer => alone(settings, Role::Renderer).await,
+        Command::Openapi | Command::Demo(_) | Command::RenderPdf => Ok(()),
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Gateway,
+    Steward,
+    Worker,
+    Dispatcher,
+    Renderer,
+}
+
+/// One role with its internal port, until a signal.
+async fn alone(settings: Settings, role: Role) -> Result<(), CommandError> {
+    let io = |source| CommandError::Io { what: "cannot listen for signals".to_owned(), source };
+    let shutdown = Shutdown::on_signals().map_err(io)?;
+    let (metrics, health) = (install_metrics()?, Health::starting());
+    let port = InternalPort::open(settings.internal.listen).await?;
+    tokio::spawn(port.serve(metrics, health.clone(), shutdown.clone()));
+    let parts = Parts::new(settings)?;
+    match role {
+        Role::Gateway => {
+            let gateway = parts.gateway()?;
+            health.set_ready(true);
+            Ok(gateway.serve(shutdown).await?)
+        }
+        Role::Steward => {
+            parts.steward(health, shutdown).await?;
+            Ok(())
+        }
+        Role::Worker => parts.worker(health, shutdown).await,
+        Role::Dispatcher => parts.dispatcher(health, shutdown).await,
+        Role::Renderer => parts.renderer(health, shutdown).await,
+    }
+}

@@ -1,0 +1,111 @@
+//! What each role is made of, from the settings.
+
+use std::time::Duration;
+
+use picket_blobs::{BlobSettings, Blobs};
+use picket_gateway::{AppParts, Gateway};
+use picket_kit::{Clock, Health, Sealer, Shutdown};
+use picket_live::Live;
+use picket_outbound::HttpClient;
+use picket_queue::{Broker, BrokerSettings};
+use picket_store::{Db, DbSettings};
+use secrecy::ExposeSecret;
+
+use crate::{CommandError, Settings};
+
+/// The parts that roles share in one process.
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    db: Db,
+    clock: Clock,
+}
+
+impl Parts {
+    /// Makes what every role needs; nothing connects yet.
+    pub(crate) fn new(settings: Settings) -> Result<Self, CommandError> {
+        let db = Db::new(&DbSettings {
+            url: settings.database.url.expose_secret().to_owned(),
+            max_connections: settings.database.max_connections,
+            wait: Duration::from_secs(5),
+        })?;
+        Ok(Self { settings, db, clock: Clock::system() })
+    }
+
+    fn broker(&self, name: &str) -> Result<Broker, CommandError> {
+        let section = self.settings.broker.as_ref().ok_or(CommandError::Missing("broker.url"))?;
+        Ok(Broker::new(BrokerSettings {
+            url: section.url.expose_secret().to_owned(),
+            prefix: section.prefix.clone(),
+            name: name.to_owned(),
+        }))
+    }
+
+    fn sealer(&self) -> Result<Sealer, CommandError> {
+        let key = self.settings.sealing_key.as_ref().ok_or(CommandError::Missing("sealing_key"))?;
+        Ok(Sealer::new(key)?)
+    }
+
+    pub(crate) fn blobs(&self) -> Result<Blobs, CommandError> {
+        let default = BlobSettings::Folder { path: self.settings.state_dir.join("blobs") };
+        Ok(Blobs::open(self.settings.blobs.as_ref().unwrap_or(&default))?)
+    }
+
+    /// A gateway that listens already.
+    pub(crate) fn gateway(&self) -> Result<Gateway, CommandError> {
+        let live = self.settings.redis.as_ref().map(Live::new).transpose()?;
+        let parts = AppParts {
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            sealer: self.sealer()?,
+            blobs: self.blobs()?,
+            outbound: self.settings.outbound.clone(),
+            live,
+        };
+        Ok(Gateway::bind(parts, self.settings.gateway.clone())?)
+    }
+
+    pub(crate) async fn steward(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {
+        let broker = self.broker("steward")?;
+        picket_steward::run(self.settings.steward, self.db.clone(), broker, self.clock.clone(), health, shutdown).await;
+        Ok(())
+    }
+
+    pub(crate) async fn worker(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {
+        let parts = picket_worker::Parts {
+            db: self.db.clone(),
+            broker: self.broker("worker")?,
+            clock: self.clock.clone(),
+            health,
+        };
+        Ok(picket_worker::run(self.settings.worker.clone(), parts, shutdown).await?)
+    }
+
+    pub(crate) async fn dispatcher(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {
+        let parts = picket_dispatcher::Parts {
+            db: self.db.clone(),
+            broker: self.broker("dispatcher")?,
+            http: HttpClient::new(self.settings.outbound.clone())?,
+            sealer: self.sealer()?,
+            clock: self.clock.clone(),
+            health,
+        };
+        picket_dispatcher::run(self.settings.dispatcher, parts, shutdown).await;
+        Ok(())
+    }
+
+    pub(crate) async fn renderer(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {
+        // A PDF is made by a process of its own under limits: this very program.
+        let program = std::env::current_exe()
+            .map_err(|source| CommandError::Io { what: "cannot find this program itself".to_owned(), source })?;
+        let parts = picket_renderer::Parts {
+            db: self.db.clone(),
+            broker: self.broker("renderer")?,
+            blobs: self.blobs()?,
+            pdf: picket_renderer::PdfCommand { program, args: vec!["render-pdf".to_owned()] },
+            clock: self.clock.clone(),
+            health,
+        };
+        picket_renderer::run(self.settings.renderer.clone(), parts, shutdown).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! `picket up`: all roles in one process, over the same broker and the same database as many processes would use.
+//! What is missing in the settings of a development machine is made here, and nowhere else.
+
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use picket_kit::{Health, InternalPort, Sealer, Shutdown, install_metrics};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinSet;
+
+use crate::{CommandError, Settings, UpArguments, demo, roles::Parts};
+
+/// Runs all roles until a signal, or until the demo is over.
+pub(crate) async fn run(mut settings: Settings, arguments: &UpArguments) -> Result<(), CommandError> {
+    let shutdown = Shutdown::on_signals().map_err(io("cannot listen for signals"))?;
+    complete(&mut settings)?;
+    let metrics = install_metrics()?;
+    let port = InternalPort::open(settings.internal.listen).await?;
+    let internal = port.address;
+    let parts = Arc::new(Parts::new(settings)?);
+    let gateway = parts.gateway()?;
+    let api = format!("http://{}", gateway.address());
+    let all = Health::starting();
+    tokio::spawn(port.serve(metrics, all.clone(), shutdown.clone()));
+
+    let mut roles = JoinSet::new();
+    let serving = shutdown.clone();
+    roles.spawn(async move { Ok::<_, CommandError>(gateway.serve(serving).await?) });
+    start(&mut roles, &parts, &shutdown);
+    all.set_ready(true);
+    println!("picket: API        {api}/api/v1");
+    println!("picket: reference  {api}/docs");
+    println!("picket: metrics    http://{internal}/metrics");
+
+    let demo = async { if arguments.demo { demonstrate(&api, arguments.once, &shutdown).await } else { Ok(()) } };
+    let (demonstrated, ended) = tokio::join!(demo, until_end(roles, shutdown.clone()));
+    ended.and(demonstrated)
+}
+
+/// Starts every role but the gateway.
+fn start(roles: &mut JoinSet<Result<(), CommandError>>, parts: &Arc<Parts>, shutdown: &Shutdown) {
+    let of = || (parts.clone(), Health::starting(), shutdown.clone());
+    let (parts, health, stop) = of();
+    roles.spawn(async move { parts.steward(health, stop).await });
+    let (parts, health, stop) = of();
+    roles.spawn(async move { parts.worker(health, stop).await });
+    let (parts, health, stop) = of();
+    roles.spawn(async move { parts.dispatcher(health, stop).await });
+    let (parts, health, stop) = of();
+    roles.spawn(async move { parts.renderer(health, stop).await });
+}
+
+/// Waits for all roles; the first that fails stops the others.
+async fn until_end(mut roles: JoinSet<Result<(), CommandError>>, shutdown: Shutdown) -> Result<(), CommandError> {
+    let mut first = Ok(());
+    while let Some(ended) = roles.join_next().await {
+        let ended = ended.map_err(CommandError::from).and_then(|ended| ended);
+        shutdown.stop();
+        first = first.and(ended);
+    }
+    first
+}
+
+async fn demonstrate(api: &str, once: bool, shutdown: &Shutdown) -> Result<(), CommandError> {
+    let settings = demo::DemoSettings { api: api.to_owned(), output: PathBuf::from("target/demo") };
+    let shown = shutdown.or(demo::run(settings)).await;
+    let failed = matches!(shown, None | Some(Err(_)));
+    if once || failed {
+        shutdown.stop();
+    } else {
+        println!("picket: serving until Ctrl-C");
+    }
+    match shown {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(error.into()),
+        None => Err(CommandError::Missing("the end of the demo: it was interrupted")),
+    }
+}
+
+/// Fills in what a development machine has no settings for.
+fn complete(settings: &mut Settings) -> Result<(), CommandError> {
+    if settings.sealing_key.is_none() {
+        settings.sealing_key = Some(kept_key(&settings.state_dir.join("sealing.key"))?);
+    }
+    settings.gateway.listen = free(settings.gateway.listen);
+    settings.internal.listen = free(settings.internal.listen);
+    Ok(())
+}
+
+/// The address, or one with a free port when another run has it.
+fn free(wanted: SocketAddr) -> SocketAddr {
+    if TcpListener::bind(wanted).is_ok() { wanted } else { SocketAddr::new(wanted.ip(), 0) }
+}
+
+/// The key of this development stack; made once, since its database is kept between runs.
+fn kept_key(path: &Path) -> Result<SecretString, CommandError> {
+    if let Ok(key) = std::fs::read_to_string(path) {
+        return Ok(SecretString::from(key));
+    }
+    let key = Sealer::generate_key();
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(io("cannot make the state folder"))?;
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io("cannot keep the sealing key"))?;
+    file.write_all(key.expose_secret().as_bytes()).map_err(io("cannot keep the sealing key"))?;
+    Ok(key)
+}
+
+fn io(what: &str) -> impl FnOnce(std::io::Error) -> CommandError {
+    let what = what.to_owned();
+    move |source| CommandError::Io { what, source }
+}

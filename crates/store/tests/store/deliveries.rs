@@ -1,0 +1,191 @@
+//! Deliveries: made once, claimed within their limits, and what their bodies are made of.
+
+use std::time::Duration;
+
+use picket_domain::{
+    DeliveryAttempt, Dialect, Document, Event, EventBody, EventId, ReportFormat, ReportId, ReportRequest, Severity,
+    SeverityCounts, Verdict, Webhook, WebhookEvent, WebhookId, WebhookUrl,
+};
+use picket_store::{
+    StoreError,
+    deliveries::{
+        self, NewDelivery,
+        facts::{self, Facts, ReportFacts},
+        lease::{self, Finished},
+        read,
+    },
+    reports,
+    scans::read::Range,
+    tasks::{self, RunRecord},
+    webhooks,
+};
+
+use crate::scenario::{Scenario, now, observation};
+
+async fn webhook(scenario: &Scenario, dialect: Dialect) -> WebhookId {
+    let webhook = Webhook {
+        id: WebhookId::mint(now()),
+        organization_id: scenario.organization,
+        url: WebhookUrl::parse("https://example.com/hook").unwrap(),
+        dialect,
+        events: WebhookEvent::of_dialect(dialect),
+        created_at: now(),
+        disabled: None,
+    };
+    let create = async |tx: &picket_store::Tx<'_>| webhooks::create(tx, &webhook, b"sealed").await;
+    scenario.db.run("test", scenario.organization, create).await.unwrap();
+    let find = async |tx: &picket_store::Tx<'_>| webhooks::find(tx, webhook.id).await;
+    let found = scenario.db.run("test", scenario.organization, find).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&webhook));
+    webhook.id
+}
+
+/// The numbered event of that name, as its deliveries are made from it; `None` once they are.
+async fn event(scenario: &Scenario, name: &str) -> Option<Event> {
+    scenario.public_events().await;
+    let id = EventId::from_uuid(scenario.row("SELECT id FROM events WHERE name = $1", &[&name]).await.get(0));
+    let lock = async |tx: &picket_store::Tx<'_>| deliveries::lock_event(tx, id).await;
+    scenario.db.run("test", scenario.organization, lock).await.unwrap()
+}
+
+async fn fan_out(scenario: &Scenario, event: &Event) -> Result<u64, StoreError> {
+    let make = async |tx: &picket_store::Tx<'_>| {
+        let listeners = webhooks::listening(tx, event).await?;
+        let deliveries: Vec<_> = listeners
+            .iter()
+            .map(|one| NewDelivery { webhook_id: one.id, event: "scan.failed", body: b"{}".to_vec() })
+            .collect();
+        deliveries::fan_out(tx, event, &deliveries, now()).await
+    };
+    scenario.db.run("test", scenario.organization, make).await
+}
+
+async fn facts_of(scenario: &Scenario, name: &str) -> Facts {
+    let event = event(scenario, name).await.unwrap();
+    let find = async |tx: &picket_store::Tx<'_>| facts::find(tx, &event).await;
+    scenario.db.run("test", scenario.organization, find).await.unwrap().unwrap()
+}
+
+async fn claim(scenario: &Scenario, at_most: i64, per_webhook: i64) -> Vec<picket_domain::ClaimedDelivery> {
+    scenario.db.operate("test", async |tx| lease::claim(tx, at_most, per_webhook).await).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_facts_of_a_scan_and_of_its_findings_are_read_as_they_are() {
+    let scenario = Scenario::new().await;
+    let (scan, _, task) = scenario.running().await;
+    let found = [observation(80, Severity::Critical), observation(81, Severity::Info)];
+    let run = RunRecord::default();
+    scenario
+        .db
+        .run("test", scenario.organization, async |tx| tasks::complete(tx, &task, &found, &run, now()).await)
+        .await
+        .unwrap();
+
+    let Facts::Scan { scan: record, counts } = facts_of(&scenario, "scan.completed").await else { panic!("a scan") };
+    assert_eq!((record.scan.id, record.number), (scan.id, 1));
+    assert_eq!(counts, SeverityCounts { critical: 1, info: 1, ..SeverityCounts::default() });
+    let Facts::Finding { scan: record, finding } = facts_of(&scenario, "finding.found").await else {
+        panic!("a finding")
+    };
+    assert_eq!((record.scan.id, finding.severity, finding.evidence.as_str()), (scan.id, Severity::Critical, "seen"));
+}
+
+#[tokio::test]
+async fn the_facts_of_a_report_are_its_form_and_size() {
+    let scenario = Scenario::new().await;
+    let scan = scenario.create(1).await;
+    let id = ReportId::mint(now());
+    let request =
+        ReportRequest::parse(vec![scan.id], ReportFormat::Html, true, true, picket_domain::Branding::default());
+    let new = reports::NewReport {
+        id,
+        organization_id: scenario.organization,
+        request: request.unwrap(),
+        warnings: Vec::new(),
+        requested_by: "usr_test".to_owned(),
+        traceparent: None,
+    };
+    let render = async |tx: &picket_store::Tx<'_>| {
+        reports::create(tx, &new, now()).await?;
+        let claimed = reports::claim(tx, id, Duration::from_secs(30)).await?.unwrap();
+        let document = Document { size_bytes: 1_234, sha256: "ab".repeat(32) };
+        reports::complete(tx, claimed.fence, document, &[], now()).await
+    };
+    scenario.db.run("test", scenario.organization, render).await.unwrap();
+    let expected = ReportFacts { id, format: ReportFormat::Html, scan_ids: vec![scan.id], size_bytes: 1_234 };
+    assert_eq!(facts_of(&scenario, "report.generated").await, Facts::Report(expected));
+}
+
+#[tokio::test]
+async fn deliveries_of_an_event_are_made_once() {
+    let scenario = Scenario::new().await;
+    let webhook = webhook(&scenario, Dialect::V1).await;
+    scenario.create(1).await;
+    let created = event(&scenario, "scan.created").await.unwrap();
+    assert!(matches!(&created.body, EventBody::ScanCreated(_)));
+    assert_eq!(fan_out(&scenario, &created).await.unwrap(), 1);
+    assert_eq!(event(&scenario, "scan.created").await, None);
+    // Whoever had read the event before finds it done, and its transaction changes nothing.
+    assert!(matches!(fan_out(&scenario, &created).await, Err(StoreError::Stale { .. })));
+    let range = Range { limit: 10, offset: 0 };
+    let list = async |tx: &picket_store::Tx<'_>| read::list(tx, webhook, range).await;
+    assert_eq!(scenario.db.run("test", scenario.organization, list).await.unwrap().total, 1);
+    let overdue = async |tx: &picket_store::Tx<'_>| deliveries::overdue_events(tx, Duration::ZERO, 10).await;
+    assert_eq!(scenario.db.operate("test", overdue).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn claims_keep_to_the_limit_of_a_webhook_however_many_claim() {
+    let scenario = Scenario::new().await;
+    for dialect in [Dialect::V1, Dialect::V1] {
+        webhook(&scenario, dialect).await;
+    }
+    for _ in 0..10 {
+        scenario.create(1).await;
+    }
+    scenario.public_events().await;
+    let overdue = async |tx: &picket_store::Tx<'_>| deliveries::overdue_events(tx, Duration::ZERO, 100).await;
+    for (_, id) in scenario.db.operate("test", overdue).await.unwrap() {
+        let lock = async |tx: &picket_store::Tx<'_>| deliveries::lock_event(tx, id).await;
+        let event = scenario.db.run("test", scenario.organization, lock).await.unwrap().unwrap();
+        fan_out(&scenario, &event).await.unwrap();
+    }
+    let claims = futures_util::future::join_all((0..6).map(|_| claim(&scenario, 5, 3))).await;
+    let mut per_webhook = std::collections::HashMap::new();
+    for claimed in claims.iter().flatten() {
+        *per_webhook.entry(claimed.webhook_id).or_insert(0) += 1;
+    }
+    assert_eq!(per_webhook.into_values().collect::<Vec<_>>(), [3, 3]);
+}
+
+#[tokio::test]
+async fn a_claim_that_was_given_back_may_be_finished_no_more() {
+    let scenario = Scenario::new().await;
+    webhook(&scenario, Dialect::V1).await;
+    scenario.create(1).await;
+    let created = event(&scenario, "scan.created").await.unwrap();
+    fan_out(&scenario, &created).await.unwrap();
+    let first = claim(&scenario, 1, 1).await.remove(0);
+    assert!(claim(&scenario, 1, 1).await.is_empty());
+    let release = async |tx: &picket_store::Tx<'_>| lease::release(tx, &[first.fence]).await;
+    assert_eq!(scenario.db.operate("test", release).await.unwrap(), 1);
+    let second = claim(&scenario, 1, 1).await.remove(0);
+    assert_eq!((second.fence.attempt, second.failures), (2, 0));
+
+    let attempt = |attempt| DeliveryAttempt {
+        attempt,
+        started_at: now(),
+        duration_ms: 1,
+        status: Some(200),
+        error: None,
+        response: Some("ok".to_owned()),
+    };
+    let mut counted = Vec::new();
+    for claimed in [&first, &second, &second] {
+        let finished = Finished { attempt: attempt(claimed.fence.attempt), verdict: Verdict::Delivered };
+        let finish = async |tx: &picket_store::Tx<'_>| lease::finish(tx, claimed, &finished, now()).await;
+        counted.push(scenario.db.run("test", scenario.organization, finish).await.unwrap());
+    }
+    assert_eq!(counted, [false, true, false]);
+}
