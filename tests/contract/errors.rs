@@ -93,7 +93,9 @@ async fn what_does_not_exist_and_what_is_foreign_is_404() {
     let created = owner.post_text("/api/v1/scans/create", printed::V1_CREATE).await.expect(201);
     let id = created["id"].as_str().unwrap();
     let unknown = format!("scan_{}", "0".repeat(26));
-    for path in [format!("/api/v1/scan/{id}/result"), format!("/api/v1/scan/{unknown}/result"), "/api/v2/scans/1".to_owned()] {
+    for path in
+        [format!("/api/v1/scan/{id}/result"), format!("/api/v1/scan/{unknown}/result"), "/api/v2/scans/1".to_owned()]
+    {
         let refused = stranger.get(&path).await.expect(404);
         assert_eq!((problem(&refused, 404).len(), &refused["code"]), (0, &json!("not_found")), "{path}");
     }

@@ -1,9 +1,7 @@
 //! The life of a scan behind the gateway, step by step: what steward and worker do, without broker and sandbox.
 
 use jiff::SignedDuration;
-use picket_domain::{
-    EventBody, Location, Observation, Pool, Protocol, SandboxLevel, Severity, TaskQueued, WorkerId,
-};
+use picket_domain::{EventBody, Location, Observation, Pool, Protocol, SandboxLevel, Severity, TaskQueued, WorkerId};
 use picket_steward::{Admission, StewardSettings};
 use picket_store::{
     StoreError, events,
@@ -108,12 +106,7 @@ fn observation(port: u16, severity: Severity) -> Observation {
         severity,
         cve: None,
         cvss: None,
-        location: Location {
-            host: "127.0.0.1".to_owned(),
-            port: Some(port),
-            protocol: Some(Protocol::Tcp),
-            url: None,
-        },
+        location: Location { host: "127.0.0.1".to_owned(), port: Some(port), protocol: Some(Protocol::Tcp), url: None },
         subject: String::new(),
         description: "what it means".to_owned(),
         evidence: "what was seen".to_owned(),

@@ -21,7 +21,9 @@ async fn every_plan_has_the_printed_rates() {
     ];
     for (subscription, per_minute, burst, per_hour) in printed {
         let (stack, client) = caller(subscription).await;
-        for (path, limit, remaining) in [("/api/v1/scans", per_minute, burst - 1), ("/api/v2/scans", per_hour, per_hour - 1)] {
+        for (path, limit, remaining) in
+            [("/api/v1/scans", per_minute, burst - 1), ("/api/v2/scans", per_hour, per_hour - 1)]
+        {
             let before = stack.clock.now().as_second();
             let answer = client.get(path).await;
             assert_eq!(answer.status, 200);

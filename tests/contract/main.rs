@@ -10,7 +10,6 @@ mod limits;
 mod paths;
 mod printed;
 mod reports;
-
 mod stack;
 mod v1;
 mod v2;

@@ -3,6 +3,7 @@
 use picket_blobs::BlobKey;
 use picket_domain::{Document, OrganizationId, ReportId};
 use picket_store::{StoreError, reports};
+use reqwest::Method;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -88,6 +89,39 @@ async fn the_printed_request_makes_a_report_that_can_be_downloaded() {
     assert!(file.header("content-disposition").starts_with("attachment; filename=\""));
     assert!(file.header("content-security-policy").contains("sandbox"));
     assert_eq!(file.bytes, DOCUMENT);
+}
+
+#[tokio::test]
+async fn a_download_is_resumed_and_not_repeated() {
+    let stack = start().await;
+    let client = Client::register(&stack).await;
+    let organization = organization(&client).await;
+    scans(&stack, organization, 1).await;
+    client.post("/api/v2/reports", &json!({"scan_ids": [1], "format": "json"})).await.expect(202);
+    render(&stack, organization, only_report(&client).await).await;
+
+    let path = "/api/v2/reports/1/download";
+    let whole = client.get(path).await;
+    let etag = whole.header("etag").to_owned();
+    let with = async |name: &str, value: &str| client.send(client.request(Method::GET, path).header(name, value)).await;
+    let part = with("range", "bytes=5-9").await;
+    assert_eq!((part.status.as_u16(), part.bytes.as_slice()), (206, &DOCUMENT[5..10]));
+    assert_eq!(part.header("content-range"), format!("bytes 5-9/{}", DOCUMENT.len()));
+    assert_eq!(with("range", "bytes=-4").await.bytes, DOCUMENT[DOCUMENT.len() - 4..]);
+    let behind = with("range", "bytes=1000-").await;
+    assert_eq!(behind.header("content-range"), format!("bytes */{}", DOCUMENT.len()));
+    assert_eq!(behind.expect(416)["code"], "range_not_satisfiable");
+    let known = with("if-none-match", &etag).await;
+    assert_eq!((known.status.as_u16(), known.bytes.len()), (304, 0));
+    let zipped = with("accept-encoding", "gzip").await;
+    assert_eq!(
+        (zipped.bytes.as_slice(), zipped.header("content-length")),
+        (DOCUMENT, DOCUMENT.len().to_string().as_str())
+    );
+    let other = client.request(Method::GET, path).header("range", "bytes=0-1").header("if-range", "\"other\"");
+    assert_eq!(client.send(other).await.bytes, DOCUMENT, "a part of another version is of no use");
+    let head = client.send(client.request(Method::HEAD, path)).await;
+    assert_eq!((head.status.as_u16(), head.bytes.len(), head.header("etag")), (200, 0, etag.as_str()));
 }
 
 #[tokio::test]

@@ -31,7 +31,10 @@ async fn the_printed_request_creates_a_scan_as_printed() {
     let created = create(&Client::register(&stack).await).await;
     assert_like(&printed_json(printed::V1_CREATED), &created);
     assert!(is_id(id(&created), "scan"), "{created}");
-    assert_eq!((&created["status"], &created["target"], &created["tool"]), (&json!("created"), &json!("example.com"), &json!("nmap")));
+    assert_eq!(
+        (&created["status"], &created["target"], &created["tool"]),
+        (&json!("created"), &json!("example.com"), &json!("nmap"))
+    );
 }
 
 #[tokio::test]
@@ -86,7 +89,10 @@ async fn the_status_follows_the_scan() {
     let created = create(&client).await;
     let path = format!("/api/v1/scan/{}/status", id(&created));
     let status = client.get(&path).await.expect(200);
-    assert_eq!((&status["status"], &status["progress"], &status["findings"]["total"]), (&json!("created"), &json!(0), &json!(0)));
+    assert_eq!(
+        (&status["status"], &status["progress"], &status["findings"]["total"]),
+        (&json!("created"), &json!(0), &json!(0))
+    );
 
     Life::begin(&stack).await.start().await;
     let status = client.get(&path).await.expect(200);
@@ -128,7 +134,8 @@ async fn the_printed_page_numbers_come_out_of_the_printed_total() {
     let now = stack.clock.now();
     for _ in 0..142 {
         let scan = picket_testkit::seed::scan(organization, 1);
-        let created = stack.db.run("test.fill", organization, async |tx| picket_store::scans::create(tx, &scan, now).await);
+        let created =
+            stack.db.run("test.fill", organization, async |tx| picket_store::scans::create(tx, &scan, now).await);
         created.await.expect("a scan");
     }
     let list = client.get("/api/v1/scans?page=1&per_page=25&sort=created_at&order=desc").await.expect(200);

@@ -82,8 +82,13 @@ async fn options_without_a_tool_are_named_in_the_coverage() {
     create(&client).await;
     let detail = client.get("/api/v2/scans/1").await.expect(200);
     let unavailable = |line: &&Value| line["reason"] == "tool_unavailable";
-    let named: Vec<_> =
-        detail["coverage"].as_array().unwrap().iter().filter(unavailable).map(|line| line["tool"].as_str().unwrap()).collect();
+    let named: Vec<_> = detail["coverage"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(unavailable)
+        .map(|line| line["tool"].as_str().unwrap())
+        .collect();
     assert_eq!(named, ["include_subdomain", "web_scan", "ssl_scan"]);
 }
 
@@ -115,6 +120,10 @@ async fn a_scan_of_either_dialect_is_shown_in_both() {
     create(&client).await;
     client.post_text("/api/v1/scans/create", printed::V1_CREATE).await.expect(201);
     let first = client.get("/api/v1/scans?order=asc").await.expect(200)["data"][0].clone();
-    assert_eq!((&first["tool"], &first["scan_type"]), (&Value::Null, &json!("full")), "several tools (contract.md §18)");
+    assert_eq!(
+        (&first["tool"], &first["scan_type"]),
+        (&Value::Null, &json!("full")),
+        "several tools (contract.md §18)"
+    );
     assert_eq!(client.get("/api/v2/scans/2").await.expect(200)["scan_type"], "custom");
 }

@@ -84,7 +84,8 @@ async fn receive(mut connection: TcpStream, sender: UnboundedSender<Received>) {
 /// Runs the dispatcher beside the gateway. There is no relay here: its sweep finds the events.
 async fn dispatch(stack: &Stack) {
     let namespace = picket_testkit::Namespace::new();
-    let broker = Broker::new(BrokerSettings { url: namespace.url, prefix: namespace.prefix, name: "contract".to_owned() });
+    let broker =
+        Broker::new(BrokerSettings { url: namespace.url, prefix: namespace.prefix, name: "contract".to_owned() });
     let settings = DispatcherSettings { grace_ms: 0, sweep_ms: 20, poll_ms: 20, ..DispatcherSettings::default() };
     let parts = picket_dispatcher::Parts {
         db: stack.db.clone(),
@@ -135,7 +136,8 @@ async fn a_completed_scan_is_announced_as_both_references_print_it() {
         assert_like(&printed, &payload);
         assert_eq!(payload["id"], delivery.header("webhook-id"));
         assert!(payload["data"]["sequence"].is_i64(), "{payload}");
-        for field in ["status", "findings_count", "critical_count", "target", "vulnerabilities_found", "scan_duration"] {
+        for field in ["status", "findings_count", "critical_count", "target", "vulnerabilities_found", "scan_duration"]
+        {
             assert_eq!(payload["data"].get(field), printed["data"].get(field), "{field}");
         }
     }
@@ -146,13 +148,18 @@ async fn every_printed_event_can_be_subscribed_to_in_its_dialect_alone() {
     let stack = Stack::start().await;
     let client = Client::register(&stack).await;
     let printed = [
-        ("v1", ["scan.created", "scan.started", "scan.completed", "scan.failed", "report.generated", "finding.critical"].as_slice()),
+        (
+            "v1",
+            ["scan.created", "scan.started", "scan.completed", "scan.failed", "report.generated", "finding.critical"]
+                .as_slice(),
+        ),
         ("v2", ["scan.started", "scan.completed", "scan.failed", "vulnerability.found"].as_slice()),
     ];
     for (version, events) in printed {
         let body = json!({"url": "http://127.0.0.1:9/", "events": events});
         let created = client.post(&format!("/api/{version}/webhooks"), &body).await.expect(201);
-        let mut subscribed: Vec<_> = created["events"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        let mut subscribed: Vec<_> =
+            created["events"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
         let mut wanted = events.to_vec();
         subscribed.sort_unstable();
         wanted.sort_unstable();

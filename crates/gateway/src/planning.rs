@@ -159,7 +159,10 @@ fn tasks(tool: &'static dyn Tool, shapes: &[TaskShape], scope: &Scope, now: Time
         params: shape.params.clone(),
         shard,
     };
-    shapes.iter().flat_map(|shape| shards::cut(scope, shape.ports).into_iter().map(move |shard| task(shape, shard))).collect()
+    shapes
+        .iter()
+        .flat_map(|shape| shards::cut(scope, shape.ports).into_iter().map(move |shard| task(shape, shard)))
+        .collect()
 }
 
 /// A tool that is not in the catalogue.

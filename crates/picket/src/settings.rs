@@ -104,13 +104,13 @@ pub struct BrokerSection {
 pub struct LogSection {
     /// JSON for machines, or text for people.
     pub format: LogFormat,
-    /// What is written, in the syntax of `RUST_LOG`.
+    /// What is written, in the syntax of `RUST_LOG`. `actix_http` calls it an error when a client sends nonsense.
     pub filter: String,
 }
 
 impl Default for LogSection {
     fn default() -> Self {
-        Self { format: LogFormat::Json, filter: "info".to_owned() }
+        Self { format: LogFormat::Json, filter: "info,actix_http=off".to_owned() }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 
 /// What a PDF shows; longer texts cost the reader pages and the typesetter seconds.
 const LIMITS: Limits =
-    Limits { line_chars: 300, block_chars: 6_000, details_chars: 800_000, coverage_rows: 100, breaks: true };
+    Limits { line_chars: 300, block_chars: 6_000, details_chars: 400_000, coverage_rows: 100, breaks: true };
 
 /// A typeset report.
 pub(crate) struct Typeset {

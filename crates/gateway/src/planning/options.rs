@@ -49,11 +49,8 @@ impl ScanOptions {
 
     /// The options that were asked for and that no tool does yet, by name.
     pub(super) fn without_tool(self) -> Vec<&'static str> {
-        let lacking = [
-            (self.include_subdomain, "include_subdomain"),
-            (self.web_scan, "web_scan"),
-            (self.ssl_scan, "ssl_scan"),
-        ];
+        let lacking =
+            [(self.include_subdomain, "include_subdomain"), (self.web_scan, "web_scan"), (self.ssl_scan, "ssl_scan")];
         lacking.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, name)| name).collect()
     }
 }

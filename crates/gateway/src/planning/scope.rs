@@ -21,7 +21,8 @@ impl Scope {
     /// The pins that the sandbox resolves `addresses` by; none when the target is no name.
     pub(super) fn hosts(&self, addresses: &[IpAddr]) -> Vec<PinnedHost> {
         let name = self.target.host().map(|host| host.ascii().to_owned());
-        let pin = |name: String| addresses.iter().map(move |address| PinnedHost { name: name.clone(), address: *address });
+        let pin =
+            |name: String| addresses.iter().map(move |address| PinnedHost { name: name.clone(), address: *address });
         name.into_iter().flat_map(pin).collect()
     }
 }
@@ -74,7 +75,9 @@ fn unresolvable(error: &LookupFailed) -> Problem {
     let message = match error {
         LookupFailed::NoAddress => "expected a name that has an address",
         LookupFailed::TooMany => "expected a name with at most 16 addresses",
-        LookupFailed::Timeout | LookupFailed::Failed(_) => "expected a name that resolves; its name servers did not answer",
+        LookupFailed::Timeout | LookupFailed::Failed(_) => {
+            "expected a name that resolves; its name servers did not answer"
+        }
     };
     Problem::field("target", "target_unresolvable", message)
 }

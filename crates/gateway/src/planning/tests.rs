@@ -52,12 +52,15 @@ async fn plan(allowed: &[&str], target: &str, parameters: Value) -> Result<NewSc
 
 /// The field and the code of a refusal.
 fn refusal(result: Result<NewScan, Problem>) -> (String, &'static str) {
-    match result.unwrap_err() {
-        Problem::Invalid(errors) => (errors[0].field.clone(), errors[0].code),
-        Problem::TargetForbidden(error) => (error.field, error.code),
-        Problem::TargetNotAuthorized(_) => ("target".to_owned(), "target_not_authorized"),
-        other => panic!("{other:?}"),
+    let problem = result.unwrap_err();
+    if let Problem::Invalid(errors) = &problem {
+        return (errors[0].field.clone(), errors[0].code);
     }
+    if let Problem::TargetForbidden(error) = &problem {
+        return (error.field.clone(), error.code);
+    }
+    assert!(matches!(problem, Problem::TargetNotAuthorized(_)), "{problem:?}");
+    ("target".to_owned(), "target_not_authorized")
 }
 
 /// The code of a refused target.
@@ -112,9 +115,30 @@ async fn t1_to_t6_addresses_of_a_forbidden_class_are_refused() {
 async fn t2_to_t12_texts_that_are_no_targets_are_refused() {
     let long = "a".repeat(254);
     for target in [
-        "", "localhost", "0177.0.0.1", "2130706433", "１２７．０．０．１", "[::]", "fe80::1%eth0", "exаmple.com", "a..b.com",
-        "example.com.", "-oN", "a@b.com", "example.com/24", "example.com\nfoo", "http://example.com/", "0.0.0.0/0",
-        "10.0.0.1/24", "10.0.0.0/33", "10.0.0.0/0x18", "10.0.0-255.1", "*.1.1.1", "a,b", "co.uk", &long,
+        "",
+        "localhost",
+        "0177.0.0.1",
+        "2130706433",
+        "１２７．０．０．１",
+        "[::]",
+        "fe80::1%eth0",
+        "exаmple.com",
+        "a..b.com",
+        "example.com.",
+        "-oN",
+        "a@b.com",
+        "example.com/24",
+        "example.com\nfoo",
+        "http://example.com/",
+        "0.0.0.0/0",
+        "10.0.0.1/24",
+        "10.0.0.0/33",
+        "10.0.0.0/0x18",
+        "10.0.0-255.1",
+        "*.1.1.1",
+        "a,b",
+        "co.uk",
+        &long,
     ] {
         assert_eq!(code(plan(&["example.com"], target, json!({})).await), "invalid_target", "{target}");
     }

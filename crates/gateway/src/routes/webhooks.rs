@@ -106,10 +106,11 @@ fn refused(error: WebhookError) -> Problem {
 /// Whether the URL may be called now; the dispatcher judges it again at every attempt.
 async fn vet(app: &App, url: &WebhookUrl) -> Result<(), Problem> {
     let Err(error) = app.http.vet(url.url()).await else { return Ok(()) };
-    match error.class() {
-        ErrorClass::Internal => Err(Problem::internal(error)),
-        class => Err(Problem::field("url", class.name(), class.text())),
+    let class = error.class();
+    if class == ErrorClass::Internal {
+        return Err(Problem::internal(error));
     }
+    Err(Problem::field("url", class.name(), class.text()))
 }
 
 fn mint_secret() -> WebhookSecret {
@@ -130,9 +131,7 @@ async fn list_webhooks(app: Data<App>, caller: Caller, query: PageQuery) -> Resu
     let range = Range { limit: query.page().limit(), offset: query.page().offset() };
     let found = app
         .db
-        .run("list_webhooks", caller.organization_id, async |tx| {
-            webhooks::list(tx, range).await.map_err(Problem::from)
-        })
+        .run("list_webhooks", caller.organization_id, async |tx| webhooks::list(tx, range).await.map_err(Problem::from))
         .await?;
     Ok(Json(query.list(found.rows.iter().map(WebhookView::new).collect(), found.total)))
 }

@@ -81,13 +81,13 @@ async fn a_member_of_a_lesser_role_is_403() {
     let app = Fixture::app().await;
     let fixture = Fixture::new(&app).await;
     app.set_role(&fixture.owner, "viewer").await;
+    let token = app.sign_in(fixture::OWNER).await;
     for (row, path) in rows::all() {
         let Class::Needs(needed) = row.class else { continue };
         if picket_domain::Role::Viewer.allows(needed) {
             continue;
         }
         // The owner was remembered for a moment.
-        let token = app.sign_in(fixture::OWNER).await;
         let answer = app.eventually(async || call(&app, &fixture, row, &path, Some(&token)).await, 403).await;
         assert_eq!(answer.status, 403, "{} {path}: {}", row.method, answer.text);
     }

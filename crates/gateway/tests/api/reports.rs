@@ -89,7 +89,8 @@ async fn mine_and_theirs_together_make_no_report() {
     let both = json!({"scan_ids": [own, scan]});
     let foreign = app.post("/api/v1/reports/generate", Some(&bob.token), &both).await.assert_problem(404, "not_found");
     let unknown = json!({"scan_ids": [own, "scan_00000000000000000000000001"]});
-    let unknown = app.post("/api/v1/reports/generate", Some(&bob.token), &unknown).await.assert_problem(404, "not_found");
+    let unknown =
+        app.post("/api/v1/reports/generate", Some(&bob.token), &unknown).await.assert_problem(404, "not_found");
     assert_eq!(foreign["detail"], unknown["detail"], "a foreign scan cannot be told from none");
     assert_eq!(app.get("/api/v1/reports", Some(&bob.token)).await.json()["pagination"]["total"], 0);
     assert_eq!(app.get("/api/v1/reports", Some(&ada.token)).await.json()["pagination"]["total"], 0);
@@ -98,7 +99,9 @@ async fn mine_and_theirs_together_make_no_report() {
 #[tokio::test]
 async fn a_logo_inside_our_network_is_a_warning_that_says_nothing_of_it() {
     let (app, member, scan) = start().await;
-    for url in ["https://yoursite.com/logo.png", "https://169.254.169.254/latest/", "https://[::1]/", "https://10.0.0.1/"] {
+    for url in
+        ["https://yoursite.com/logo.png", "https://169.254.169.254/latest/", "https://[::1]/", "https://10.0.0.1/"]
+    {
         let body = json!({"scan_ids": [scan], "format": "json", "custom_branding": {"logo_url": url}});
         let accepted = app.post("/api/v1/reports/generate", Some(&member.token), &body).await;
         assert_eq!(accepted.status, 202, "{}", accepted.text);

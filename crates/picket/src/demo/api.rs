@@ -172,6 +172,21 @@ mod tests {
     }
 
     #[test]
+    fn later_is_waited_for_within_reason() {
+        let pause = |method: Method, status: u16, after: &str| {
+            let call = Call { method, path: "/x", body: None, limit_bytes: 1 };
+            let response = hyper::Response::builder().status(status).header("retry-after", after).body("").unwrap();
+            call.pause(&Response::from(response)).map(|pause| pause.as_secs())
+        };
+        assert_eq!(pause(Method::POST, 429, "7"), Some(7));
+        assert_eq!(pause(Method::GET, 503, "999999"), Some(LONGEST_PAUSE_SECONDS));
+        assert_eq!(pause(Method::GET, 503, "0"), Some(1));
+        assert_eq!(pause(Method::GET, 429, "soon"), Some(DEFAULT_PAUSE_SECONDS));
+        assert_eq!(pause(Method::POST, 503, "7"), None);
+        assert_eq!(pause(Method::GET, 200, "7"), None);
+    }
+
+    #[test]
     fn an_address_that_is_none_is_refused() {
         let console = Console::over(std::io::sink(), std::io::sink());
         for address in ["", "127.0.0.1:8080", "file:///etc", "ftp://127.0.0.1"] {

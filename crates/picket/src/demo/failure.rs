@@ -2,11 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::{
-    signature::SignatureError,
-    step::Step,
-    target::TargetError,
-};
+use super::{signature::SignatureError, step::Step, target::TargetError};
 
 /// The demo failed.
 #[derive(Debug, thiserror::Error)]

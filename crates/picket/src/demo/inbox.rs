@@ -80,3 +80,47 @@ fn believed(secret: &SecretString, delivery: &Delivery) -> Result<Payload, Failu
         Err(Failure::Unexpected { expected: format!("a body with the id {}", id()), found: plain(&payload.id) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use hmac::{Hmac, KeyInit, Mac};
+    use jiff::Timestamp;
+    use sha2::Sha256;
+
+    use super::*;
+
+    const KEY: &[u8] = b"a key of the test";
+
+    fn secret() -> SecretString {
+        SecretString::from(format!("whsec_{}", STANDARD.encode(KEY)))
+    }
+
+    fn delivery(id: &str, body: &str) -> Delivery {
+        let mut mac = Hmac::<Sha256>::new_from_slice(KEY).unwrap();
+        mac.update(format!("{id}.1000.{body}").as_bytes());
+        Delivery {
+            id: id.to_owned(),
+            timestamp: "1000".to_owned(),
+            signature: format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())),
+            body: body.as_bytes().to_vec(),
+            received_at: Timestamp::from_second(1001).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_signed_delivery_is_read() {
+        let payload =
+            believed(&secret(), &delivery("evt_1", r#"{"id":"evt_1","event":"scan.created","data":{}}"#)).unwrap();
+        assert_eq!((payload.id.as_str(), payload.event.as_str()), ("evt_1", "scan.created"));
+    }
+
+    #[test]
+    fn a_forged_or_confused_delivery_ends_the_demo() {
+        let body = r#"{"id":"evt_1","event":"scan.created","data":{}}"#;
+        let forged = Delivery { body: body.replace("created", "started").into_bytes(), ..delivery("evt_1", body) };
+        assert!(matches!(believed(&secret(), &forged), Err(Failure::Signature { .. })));
+        assert!(matches!(believed(&secret(), &delivery("evt_2", body)), Err(Failure::Unexpected { .. })));
+        assert!(matches!(believed(&secret(), &delivery("evt_1", "{}")), Err(Failure::Payload { .. })));
+    }
+}

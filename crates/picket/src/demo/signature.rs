@@ -45,7 +45,11 @@ pub(super) fn verify(secret: &SecretString, delivery: &Delivery) -> Result<(), S
     mac.update(b".");
     mac.update(&delivery.body);
     let mut given = delivery.signature.split(' ').filter_map(|one| STANDARD.decode(one.strip_prefix("v1,")?).ok());
-    if given.any(|signature| mac.clone().verify_slice(&signature).is_ok()) { Ok(()) } else { Err(SignatureError::Mismatch) }
+    if given.any(|signature| mac.clone().verify_slice(&signature).is_ok()) {
+        Ok(())
+    } else {
+        Err(SignatureError::Mismatch)
+    }
 }
 
 #[cfg(test)]

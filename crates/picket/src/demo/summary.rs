@@ -37,7 +37,8 @@ mod tests {
 
     #[test]
     fn the_last_line_is_what_scripts_expect() {
-        let summary = DemoSummary::new("scan_1", 27, Path::new("/a/target/demo/demo-report.pdf"), Some(Path::new("/a")));
+        let summary =
+            DemoSummary::new("scan_1", 27, Path::new("/a/target/demo/demo-report.pdf"), Some(Path::new("/a")));
         assert_eq!(
             summary.to_string(),
             "demo: ok scan=scan_1 findings=27 webhook=verified report=target/demo/demo-report.pdf"

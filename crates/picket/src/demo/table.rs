@@ -10,11 +10,15 @@ const HEADS: [&str; 3] = ["SEVERITY", "TITLE", "LOCATION"];
 
 /// The table, without an end of line behind its last row.
 pub(super) fn findings(vulnerabilities: &[Vulnerability]) -> String {
-    let rows = vulnerabilities.iter().take(MOST_ROWS).map(|one| [plain(&one.severity), shortened(&one.title), plain(&one.location)]);
+    let rows = vulnerabilities
+        .iter()
+        .take(MOST_ROWS)
+        .map(|one| [plain(&one.severity), shortened(&one.title), plain(&one.location)]);
     let rows: Vec<[String; 3]> = std::iter::once(HEADS.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let (first, second) = (width(0).unwrap_or_default(), width(1).unwrap_or_default());
-    let lines = rows.iter().map(|[severity, title, location]| format!("{severity:first$}  {title:second$}  {location}"));
+    let lines =
+        rows.iter().map(|[severity, title, location]| format!("{severity:first$}  {title:second$}  {location}"));
     let mut lines: Vec<String> = lines.collect();
     let hidden = vulnerabilities.len().saturating_sub(MOST_ROWS);
     if hidden > 0 {

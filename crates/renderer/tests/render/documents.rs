@@ -77,15 +77,3 @@ async fn a_report_looks_the_same_each_time() {
         (render_pdf(&model, &settings()).await.unwrap(), render_pdf(&model, &settings()).await.unwrap());
     assert!(first == second);
 }
-
-#[tokio::test]
-async fn zz_measure() {
-    let model = sample::report(2000);
-    let mut settings = settings();
-    settings.wall_limit = std::time::Duration::from_secs(500);
-    let begun = std::time::Instant::now();
-    match render_pdf(&model, &settings).await {
-        Ok(pdf) => println!("{:?} {} pages {} bytes", begun.elapsed(), pdf.pages, pdf.content.len()),
-        Err(error) => println!("{:?} {error}", begun.elapsed()),
-    }
-}

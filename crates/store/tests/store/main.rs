@@ -3,6 +3,7 @@
 mod deliveries;
 mod events;
 mod leases;
+#[cfg(test)]
 mod reports;
 mod scenario;
 mod states;

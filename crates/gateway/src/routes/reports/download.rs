@@ -18,11 +18,7 @@ use crate::{App, Problem};
 const RETRY_AFTER: u64 = 2;
 
 /// Answers a download.
-pub(super) async fn download(
-    app: &App,
-    record: &ReportRecord,
-    headers: &HeaderMap,
-) -> Result<HttpResponse, Problem> {
+pub(super) async fn download(app: &App, record: &ReportRecord, headers: &HeaderMap) -> Result<HttpResponse, Problem> {
     let (attempt, document) = match &record.report.state {
         ReportState::Done { attempt, document, .. } => (*attempt, document),
         ReportState::Queued | ReportState::Running { .. } => {
@@ -62,7 +58,10 @@ fn head(mut answer: HttpResponseBuilder, record: &ReportRecord, etag: &str) -> H
         .insert_header((header::ETAG, etag.to_owned()))
         .insert_header((header::ACCEPT_RANGES, "bytes"))
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
-        .insert_header((header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"))
+        .insert_header((
+            header::CONTENT_SECURITY_POLICY,
+            "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+        ))
         // Ranges are of the document as it is, so nothing may compress it on the way.
         .insert_header((header::CONTENT_ENCODING, "identity"));
     answer
@@ -76,9 +75,9 @@ async fn send(
     mut answer: HttpResponseBuilder,
 ) -> Result<HttpResponse, Problem> {
     let size_bytes = range.as_ref().map_or(document.size_bytes, |range| range.end.saturating_sub(range.start));
-    let stream = app.blobs.stream(key, range).await.map_err(|error| match error {
-        error @ BlobError::Store(_) => Problem::Unavailable(Box::new(error)),
-        error => Problem::internal(error),
+    let stream = app.blobs.stream(key, range).await.map_err(|error| {
+        let is_outage = matches!(error, BlobError::Store(_));
+        if is_outage { Problem::Unavailable(Box::new(error)) } else { Problem::internal(error) }
     })?;
     Ok(answer.body(SizedStream::new(size_bytes, stream.bytes.map(|part| part.map_err(Box::new)))))
 }

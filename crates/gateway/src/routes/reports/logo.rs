@@ -21,7 +21,7 @@ pub(super) async fn keep(
             Ok(Vec::new())
         }
         Err(error) => {
-            tracing::debug!(report.id = %report, error = &error as &dyn std::error::Error, "a logo was not fetched");
+            tracing::debug!(report.id = %report, error.class = error.class().name(), "a logo was not fetched");
             Ok(vec![format!("the logo could not be fetched: {}", error.class().text())])
         }
     }

@@ -92,7 +92,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_ignored() {
-        for range in ["", "bytes", "bytes=", "bytes=-", "bytes=9-1", "bytes=a-b", "bytes=0-1,3-4", "lines=0-1", "bytes=+1-2"] {
+        for range in
+            ["", "bytes", "bytes=", "bytes=-", "bytes=9-1", "bytes=a-b", "bytes=0-1,3-4", "lines=0-1", "bytes=+1-2"]
+        {
             assert_eq!(wanted(range), Wanted::Whole, "{range}");
         }
         let huge = format!("bytes={}-", "9".repeat(40));

@@ -105,11 +105,7 @@ impl ReportStateView {
 
 impl ReportV1 {
     pub(super) fn new(record: &ReportRecord) -> Self {
-        Self {
-            id: record.report.id,
-            scan_ids: record.request.scan_ids.clone(),
-            state: ReportStateView::new(record),
-        }
+        Self { id: record.report.id, scan_ids: record.request.scan_ids.clone(), state: ReportStateView::new(record) }
     }
 }
 

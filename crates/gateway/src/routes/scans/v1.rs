@@ -229,7 +229,10 @@ async fn get_scan_result(app: Data<App>, caller: Caller, id: Id<ScanId>) -> Resu
 #[utoipa::path(
     tag = "scans",
     params(("id" = String, Path, description = "The scan.")),
-    responses((status = 200, description = "The scan is cancelled.", body = ScanDetailV1)),
+    responses(
+        (status = 200, description = "The scan is cancelled.", body = ScanDetailV1),
+        (status = 409, description = "It has ended.", body = crate::ProblemView, content_type = "application/problem+json")
+    ),
 )]
 #[post("/scan/{id}/stop")]
 async fn stop_scan(app: Data<App>, caller: Caller, id: Id<ScanId>) -> Result<Json<ScanDetailV1>, Problem> {

@@ -188,7 +188,10 @@ async fn get_scan(app: Data<App>, caller: Caller, id: Id<i64>) -> Result<Json<Sc
 #[utoipa::path(
     tag = "scans",
     params(("id" = i64, Path, description = "The scan's number.")),
-    responses((status = 200, description = "The scan is cancelled.", body = ScanV2)),
+    responses(
+        (status = 200, description = "The scan is cancelled.", body = ScanV2),
+        (status = 409, description = "It has ended.", body = crate::ProblemView, content_type = "application/problem+json")
+    ),
 )]
 #[delete("/scans/{id}")]
 async fn cancel_scan(app: Data<App>, caller: Caller, id: Id<i64>) -> Result<Json<ScanV2>, Problem> {

@@ -52,7 +52,8 @@ impl<'a> Journey<'a> {
         let name = format!("{:012x}", rand::rng().next_u64() >> 16);
         let (email, password) = (format!("demo-{name}@demo.invalid"), random_password());
         let organization = format!("Demo {name}");
-        let registration = json!({ "email": email, "password": password, "name": "Demo", "organization": organization });
+        let registration =
+            json!({ "email": email, "password": password, "name": "Demo", "organization": organization });
         let _account: Value = self.api.post("/auth/register", &registration).await?;
 
         self.progress.begin(Step::LogIn);
