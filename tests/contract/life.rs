@@ -46,10 +46,7 @@ impl<'a> Life<'a> {
     /// What the relay would bring to workers.
     async fn messages(&self) -> Vec<TaskQueued> {
         let outgoing = self.stack.db.operate("test.relay", async |tx| events::claim(tx, 1_000).await).await;
-        let queued = |body| match body {
-            EventBody::TaskQueued(task) => Some(task),
-            _ => None,
-        };
+        let queued = |body| if let EventBody::TaskQueued(task) = body { Some(task) } else { None };
         outgoing.expect("events").into_iter().filter_map(|one| queued(one.event.body)).collect()
     }
 

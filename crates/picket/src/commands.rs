@@ -12,15 +12,16 @@ use crate::{Cli, Command, CommandError, Settings, demo, openapi, roles::Parts, s
 pub fn main(cli: Cli) -> ExitCode {
     // One TLS implementation in the program; a second call would only say that this one was first.
     let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match cli.command {
-        Command::RenderPdf => picket_renderer::child_main(),
-        command => match run(command, cli.settings.as_deref()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("picket: {}", with_causes(&error));
-                error.exit_code()
-            }
-        },
+    // Before any runtime: it limits its own memory.
+    if let Command::RenderPdf = cli.command {
+        return picket_renderer::child_main();
+    }
+    match run(cli.command, cli.settings.as_deref()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("picket: {}", with_causes(&error));
+            error.exit_code()
+        }
     }
 }
 
@@ -42,32 +43,30 @@ fn with_causes(error: &dyn Error) -> String {
 #[tokio::main]
 async fn run(command: Command, file: Option<&Path>) -> Result<(), CommandError> {
     match command {
-        Command::Openapi => {
-            println!("{}", openapi::document()?);
-            return Ok(());
-        }
-        Command::Demo(arguments) => {
-            demo::run(demo::DemoSettings::of(&arguments)).await?;
-            return Ok(());
-        }
-        _ => {}
+        Command::Openapi => Ok(println!("{}", openapi::document()?)),
+        Command::Demo(arguments) => Ok(demo::run(demo::DemoSettings::of(&arguments)).await.map(drop)?),
+        Command::Migrate => migrate(&configure(file)?).await,
+        Command::Up(arguments) => up::run(configure(file)?, &arguments).await,
+        Command::Gateway => alone(configure(file)?, Role::Gateway).await,
+        Command::Steward => alone(configure(file)?, Role::Steward).await,
+        Command::Worker => alone(configure(file)?, Role::Worker).await,
+        Command::Dispatcher => alone(configure(file)?, Role::Dispatcher).await,
+        Command::Renderer => alone(configure(file)?, Role::Renderer).await,
+        Command::RenderPdf => Ok(()),
     }
+}
+
+/// Reads the settings and begins to log.
+fn configure(file: Option<&Path>) -> Result<Settings, CommandError> {
     let settings: Settings = picket_kit::load(file, WELL_KNOWN)?;
     install_logs(settings.log.format, &settings.log.filter)?;
-    match command {
-        Command::Migrate => {
-            let applied = picket_store::migrate(settings.database.url.expose_secret()).await?;
-            eprintln!("picket: {applied} migrations applied");
-            Ok(())
-        }
-        Command::Up(arguments) => up::run(settings, &arguments).await,
-        Command::Gateway => alone(settings, Role::Gateway).await,
-        Command::Steward => alone(settings, Role::Steward).await,
-        Command::Worker => alone(settings, Role::Worker).await,
-        Command::Dispatcher => alone(settings, Role::Dispatcher).await,
-        Command::Renderer => alone(settings, Role::Renderer).await,
-        Command::Openapi | Command::Demo(_) | Command::RenderPdf => Ok(()),
-    }
+    Ok(settings)
+}
+
+async fn migrate(settings: &Settings) -> Result<(), CommandError> {
+    let applied = picket_store::migrate(settings.database.url.expose_secret()).await?;
+    eprintln!("picket: {applied} migrations applied");
+    Ok(())
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -23,12 +23,16 @@ pub(crate) struct Parts {
 impl Parts {
     /// Makes what every role needs; nothing connects yet.
     pub(crate) fn new(settings: Settings) -> Result<Self, CommandError> {
-        let db = Db::new(&DbSettings {
+        let db = Self::database(&settings)?;
+        Ok(Self { settings, db, clock: Clock::system() })
+    }
+
+    fn database(settings: &Settings) -> Result<Db, CommandError> {
+        Ok(Db::new(&DbSettings {
             url: settings.database.url.expose_secret().to_owned(),
             max_connections: settings.database.max_connections,
             wait: Duration::from_secs(5),
-        })?;
-        Ok(Self { settings, db, clock: Clock::system() })
+        })?)
     }
 
     fn broker(&self, name: &str) -> Result<Broker, CommandError> {
@@ -52,9 +56,11 @@ impl Parts {
 
     /// A gateway that listens already.
     pub(crate) fn gateway(&self) -> Result<Gateway, CommandError> {
+        // A pool of its own: its connections live on the threads that serve requests, and end with them.
+        let db = Self::database(&self.settings)?;
         let live = self.settings.redis.as_ref().map(Live::new).transpose()?;
         let parts = AppParts {
-            db: self.db.clone(),
+            db,
             clock: self.clock.clone(),
             sealer: self.sealer()?,
             blobs: self.blobs()?,

@@ -17,7 +17,6 @@ use picket_worker::WorkerSettings;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-
 /// Variables that stacks and platforms give by these names, and the setting that each one fills.
 pub(crate) const WELL_KNOWN: &[(&str, &str)] = &[
     ("DATABASE_URL", "database.url"),

@@ -12,7 +12,7 @@ use lapin::options::{BasicAckOptions, BasicRejectOptions};
 use subscriber::{Request, Subscriber};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Broker, QueueError, broker::in_background};
+use crate::{Broker, QueueError, line::in_background};
 
 /// Pause after a failure, so that an absent broker is not asked in a tight loop.
 const PAUSE: Duration = Duration::from_millis(500);

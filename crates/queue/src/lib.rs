@@ -7,6 +7,7 @@ mod broker;
 mod consumer;
 mod envelope;
 mod error;
+mod line;
 mod publisher;
 pub mod topology;
 

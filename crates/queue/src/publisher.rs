@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     Broker, QueueError,
-    broker::{retire, within},
+    line::{Use, retire, within},
 };
 
 /// How long the broker may take to confirm.
@@ -72,7 +72,7 @@ impl Publisher {
         {
             return Ok(channel);
         }
-        let fresh = Retiring(Some(self.broker.channel().await?));
+        let fresh = Retiring(Some(self.broker.channel(Use::Publish).await?));
         if let Some(channel) = &fresh.0 {
             within(async { Ok(channel.confirm_select(ConfirmSelectOptions::default()).await?) }).await?;
         }

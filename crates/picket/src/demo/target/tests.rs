@@ -1,6 +1,9 @@
-use std::{collections::BTreeSet, net::Ipv4Addr, process::Stdio};
+//! The target by hand, and as a real nmap sees it.
+
+use std::{collections::BTreeSet, io::BufReader, net::Ipv4Addr};
 
 use hyper::{Method, Request, StatusCode};
+use picket_sandbox::{End, Limits, Sandbox, SandboxSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -102,9 +105,8 @@ fn a_site_answers_as_it_announces() {
     assert_eq!(ask(&sites::SHOP, Method::GET, "/").headers()["server"], "Apache/2.4.49 (Unix)");
 }
 
-/// What a real nmap says of the target, in the words of our rules. Run by hand: it needs nmap and half a minute.
+/// What a real nmap in a real sandbox says of the target, in the words of our rules. Takes as long as nmap does.
 #[tokio::test]
-#[ignore = "runs the nmap of this machine against the demo target"]
 async fn nmap_finds_what_is_weak() {
     let target = target().await;
     let params = serde_json::json!({ "scan_type": "-sV -sC", "ports": target.ports(), "timing": "-T4" });
@@ -112,18 +114,23 @@ async fn nmap_finds_what_is_weak() {
     let shape = tool.shapes(Some(&params)).unwrap().remove(0);
     let shard = picket_domain::Shard { target: LOOPBACK.to_string(), addresses: vec![LOOPBACK], hosts: Vec::new() };
     let invocation = tool.invocation(&shape.params, &shard).unwrap();
-    let output = tokio::process::Command::new(invocation.program)
-        .args(invocation.args)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .unwrap();
-    let mut found = Vec::new();
-    let parsed = tool.parse(&mut output.stdout.as_slice(), &mut |observation| found.push(observation));
+    let sandbox = Sandbox::new(SandboxSettings {
+        bwrap: picket_testkit::required("PICKET_BWRAP").into(),
+        tools_root: picket_testkit::required("PICKET_TOOLS_ROOT").into(),
+        first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
+    });
+    let mut run = sandbox.unwrap().start(9_000, &invocation, &Limits::default()).unwrap();
+    let mut output = BufReader::new(run.stdout().unwrap());
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut found = Vec::new();
+        let parsed = tool.parse(&mut output, &mut |observation| found.push(observation));
+        (parsed, found)
+    });
+    assert_eq!(run.wait().await.end, End::Exited(0));
+    let (parsed, found) = reading.await.unwrap();
     for one in &found {
         println!("{:8} {:32} {} {}", one.severity.name(), one.rule, one.location, one.title);
     }
-    println!("{}", String::from_utf8_lossy(&output.stdout));
     assert!(parsed.is_complete(), "{}", parsed.reason);
     let rules: BTreeSet<&str> = found.iter().map(|one| one.rule.as_str()).collect();
     for rule in [
