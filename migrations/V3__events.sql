@@ -136,3 +136,23 @@ CREATE TABLE reports (
 CREATE INDEX reports_of_an_organization ON reports (organization_id, created_at DESC, id DESC);
 CREATE INDEX unfinished_reports ON reports (created_at) WHERE state IN ('queued', 'running');
 CALL picket_isolate('reports');
+
+-- Reports and deliveries: what has ended stays ended, and an attempt never goes back, so a fence never fits twice.
+CREATE FUNCTION ended_rows_stay_ended() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF OLD.ended_at IS NOT NULL AND NEW.state <> OLD.state THEN
+        RAISE EXCEPTION 'a row of % cannot go from % to %', TG_TABLE_NAME, OLD.state, NEW.state
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.attempt < OLD.attempt THEN
+        RAISE EXCEPTION 'the attempt of a row of % never goes back', TG_TABLE_NAME USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER ended_reports_stay_ended BEFORE UPDATE ON reports
+    FOR EACH ROW EXECUTE FUNCTION ended_rows_stay_ended();
+CREATE TRIGGER ended_deliveries_stay_ended BEFORE UPDATE ON deliveries
+    FOR EACH ROW EXECUTE FUNCTION ended_rows_stay_ended();

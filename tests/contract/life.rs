@@ -53,7 +53,7 @@ impl<'a> Life<'a> {
     /// Runs every task that can be run: all begin `took` ago and end now, and the first one finds `observations`.
     pub(crate) async fn run(&self, observations: &[Observation], took: SignedDuration) {
         let end = self.stack.clock.now();
-        let claimant = Claimant { worker_id: self.worker, level: SandboxLevel::L2 };
+        let claimant = Claimant { worker_id: self.worker, level: SandboxLevel::L2, lease_seconds: 30.0 };
         let mut found = observations;
         for message in self.admit().await {
             let (from, seen) = (end - took, std::mem::take(&mut found));
@@ -72,7 +72,7 @@ impl<'a> Life<'a> {
     /// Begins every task that can be run, and ends none.
     pub(crate) async fn start(&self) {
         let at = self.stack.clock.now();
-        let claimant = Claimant { worker_id: self.worker, level: SandboxLevel::L2 };
+        let claimant = Claimant { worker_id: self.worker, level: SandboxLevel::L2, lease_seconds: 30.0 };
         for message in self.admit().await {
             let claim = self.stack.db.operate("test.claim", async |tx| lease::claim(tx, &message, claimant, at).await);
             assert!(claim.await.expect("a claim").is_some());

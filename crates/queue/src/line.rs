@@ -56,7 +56,7 @@ impl Line {
         if let Some(connection) = slot.as_ref() {
             match within(open(connection)).await {
                 Ok(channel) => return Ok(channel),
-                Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "connecting anew"),
+                Err(error) => tracing::debug!(error = picket_domain::cause(&error), "connecting anew"),
             }
         }
         if let Some(lost) = slot.take() {

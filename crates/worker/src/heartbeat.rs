@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use picket_domain::{Fence, SandboxLevel, WorkerId};
+use picket_domain::Fence;
 use picket_kit::Shutdown;
 use picket_store::{
     Db, StoreError,
-    tasks::lease::{LEASE_SECONDS, renew},
+    tasks::lease::{Claimant, renew},
     workers::{self, WorkerBeat},
 };
 
@@ -21,8 +21,7 @@ use crate::{
 /// What the heartbeat needs to know.
 pub(crate) struct Heartbeat {
     pub(crate) db: Db,
-    pub(crate) id: WorkerId,
-    pub(crate) level: SandboxLevel,
+    pub(crate) claimant: Claimant,
     pub(crate) tools: Vec<String>,
     pub(crate) settings: WorkerSettings,
     pub(crate) leases: Arc<Leases>,
@@ -31,17 +30,21 @@ pub(crate) struct Heartbeat {
 impl Heartbeat {
     /// Beats until `ended`; `stopping` only changes what is said of new tasks.
     pub(crate) async fn beat_until(&self, ended: &Shutdown, stopping: &Shutdown) {
+        let lease = Duration::from_secs(u64::from(self.settings.lease_seconds));
         let mut renewed = Instant::now();
         while !ended.is_down() {
-            match self.beat(stopping.is_down()).await {
-                Ok(()) => renewed = Instant::now(),
-                Err(error) => {
-                    tracing::warn!(error = picket_domain::cause(&error), "a heartbeat was missed");
-                    if renewed.elapsed().as_secs_f64() >= LEASE_SECONDS {
-                        // Others may have these tasks by now; two tools must not work at one target for one task.
-                        self.leases.kill(self.leases.fences(), LEASE_LOST);
-                    }
-                }
+            let (begun, left) = (Instant::now(), lease.saturating_sub(renewed.elapsed()));
+            match tokio::time::timeout(left, self.beat(stopping.is_down())).await {
+                // The lease may count from any moment since the question was asked.
+                Ok(Ok(())) => renewed = begun,
+                Ok(Err(error)) => tracing::warn!(error = picket_domain::cause(&error), "a heartbeat was missed"),
+                Err(_) => tracing::warn!("a heartbeat is not answered"),
+            }
+            if renewed.elapsed() >= lease {
+                // Others may have these tasks by now; two tools must not work at one target for one task.
+                self.leases.kill(self.leases.fences(), LEASE_LOST);
+                // A database that answers again renews what was claimed since; what was lost it does not give back.
+                renewed = Instant::now();
             }
             ended.or(tokio::time::sleep(Duration::from_millis(self.settings.heartbeat_ms))).await;
         }
@@ -55,7 +58,7 @@ impl Heartbeat {
             .db
             .operate("worker.beat", async |tx| {
                 workers::beat(tx, &beat).await?;
-                if held.is_empty() { Ok(Vec::new()) } else { renew(tx, self.id, &held).await }
+                if held.is_empty() { Ok(Vec::new()) } else { renew(tx, self.claimant, &held).await }
             })
             .await?;
         self.leases.kill(held.into_iter().filter(|fence| !kept.contains(fence)), LEASE_LOST);
@@ -64,9 +67,9 @@ impl Heartbeat {
 
     fn description(&self, draining: bool, busy: usize) -> WorkerBeat {
         WorkerBeat {
-            id: self.id,
+            id: self.claimant.worker_id,
             pools: self.settings.pools.clone(),
-            level: self.level,
+            level: self.claimant.level,
             tools: self.tools.clone(),
             slots: i32::try_from(self.settings.slots).unwrap_or(i32::MAX),
             busy: i32::try_from(busy).unwrap_or(i32::MAX),

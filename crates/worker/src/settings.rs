@@ -20,8 +20,10 @@ pub struct WorkerSettings {
     pub tools_root: PathBuf,
     /// As root: the uid of slot 0; the others follow.
     pub first_slot_uid: u32,
-    /// Milliseconds between two heartbeats; far below the lease of 30 seconds.
+    /// Milliseconds between two heartbeats; far below the lease.
     pub heartbeat_ms: u64,
+    /// Seconds that a task stays ours without a heartbeat; after that another worker may take it up.
+    pub lease_seconds: u32,
     /// Seconds that running tools may go on after SIGTERM.
     pub drain_seconds: u64,
     /// Seconds that one task may take; above the time that a tool gives one host by itself (nmap: 30 minutes).
@@ -37,6 +39,7 @@ impl Default for WorkerSettings {
             tools_root: PathBuf::from("/opt/picket/tools"),
             first_slot_uid: 200_000,
             heartbeat_ms: 2_000,
+            lease_seconds: 30,
             drain_seconds: 20,
             wall_seconds: 35 * 60,
         }

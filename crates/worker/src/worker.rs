@@ -63,13 +63,13 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         .collect();
     tracing::info!(worker.id = %id, sandbox.level = level.name(), ?tools, "a worker starts");
     let leases = Arc::new(Leases::default());
-    let heartbeat = Heartbeat { db: db.clone(), id, level, tools, settings: settings.clone(), leases: leases.clone() };
+    let claimant = Claimant { worker_id: id, level, lease_seconds: f64::from(settings.lease_seconds) };
+    let heartbeat = Heartbeat { db: db.clone(), claimant, tools, settings: settings.clone(), leases: leases.clone() };
     heartbeat.beat(false).await?;
     let execution = Execution { db: db.clone(), clock, sandbox, settings: settings.clone(), leases: leases.clone() };
     health.set_ready(true);
 
     let ended = Shutdown::new();
-    let claimant = Claimant { worker_id: id, level };
     let work = async {
         work_all(&settings, &execution, claimant, &broker, &shutdown).await;
         ended.stop();

@@ -52,58 +52,127 @@ async fn a_scan_is_stored_with_its_tasks_and_its_event() {
     assert_eq!(events, 1);
 }
 
+/// Values of a text parameter that must never reach a command line (`security.md`, A1–A10).
+const HOSTILE: &[(&str, &[&str])] = &[
+    (
+        "scan_type",
+        &[
+            "-sV --script=/etc/passwd",
+            "-sV -script=x",
+            "--datad=/tmp",
+            "-sV\n-iL/etc/passwd",
+            "-sV\t-sC;id",
+            "-sV\u{a0}-sC",
+            "-oN/scratch/x",
+            "--oN=x",
+            "-oA%H",
+            "-iR 100",
+            "-sV -sC -O 10.0.0.1",
+            "-sI zombie",
+            "-D RND:5",
+            "-S 10.0.0.1",
+            "-b ftp.example.com",
+        ],
+    ),
+    ("timing", &["-T5", "-T0", "-T4 -oN x"]),
+    ("ports", &["1-3 -oN x", "$(id)", "http*", "-", "0", "65536", "9-1", "٤٤٣", "+80", " 80"]),
+];
+
+/// Texts that are no targets (A13, T1–T3, T9–T12).
+const MALFORMED: &[&str] = &[
+    "",
+    "-iL/etc/passwd",
+    "--",
+    "`id`",
+    "$(id)",
+    "localhost/0",
+    "10.0.0-255.1",
+    "*.1.1.1",
+    "a,b",
+    "localhost",
+    "[::]",
+    "0177.0.0.1",
+    "0x7f.1",
+    "127.1",
+    "2130706433",
+    "１２７．０．０．１",
+    "127。0。0。1",
+    "①②⑦.⓪.⓪.①",
+    "fe80::1%eth0",
+    "exаmple.com",
+    "exam\u{200b}ple.com",
+    "example.com.",
+    "a..com",
+    "-a.com",
+    "a_b.com",
+    "*.example.com",
+    "user@example.com",
+    "example.com:80",
+    "example.com/path",
+    "example.com?x",
+    "example.com\nevil.com",
+    "0.0.0.0/0",
+    "10.0.0.1/24",
+    "10.0.0.0/33",
+    "10.0.0.0/0x18",
+    "co.uk",
+    "metadata.google.internal",
+];
+
+/// Addresses that nobody may scan here (T1, T4–T6).
+const FORBIDDEN: &[&str] = &[
+    "127.0.0.1",
+    "0.0.0.0",
+    "::1",
+    "::",
+    "::ffff:169.254.169.254",
+    "64:ff9b::a9fe:a9fe",
+    "2002:a9fe:a9fe::",
+    "::127.0.0.1",
+    "169.254.169.254",
+    "100.100.100.200",
+    "10.0.0.1",
+    "172.16.0.0/16",
+    "192.168.1.1",
+    "100.64.0.1",
+    "fd00::1",
+    "fe80::1",
+    "fd00:ec2::254",
+];
+
+fn with_parameters(parameters: Value) -> Value {
+    json!({"target": "example.com", "tool": "nmap", "parameters": parameters})
+}
+
 #[tokio::test]
-async fn a1_to_a12_hostile_parameters_are_refused_with_their_field() {
+async fn a1_to_a10_hostile_flags_ports_and_timing_are_refused_with_their_field() {
     let (app, member) = start().await;
-    let commas = "1,".repeat(32 * 1024);
-    let cases = [
-        ("scan_type", json!("-sV --script=/etc/passwd")),
-        ("scan_type", json!("-sV -script=x")),
-        ("scan_type", json!("--datad=/tmp")),
-        ("scan_type", json!("-sV\n-iL/etc/passwd")),
-        ("scan_type", json!("-sV\t-sC;id")),
-        ("scan_type", json!("-sV\u{a0}-sC")),
-        ("scan_type", json!("-oN/scratch/x")),
-        ("scan_type", json!("--oN=x")),
-        ("scan_type", json!("-oA%H")),
-        ("scan_type", json!("-iR 100")),
-        ("scan_type", json!("-sV -sC -O 10.0.0.1")),
-        ("scan_type", json!("-sI zombie")),
-        ("scan_type", json!("-D RND:5")),
-        ("scan_type", json!("-b ftp.example.com")),
-        ("timing", json!("-T5")),
-        ("timing", json!("-T0")),
-        ("timing", json!("-T4 -oN x")),
-        ("ports", json!("1-3 -oN x")),
-        ("ports", json!("$(id)")),
-        ("ports", json!("http*")),
-        ("ports", json!("-")),
-        ("ports", json!("0")),
-        ("ports", json!("65536")),
-        ("ports", json!("9-1")),
-        ("ports", json!(commas)),
-        ("ports", json!("٤٤٣")),
-        ("ports", json!("+80")),
-        ("ports", json!(" 80")),
-        ("ports", json!(80)),
-    ];
-    for (name, value) in cases {
-        let body = json!({"target": "example.com", "tool": "nmap", "parameters": {name: value}});
-        let refused = create(&app, &member, &body).await.assert_problem(400, "invalid_request");
-        let field = refused["errors"][0]["field"].as_str().unwrap();
-        assert_eq!(field, format!("parameters.{name}"), "{value}");
+    let refuse = async |name: &str, value: Value| {
+        let refused = create(&app, &member, &with_parameters(json!({name: value}))).await;
+        let refused = refused.assert_problem(400, "invalid_request");
+        assert_eq!(refused["errors"][0]["field"], format!("parameters.{name}"), "{value}");
+    };
+    for (name, values) in HOSTILE {
+        for value in *values {
+            refuse(name, json!(value)).await;
+        }
     }
-    for scripts in
-        [json!(["vuln and not safe"]), json!(["../x"]), json!(["http-fetch"]), json!(["all"]), json!(["+http-*"])]
-    {
-        let body = json!({"target": "example.com", "tool": "nmap", "parameters": {"scripts": scripts}});
-        let refused = create(&app, &member, &body).await.assert_problem(400, "invalid_request");
+    refuse("ports", json!("1,".repeat(32 * 1024))).await;
+    refuse("ports", json!(80)).await;
+    assert_no_rows(&app).await;
+}
+
+#[tokio::test]
+async fn a11_and_a12_hostile_scripts_are_refused_with_their_field() {
+    let (app, member) = start().await;
+    for script in ["vuln and not safe", "../x", "http-fetch", "all", "+http-*"] {
+        let refused = create(&app, &member, &with_parameters(json!({"scripts": [script]}))).await;
+        let refused = refused.assert_problem(400, "invalid_request");
         assert!(refused["errors"][0]["field"].as_str().unwrap().starts_with("parameters.scripts"), "{refused}");
     }
     for parameters in [json!({"script-args": "newtargets"}), json!({"script_args": "http.useragent=x\r\ny"})] {
-        let body = json!({"target": "example.com", "tool": "nmap", "parameters": parameters});
-        let refused = create(&app, &member, &body).await.assert_problem(400, "invalid_request");
-        assert_eq!(refused["errors"][0]["code"], "unknown_field", "{refused}");
+        let refused = create(&app, &member, &with_parameters(parameters)).await;
+        assert_eq!(refused.assert_problem(400, "invalid_request")["errors"][0]["code"], "unknown_field");
     }
     assert_no_rows(&app).await;
 }
@@ -118,75 +187,15 @@ async fn a13_and_t1_to_t12_hostile_targets_are_refused() {
     .await;
     let member = app.member("ada@example.com").await;
     let long = format!("{}.com", "a".repeat(250));
-    let malformed = [
-        "",
-        "-iL/etc/passwd",
-        "--",
-        "`id`",
-        "$(id)",
-        "localhost/0",
-        "10.0.0-255.1",
-        "*.1.1.1",
-        "a,b",
-        "localhost",
-        "[::]",
-        "0177.0.0.1",
-        "0x7f.1",
-        "127.1",
-        "2130706433",
-        "１２７．０．０．１",
-        "127。0。0。1",
-        "①②⑦.⓪.⓪.①",
-        "fe80::1%eth0",
-        "exаmple.com",
-        "exam\u{200b}ple.com",
-        "example.com.",
-        "a..com",
-        "-a.com",
-        "a_b.com",
-        "*.example.com",
-        "user@example.com",
-        "example.com:80",
-        "example.com/path",
-        "example.com?x",
-        "example.com\nevil.com",
-        "0.0.0.0/0",
-        "10.0.0.1/24",
-        "10.0.0.0/33",
-        "10.0.0.0/0x18",
-        "co.uk",
-        "metadata.google.internal",
-        &long,
-    ];
-    for target in malformed {
+    for target in MALFORMED.iter().copied().chain([long.as_str()]) {
         for (path, body) in bodies(target) {
             app.post(path, Some(&member.token), &body).await.assert_field("target", "invalid_target");
         }
     }
-    let forbidden = [
-        "127.0.0.1",
-        "0.0.0.0",
-        "::1",
-        "::",
-        "::ffff:169.254.169.254",
-        "64:ff9b::a9fe:a9fe",
-        "2002:a9fe:a9fe::",
-        "::127.0.0.1",
-        "169.254.169.254",
-        "100.100.100.200",
-        "10.0.0.1",
-        "172.16.0.0/16",
-        "192.168.1.1",
-        "100.64.0.1",
-        "fd00::1",
-        "fe80::1",
-        "fd00:ec2::254",
-    ];
-    for target in forbidden {
+    for target in FORBIDDEN {
         for (path, body) in bodies(target) {
             let refused = app.post(path, Some(&member.token), &body).await;
-            let problem = refused.assert_problem(400, "target_forbidden");
-            assert_eq!(problem["errors"][0]["field"], "target");
+            assert_eq!(refused.assert_problem(400, "target_forbidden")["errors"][0]["field"], "target");
         }
     }
     assert_no_rows(&app).await;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{Inconsistent, StoreError, Tx, row::Columns, scans, statements::statements};
 
-/// Seconds that a claim holds without a heartbeat.
+/// Seconds that a claim holds without a heartbeat, unless the operator says otherwise.
 pub const LEASE_SECONDS: f64 = 30.0;
 
 statements! {
@@ -36,6 +36,8 @@ pub struct Claimant {
     pub worker_id: WorkerId,
     /// The level that its self-test has proven.
     pub level: SandboxLevel,
+    /// Seconds that its claims hold without a heartbeat; [`LEASE_SECONDS`] by default.
+    pub lease_seconds: f64,
 }
 
 /// Takes the task of a message, if the message is still true; begins the scan with its first task.
@@ -63,7 +65,7 @@ pub async fn claim(
         | ScanState::Cancelled { .. } => return Ok(None),
     };
     let row = tx
-        .query_opt(CLAIM, &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &LEASE_SECONDS, &levels])
+        .query_opt(CLAIM, &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &by.lease_seconds, &levels])
         .await?;
     let Some(row) = row else { return Ok(None) };
     if waiting {
@@ -79,10 +81,10 @@ pub async fn claim(
 /// # Errors
 /// When the database refuses.
 #[tracing::instrument(name = "db.tasks.renew", skip_all, err(level = "debug"))]
-pub async fn renew(tx: &Tx<'_>, worker: WorkerId, held: &[Fence]) -> Result<Vec<Fence>, StoreError> {
+pub async fn renew(tx: &Tx<'_>, by: Claimant, held: &[Fence]) -> Result<Vec<Fence>, StoreError> {
     let ids: Vec<Uuid> = held.iter().map(|fence| fence.task_id.uuid()).collect();
     let attempts: Vec<i32> = held.iter().map(|fence| fence.attempt).collect();
-    let rows = tx.query(RENEW, &[&worker.uuid(), &ids, &attempts, &LEASE_SECONDS]).await?;
+    let rows = tx.query(RENEW, &[&by.worker_id.uuid(), &ids, &attempts, &by.lease_seconds]).await?;
     let fence = |row: &Row| -> Result<Fence, Inconsistent> {
         let columns = Columns::new("tasks", row);
         Ok(Fence { task_id: TaskId::from_uuid(columns.get("id")?), attempt: columns.get("attempt")? })

@@ -112,7 +112,7 @@ async fn a_stopped_scan_takes_the_leases_of_its_tasks() {
     let scenario = Scenario::new().await;
     let (scan, _, task) = scenario.running().await;
     let renew = async || {
-        let (worker, held) = (scenario.worker, [task.fence]);
+        let (worker, held) = (scenario.claimant(), [task.fence]);
         scenario.db.operate("test", async |tx| lease::renew(tx, worker, &held).await).await.unwrap()
     };
     assert_eq!(renew().await, [task.fence]);

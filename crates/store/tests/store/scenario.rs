@@ -76,8 +76,12 @@ impl Scenario {
             .collect()
     }
 
+    pub(crate) fn claimant(&self) -> lease::Claimant {
+        lease::Claimant { worker_id: self.worker, level: SandboxLevel::L2, lease_seconds: lease::LEASE_SECONDS }
+    }
+
     pub(crate) async fn claim(&self, message: &TaskQueued) -> Option<ClaimedTask> {
-        let by = lease::Claimant { worker_id: self.worker, level: SandboxLevel::L2 };
+        let by = self.claimant();
         self.db.run("test", self.organization, async |tx| lease::claim(tx, message, by, now()).await).await.unwrap()
     }
 

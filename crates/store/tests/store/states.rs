@@ -54,3 +54,23 @@ async fn a_scan_that_ended_stays_ended() {
         assert!(scenario.database.connect().await.execute(&sql, &[]).await.is_err(), "{state}");
     }
 }
+
+#[tokio::test]
+async fn a_report_that_ended_stays_ended() {
+    let scenario = Scenario::new().await;
+    let scan = scenario.create(1).await;
+    let client = scenario.database.connect().await;
+    client
+        .execute(
+            "INSERT INTO reports (id, organization_id, number, format, scan_ids, request, requested_by, created_at,
+                                  state, attempt, ended_at, failure)
+             VALUES (gen_random_uuid(), $1, 1, 'pdf', ARRAY[$2::uuid], '{}', 'usr_test', now(), 'failed', 2, now(), 'x')",
+            &[&scenario.organization.uuid(), &scan.id.uuid()],
+        )
+        .await
+        .unwrap();
+    let revive = "UPDATE reports SET state = 'queued', ended_at = NULL, failure = NULL";
+    assert!(client.batch_execute(revive).await.is_err());
+    assert!(client.batch_execute("UPDATE reports SET attempt = 1").await.is_err());
+    assert!(client.batch_execute("UPDATE reports SET warnings = ARRAY['seen']").await.is_ok());
+}

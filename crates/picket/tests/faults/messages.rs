@@ -1,0 +1,75 @@
+//! Invariant 2: messages are hints. Redelivered and forged ones change nothing.
+
+use jiff::Timestamp;
+use picket_domain::{EventBody, EventId, OrganizationId, ScanId, Subscription, TaskId, TaskQueued};
+use picket_queue::{Envelope, Message, topology::Queue};
+use picket_testkit::seed;
+
+use crate::{
+    process::eventually,
+    service::Service,
+    stage::{LONG, Stage},
+};
+
+const KEY: &str = "task.queued.net";
+
+impl Stage {
+    async fn send(&self, body: &[u8]) {
+        let message = Message { routing_key: KEY, id: "forged", body };
+        self.broker.publisher().publish(&[message]).await.pop().unwrap().unwrap();
+    }
+
+    async fn tell(&self, organization_id: OrganizationId, task: TaskQueued) {
+        let (id, body) = (EventId::mint(Timestamp::now()), EventBody::TaskQueued(task));
+        let envelope = Envelope { version: 1, id, organization_id, body, traceparent: None };
+        self.send(&envelope.encode().unwrap()).await;
+    }
+
+    /// The message of a new scan that is admitted; nobody has sent it.
+    async fn admitted(&self, service: &Service) -> (picket_domain::NewScan, TaskQueued) {
+        let scan = self.scan(service).await;
+        eventually("admission", LONG, async || (self.admit().await == 1).then_some(())).await;
+        (scan, self.messages().await.pop().unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redelivered_and_forged_messages_change_nothing() {
+    let (stage, service) = (Stage::new().await, Service::quick());
+    let other = seed::organization(&stage.database, Subscription::Trial).await;
+    // One slot: messages are taken in their order. No steward: what is sent is sent from here.
+    let _worker = stage.start_worker(213_000, &[("PICKET_WORKER__SLOTS", "1")]);
+    let (scan, message) = stage.admitted(&service).await;
+    let now = Timestamp::now();
+
+    for garbage in [b"".as_slice(), b"\xff\xfe\x00", b"{}", b"[]", b"{\"version\":1}"] {
+        stage.send(garbage).await;
+    }
+    stage.tell(stage.organization, TaskQueued { task_id: TaskId::mint(now), ..message.clone() }).await;
+    stage.tell(stage.organization, TaskQueued { scan_id: ScanId::mint(now), ..message.clone() }).await;
+    for attempt in [-1, message.attempt + 1, i32::MAX] {
+        stage.tell(stage.organization, TaskQueued { attempt, ..message.clone() }).await;
+    }
+    stage.tell(other, message.clone()).await;
+    stage.tell(OrganizationId::mint(now), message.clone()).await;
+    // The true one comes last, then once more while it runs, and once more after its end.
+    stage.tell(stage.organization, message.clone()).await;
+    stage.tell(stage.organization, message.clone()).await;
+    stage.await_state(&scan, "completed").await;
+    stage.tell(stage.organization, message).await;
+
+    let (next, message) = stage.admitted(&service).await;
+    stage.tell(stage.organization, message).await;
+    stage.await_state(&next, "completed").await;
+    stage.assert_completed_once(&scan, 1).await;
+    stage.assert_completed_once(&next, 1).await;
+    let row = stage.row("SELECT count(*) FROM scans WHERE organization_id <> $1", &[&stage.organization.uuid()]).await;
+    assert_eq!(row.get::<_, i64>(0), 0);
+    // What nobody can read is put aside for people; what is only untrue is dropped.
+    let mut dead = stage.broker.consumer(Queue::Dead);
+    for _ in 0..5 {
+        tokio::time::timeout(LONG, dead.take()).await.expect("a dead letter").ack().await.unwrap();
+    }
+    let more = tokio::time::timeout(std::time::Duration::from_millis(300), dead.take()).await;
+    assert!(more.is_err(), "only the garbage");
+}

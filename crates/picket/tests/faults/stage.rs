@@ -1,0 +1,148 @@
+//! What the tests of this binary share: a platform of its own for each, without a gateway.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use picket_domain::{EventBody, NewScan, NewTask, OrganizationId, Subscription, TaskId, TaskQueued};
+use picket_kit::Clock;
+use picket_queue::{Broker, BrokerSettings};
+use picket_steward::{Admission, Relay, StewardSettings};
+use picket_store::{Db, DbSettings, StoreError, events, scans};
+use picket_testkit::{Database, Namespace, seed};
+use serde_json::json;
+use tokio_postgres::types::ToSql;
+
+use crate::{process::Role, service::Service};
+
+/// Longer than anything here takes.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// A database, a namespace on the broker, an organization.
+pub(crate) struct Stage {
+    pub(crate) database: Database,
+    pub(crate) db: Db,
+    pub(crate) broker: Broker,
+    pub(crate) organization: OrganizationId,
+    namespace: Namespace,
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        let (database, namespace) = (Database::new().await, Namespace::new());
+        let settings = DbSettings { url: database.url(), max_connections: 4, wait: LONG };
+        let db = Db::new(&settings).unwrap();
+        let broker = Broker::new(BrokerSettings {
+            url: namespace.url.clone(),
+            prefix: namespace.prefix.clone(),
+            name: "test".to_owned(),
+        });
+        broker.declare().await.unwrap();
+        let organization = seed::organization(&database, Subscription::Enterprise).await;
+        Self { database, db, broker, organization, namespace }
+    }
+
+    /// Starts a role of this platform.
+    pub(crate) fn start(&self, role: &str, settings: &[(&'static str, &str)]) -> Role {
+        let mut all = vec![
+            ("DATABASE_URL", self.database.url()),
+            ("AMQP_URL", self.namespace.url.clone()),
+            ("PICKET_BROKER__PREFIX", self.namespace.prefix.clone()),
+        ];
+        all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Role::start(role, &all)
+    }
+
+    /// A worker; `slot` keeps the uids of workers of one machine apart.
+    pub(crate) fn start_worker(&self, first_uid: u32, settings: &[(&'static str, &str)]) -> Role {
+        let first_uid = first_uid.to_string();
+        let mut all = vec![("PICKET_WORKER__FIRST_SLOT_UID", first_uid.as_str())];
+        all.extend(settings);
+        self.start("worker", &all)
+    }
+
+    /// A stored scan of that service: version detection on its port.
+    pub(crate) async fn scan(&self, service: &Service) -> NewScan {
+        let tool = picket_scanners::find("nmap").unwrap();
+        let params = json!({"scan_type": "-sT -sV", "ports": service.port.to_string(), "timing": 3});
+        let shape = tool.shapes(Some(&params)).unwrap().pop().unwrap();
+        let mut scan = seed::scan(self.organization, 1);
+        let shard = scan.tasks.remove(0).shard;
+        let id = TaskId::mint(Timestamp::now());
+        scan.tasks = vec![NewTask { id, tool: "nmap", needs: shape.needs, params: shape.params, shard }];
+        self.store(&scan).await;
+        scan
+    }
+
+    pub(crate) async fn store(&self, scan: &NewScan) {
+        let now = Timestamp::now();
+        self.db.run("test", self.organization, async |tx| scans::create(tx, scan, now).await).await.unwrap();
+    }
+
+    /// Stops a scan, as the gateway does.
+    pub(crate) async fn stop(&self, scan: &NewScan) {
+        let now = Timestamp::now();
+        let stopped = self.db.run("test", self.organization, async |tx| {
+            let locked = scans::lock(tx, scan.id).await?.expect("the scan");
+            let change = locked.scan.cancel(now).expect("a scan that can be stopped");
+            scans::cancel(tx, change, None, now).await
+        });
+        stopped.await.unwrap();
+    }
+
+    /// Admits everything there is room for.
+    pub(crate) async fn admit(&self) -> usize {
+        Admission::new(self.db.clone(), Clock::system(), StewardSettings::default()).admit().await.unwrap()
+    }
+
+    /// A relay within the test.
+    pub(crate) fn relay(&self) -> Relay {
+        Relay::new(self.db.clone(), &self.broker)
+    }
+
+    /// Takes the messages of admitted tasks out of the outbox, so that no relay sends them.
+    pub(crate) async fn messages(&self) -> Vec<TaskQueued> {
+        let claimed = self.db.operate("test", async |tx| {
+            let claimed = events::claim(tx, 1_000).await?;
+            let positions: Vec<i64> = claimed.iter().map(|outgoing| outgoing.position).collect();
+            events::mark_published(tx, &positions).await?;
+            Ok::<_, StoreError>(claimed)
+        });
+        let queued = |body| if let EventBody::TaskQueued(task) = body { Some(task) } else { None };
+        claimed.await.unwrap().into_iter().filter_map(|outgoing| queued(outgoing.event.body)).collect()
+    }
+
+    pub(crate) async fn row(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> tokio_postgres::Row {
+        self.database.connect().await.query_one(sql, params).await.unwrap()
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.database.connect().await.batch_execute(sql).await.unwrap();
+    }
+
+    pub(crate) async fn state(&self, scan: &NewScan) -> String {
+        self.row("SELECT state FROM scans WHERE id = $1", &[&scan.id.uuid()]).await.get(0)
+    }
+
+    /// Waits until the scan is in that state.
+    pub(crate) async fn await_state(&self, scan: &NewScan, state: &str) {
+        let reached = async || (self.state(scan).await == state).then_some(());
+        crate::process::eventually(state, LONG, reached).await;
+    }
+
+    /// Asserts that the scan completed in that many attempts, with each finding once, and without a gap.
+    pub(crate) async fn assert_completed_once(&self, scan: &NewScan, attempts: i32) {
+        let sql = "SELECT s.state, t.state, t.attempt, t.gap,
+                          (SELECT count(*) FROM sightings WHERE scan_id = s.id),
+                          (SELECT count(DISTINCT finding_id) FROM sightings WHERE scan_id = s.id AND attempt = t.attempt),
+                          (SELECT count(*) FROM events WHERE scan_id = s.id AND name = 'scan.started'),
+                          (SELECT count(*) FROM events WHERE scan_id = s.id AND name = 'scan.completed')
+                   FROM scans AS s JOIN tasks AS t ON t.scan_id = s.id WHERE s.id = $1";
+        let row = self.row(sql, &[&scan.id.uuid()]).await;
+        assert_eq!((row.get(0), row.get(1), row.get(2)), ("completed", "done", attempts));
+        assert_eq!(row.get::<_, Option<String>>(3), None, "no gap");
+        let (sightings, distinct): (i64, i64) = (row.get(4), row.get(5));
+        assert!(sightings > 0, "an open port is a finding");
+        assert_eq!(sightings, distinct, "each once, of the last attempt");
+        assert_eq!((row.get(6), row.get(7)), (1_i64, 1_i64), "started and completed once");
+    }
+}
