@@ -27,10 +27,7 @@ pub struct BrokerSettings {
 impl std::fmt::Debug for BrokerSettings {
     /// Without the URL: it holds a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BrokerSettings")
-            .field("prefix", &self.prefix)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("BrokerSettings").field("prefix", &self.prefix).field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -1,3 +1,5 @@
+//! Payloads of both dialects, field by field.
+
 use picket_domain::{
     EventBody, EventId, FindingFound, FindingId, Location, OrganizationId, Plan, ReportChanged, ReportFormat, ReportId,
     Scan, ScanChanged, ScanId, ScanState, Severity, SeverityCounts,

@@ -1,3 +1,5 @@
+//! URLs, events and secrets of webhooks.
+
 use proptest::prelude::*;
 use uuid::Uuid;
 

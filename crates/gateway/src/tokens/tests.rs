@@ -1,3 +1,5 @@
+//! Tokens that must open nothing: forged, foreign, expired, of another use.
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::SignedDuration;
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! What the client makes of answers, without a network.
+
 use std::{
     net::IpAddr,
     sync::{

@@ -1,3 +1,5 @@
+//! Which URLs and addresses the guard lets through.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Resolving from pins and from answers that are slow, empty or too many.
+
 use std::sync::{
     Mutex,
     atomic::{AtomicUsize, Ordering},

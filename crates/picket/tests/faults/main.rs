@@ -1,10 +1,17 @@
 //! What happens when processes die, messages lie, and people change their minds: real processes of `picket`, real tools
 //! in real sandboxes, a database and a broker namespace per test.
 
+#[cfg(test)]
 mod messages;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
 mod relay;
+#[cfg(test)]
 mod service;
+#[cfg(test)]
 mod stage;
+#[cfg(test)]
 mod stop;
+#[cfg(test)]
 mod worker_killed;

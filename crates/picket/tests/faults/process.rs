@@ -82,7 +82,11 @@ pub(crate) fn alive(seen: &[Seen]) -> Vec<Seen> {
 }
 
 /// Looks again and again until there is something, and says how long that took.
-pub(crate) async fn eventually<T>(what: &str, bound: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> (T, Duration) {
+pub(crate) async fn eventually<T>(
+    what: &str,
+    bound: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> (T, Duration) {
     let began = Instant::now();
     loop {
         if let Some(found) = look().await {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,21 +23,26 @@ use crate::{
     stage::{LONG, Stage},
 };
 
-/// Scans that are created while the steward is killed again and again.
-const SCANS: usize = 600;
+/// Kills of the steward while scans are being created.
+const KILLS: u64 = 12;
 
 impl Stage {
     /// A worker that lives and has room for everything, but is none.
     async fn pretend_worker(&self) -> Claimant {
         let worker_id = WorkerId::mint(Timestamp::now());
         let (pools, level) = (vec![Pool::Net], SandboxLevel::L2);
-        let beat = WorkerBeat { id: worker_id, pools, level, tools: Vec::new(), slots: 1_000, busy: 0, draining: false };
+        let beat =
+            WorkerBeat { id: worker_id, pools, level, tools: Vec::new(), slots: 1_000, busy: 0, draining: false };
         self.db.operate("test", async |tx| workers::beat(tx, &beat).await).await.unwrap();
         Claimant { worker_id, level, lease_seconds: LEASE_SECONDS }
     }
 
     /// Takes messages of a queue until `enough`; how often each event came.
-    async fn receive(&self, queue: Queue, enough: impl Fn(&BTreeMap<String, Vec<Envelope>>) -> bool) -> BTreeMap<String, Vec<Envelope>> {
+    async fn receive(
+        &self,
+        queue: Queue,
+        enough: impl Fn(&BTreeMap<String, Vec<Envelope>>) -> bool,
+    ) -> BTreeMap<String, Vec<Envelope>> {
         let (mut consumer, mut received) = (self.broker.consumer(queue), BTreeMap::<_, Vec<_>>::new());
         while !enough(&received) {
             let delivery = tokio::time::timeout(LONG, consumer.take()).await.expect("a message");
@@ -45,10 +53,11 @@ impl Stage {
         received
     }
 
-    /// One scan after the other; their tasks.
-    async fn create_all(&self) -> BTreeSet<TaskId> {
+    /// One scan after the other until it is enough; their tasks.
+    async fn create_until(&self, enough: &AtomicBool) -> BTreeSet<TaskId> {
         let mut tasks = BTreeSet::new();
-        for _ in 0..SCANS {
+        while !enough.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(4)).await;
             let scan = seed::scan(self.organization, 1);
             tasks.insert(scan.tasks[0].id);
             self.store(&scan).await;
@@ -100,25 +109,25 @@ async fn a_relay_that_dies_between_confirm_and_mark_publishes_twice_and_harms_no
 async fn every_event_is_published_however_often_the_steward_is_killed() {
     let stage = Arc::new(Stage::new().await);
     stage.pretend_worker().await;
+    let enough = Arc::new(AtomicBool::new(false));
     let creating = tokio::spawn({
-        let stage = stage.clone();
-        async move { stage.create_all().await }
+        let (stage, enough) = (stage.clone(), enough.clone());
+        async move { stage.create_until(&enough).await }
     });
-    let mut kills = 0_u64;
-    while !creating.is_finished() {
+    for kill in 0..KILLS {
         let mut steward = stage.start("steward", &[]);
         // At another moment of its rounds each time.
-        tokio::time::sleep(Duration::from_millis(150 + kills % 10 * 23)).await;
+        tokio::time::sleep(Duration::from_millis(150 + kill * 23)).await;
         steward.kill();
-        kills += 1;
         // What a dead relay had claimed comes back after 30 s; nobody waits for that here.
         stage.execute("UPDATE events SET claimed_until = now() WHERE claimed_until IS NOT NULL").await;
     }
+    enough.store(true, Ordering::Relaxed);
     let tasks = creating.await.unwrap();
     stage.pretend_worker().await;
     let _steward = stage.start("steward", &[]);
     let limit = usize::try_from(picket_domain::Subscription::Enterprise.limits().tasks_in_flight).unwrap();
-    let admitted = limit.min(SCANS);
+    let admitted = limit.min(tasks.len());
     let task_of = |copies: &Vec<Envelope>| match &copies[0].body {
         EventBody::TaskQueued(task) => task.task_id,
         _ => panic!("a task"),
@@ -130,13 +139,13 @@ async fn every_event_is_published_however_often_the_steward_is_killed() {
 
     let published = async || {
         let row = stage.row("SELECT count(*) FILTER (WHERE published_at IS NULL), count(*) FROM events", &[]).await;
-        (row.get::<_, i64>(0) == 0 && row.get::<_, i64>(1) >= i64::try_from(SCANS).unwrap()).then_some(())
+        (row.get::<_, i64>(0) == 0 && row.get::<_, i64>(1) >= i64::try_from(tasks.len()).unwrap()).then_some(())
     };
     eventually("everything is published", LONG, published).await;
     let expected = stage.public_events().await;
     let heard = stage.receive(Queue::Deliveries, |all| expected.iter().all(|id| all.contains_key(id))).await;
     let twice = heard.values().filter(|copies| copies.len() > 1).count();
-    println!("{} public events and {kills} kills, {twice} events came more than once", expected.len());
+    println!("{} public events and {KILLS} kills, {twice} events came more than once", expected.len());
     assert!(heard.keys().all(|id| expected.contains(id)), "nothing was made up");
     let row = stage.row("SELECT count(*), count(DISTINCT sequence), max(sequence) FROM events WHERE public", &[]).await;
     let (all, distinct, last): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));

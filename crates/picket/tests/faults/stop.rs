@@ -17,10 +17,8 @@ async fn a_scan_that_is_stopped_ends_its_tool_within_five_seconds_and_frees_its_
     let _steward = stage.start("steward", &[]);
     let worker = stage.start_worker(212_000, &[("PICKET_WORKER__SLOTS", "1")]);
     let scan = stage.scan(&service).await;
-    let (family, _) = eventually("the tool runs", LONG, async || {
-        (!worker.tools().is_empty()).then(|| worker.descendants())
-    })
-    .await;
+    let (family, _) =
+        eventually("the tool runs", LONG, async || (!worker.tools().is_empty()).then(|| worker.descendants())).await;
 
     let stopped = Instant::now();
     stage.stop(&scan).await;

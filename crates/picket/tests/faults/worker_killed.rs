@@ -21,10 +21,8 @@ async fn a_scan_whose_worker_is_killed_is_taken_up_again_and_completes_with_each
     let _steward = stage.start("steward", &[]);
     let mut first = stage.start_worker(210_000, &SHORT_LEASE);
     let scan = stage.scan(&service).await;
-    let (family, _) = eventually("the tool runs", LONG, async || {
-        (!first.tools().is_empty()).then(|| first.descendants())
-    })
-    .await;
+    let (family, _) =
+        eventually("the tool runs", LONG, async || (!first.tools().is_empty()).then(|| first.descendants())).await;
     assert!(family.len() >= 3, "bwrap twice, and the tool: {family:?}");
     let row = stage.row("SELECT state, attempt FROM tasks", &[]).await;
     assert_eq!((row.get(0), row.get(1)), ("running", 1));
@@ -34,10 +32,8 @@ async fn a_scan_whose_worker_is_killed_is_taken_up_again_and_completes_with_each
     let sql = "SELECT lease_until FROM tasks WHERE attempt = 1 AND state = 'running'";
     let lease_until: SystemTime = stage.row(sql, &[]).await.get(0);
     let second = stage.start_worker(211_000, &SHORT_LEASE);
-    let (_, gone_after) = eventually("the end of what the dead worker ran", LEFT, async || {
-        alive(&family).is_empty().then_some(())
-    })
-    .await;
+    let (_, gone_after) =
+        eventually("the end of what the dead worker ran", LEFT, async || alive(&family).is_empty().then_some(())).await;
 
     stage.await_state(&scan, "completed").await;
     stage.assert_completed_once(&scan, 2).await;

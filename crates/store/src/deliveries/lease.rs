@@ -17,7 +17,7 @@ pub const LEASE_SECONDS: f64 = 45.0;
 statements! {
     // One claim at a time, for only so do two dispatchers together keep to the limit of a webhook.
     LOCK_CLAIMS = "-- deliveries.lease.lock_claims
-SELECT pg_advisory_xact_lock(7161700302)";
+SELECT pg_advisory_xact_lock(7161700303)";
 
     // Webhooks with all their sends under way are passed over; the others take turns, the longest due first.
     CLAIM = "-- deliveries.lease.claim

@@ -65,7 +65,10 @@ pub async fn claim(
         | ScanState::Cancelled { .. } => return Ok(None),
     };
     let row = tx
-        .query_opt(CLAIM, &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &by.lease_seconds, &levels])
+        .query_opt(
+            CLAIM,
+            &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &by.lease_seconds, &levels],
+        )
         .await?;
     let Some(row) = row else { return Ok(None) };
     if waiting {
