@@ -38,6 +38,8 @@ CREATE TABLE scans (
     CONSTRAINT a_waiting_scan_has_no_start CHECK (state NOT IN ('created', 'queued') OR started_at IS NULL)
 ) WITH (fillfactor = 80);
 CREATE INDEX scans_of_an_organization ON scans (organization_id, created_at DESC, id DESC);
+CREATE INDEX scans_by_target ON scans (organization_id, target, id);
+CREATE INDEX scans_by_state ON scans (organization_id, state, created_at DESC, id DESC);
 CALL picket_isolate('scans');
 
 -- The state machine of `domain/scan.rs`, repeated where no program can pass it by.
@@ -105,8 +107,8 @@ CREATE TABLE tasks (
     CONSTRAINT attempts_only_grow CHECK (attempt >= 0 AND failures >= 0 AND failures <= attempt)
 ) WITH (fillfactor = 70);
 CREATE INDEX tasks_of_a_scan ON tasks (scan_id, id);
--- Admission walks ready tasks by age; terminal rows are in none of these.
-CREATE INDEX ready_tasks ON tasks (pool, ready_at) WHERE state = 'ready';
+-- Admission walks ready tasks by organization and age; terminal rows are in none of these.
+CREATE INDEX ready_tasks ON tasks (pool, organization_id, ready_at) WHERE state = 'ready';
 CREATE INDEX queued_tasks ON tasks (queued_at) WHERE state = 'queued';
 CREATE INDEX leased_tasks ON tasks (lease_until) WHERE state = 'running';
 CREATE INDEX tasks_in_flight ON tasks (organization_id) WHERE state IN ('queued', 'running');
@@ -185,6 +187,7 @@ CREATE TABLE sightings (
     FOREIGN KEY (organization_id, scan_id) REFERENCES scans (organization_id, id),
     FOREIGN KEY (organization_id, finding_id) REFERENCES findings (organization_id, id)
 );
+CREATE INDEX sightings_of_a_finding ON sightings (finding_id);
 CALL picket_isolate('sightings');
 
 -- Worker processes; not a customer's rows.

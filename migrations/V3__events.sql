@@ -45,6 +45,9 @@ CREATE TABLE webhooks (
     disabled_reason text,
     deleted_at      timestamptz,
 
+    -- Changes as its receiver asks for a pause (Retry-After): nothing is sent before.
+    held_until      timestamptz,
+
     CONSTRAINT a_webhook_belongs_to_its_organization UNIQUE (organization_id, id),
     CONSTRAINT a_webhook_has_a_known_dialect CHECK (dialect IN ('v1', 'v2')),
     CONSTRAINT a_webhook_hears_something CHECK (cardinality(events) > 0),
@@ -81,7 +84,7 @@ CREATE TABLE deliveries (
         CHECK ((state IN ('delivered', 'exhausted', 'withdrawn')) = (ended_at IS NOT NULL)),
     CONSTRAINT a_body_is_bounded CHECK (length(body) <= 65536)
 ) WITH (fillfactor = 70);
-CREATE INDEX due_deliveries ON deliveries (next_attempt_at) WHERE state = 'pending';
+CREATE INDEX due_deliveries ON deliveries (webhook_id, next_attempt_at) WHERE state = 'pending';
 CREATE INDEX leased_deliveries ON deliveries (lease_until) WHERE state = 'sending';
 CREATE INDEX deliveries_of_a_webhook ON deliveries (webhook_id, id DESC);
 CALL picket_isolate('deliveries');
@@ -95,9 +98,14 @@ CREATE TABLE delivery_attempts (
     -- One of both: what the receiver answered, or why there is no answer.
     status          integer,
     error           text,
+    -- The error as one word, for programs.
+    error_class     text,
     response        text,
+    -- The address that was called, as far as it was known. For operators: no client is shown it.
+    peer            text,
     PRIMARY KEY (delivery_id, attempt),
-    CONSTRAINT an_attempt_has_an_answer_or_an_error CHECK ((status IS NULL) <> (error IS NULL))
+    CONSTRAINT an_attempt_has_an_answer_or_an_error CHECK ((status IS NULL) <> (error IS NULL)),
+    CONSTRAINT an_error_has_a_class CHECK ((error IS NULL) = (error_class IS NULL))
 );
 CALL picket_isolate('delivery_attempts');
 

@@ -1,4 +1,4 @@
-//! The error codes that both references print, and those that `contract.md` §7 adds.
+//! The error codes that both references print, and those that `docs/contract.md` §7 adds.
 
 use reqwest::Method;
 use serde_json::{Value, json};

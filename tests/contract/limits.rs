@@ -1,4 +1,4 @@
-//! Rate limits as both references print them (`contract.md` §8).
+//! Rate limits as both references print them (`docs/contract.md` §8).
 
 use picket_domain::Subscription;
 

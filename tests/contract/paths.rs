@@ -1,4 +1,5 @@
-//! Where the two references are found: both prefixes (`contract.md` §1), and the hosts where v1's prefix means v2 (§2).
+//! Where the two references are found: both prefixes (`docs/contract.md` §1), and the hosts where v1's prefix means
+//! v2 (§2).
 
 use serde_json::json;
 

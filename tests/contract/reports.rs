@@ -1,4 +1,4 @@
-//! Seed 2: reports; and their form in v1 (`contract.md` §19).
+//! Seed 2: reports; and their form in v1 (`docs/contract.md` §19).
 
 use picket_blobs::BlobKey;
 use picket_domain::{Document, OrganizationId, ReportId};
@@ -82,7 +82,7 @@ async fn the_printed_request_makes_a_report_that_can_be_downloaded() {
     let report = client.get("/api/v2/reports/1").await.expect(200);
     assert_eq!((&report["status"], &report["scan_ids"]), (&json!("done"), &json!([123, 124, 125])));
     let warnings = report["warnings"].as_array().unwrap();
-    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("logo"), "contract.md §12: {report}");
+    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("logo"), "docs/contract.md §12: {report}");
 
     let file = client.get("/api/v2/reports/1/download").await;
     assert_eq!((file.status.as_u16(), file.header("content-type")), (200, "application/pdf"));

@@ -55,7 +55,7 @@ async fn the_result_has_the_printed_fields_and_numbers() {
         assert_eq!(worst[field], printed["vulnerabilities"][0][field], "{field}");
     }
     assert!(is_id(worst["id"].as_str().unwrap(), "vuln"));
-    // All others have the fields too; `cve` and `cvss` may be null (contract.md §18).
+    // All others have the fields too; `cve` and `cvss` may be null (docs/contract.md §18).
     let listed = result["vulnerabilities"].as_array().unwrap();
     assert_eq!(listed.len(), 12);
     for one in listed {

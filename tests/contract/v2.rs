@@ -123,7 +123,7 @@ async fn a_scan_of_either_dialect_is_shown_in_both() {
     assert_eq!(
         (&first["tool"], &first["scan_type"]),
         (&Value::Null, &json!("full")),
-        "several tools (contract.md §18)"
+        "several tools (docs/contract.md §18)"
     );
     assert_eq!(client.get("/api/v2/scans/2").await.expect(200)["scan_type"], "custom");
 }

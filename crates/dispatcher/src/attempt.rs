@@ -1,11 +1,11 @@
 //! One attempt to deliver: sign, send, and say what follows. Runs outside of any transaction.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use bytes::Bytes;
 use picket_domain::{ClaimedDelivery, DeliveryAttempt, Jitter, Outcome, Verdict, WebhookSecret, parse_retry_after};
 use picket_kit::{Clock, Sealer};
-use picket_outbound::{ErrorClass, HttpClient, Limits, OutboundError, Response};
+use picket_outbound::{Attempted, ErrorClass, HttpClient, Limits, Method, Request, Response};
 use picket_store::deliveries::lease::Finished;
 
 use crate::{DispatchError, error::cause, signature};
@@ -20,17 +20,10 @@ pub(crate) struct Attempter {
 
 impl Attempter {
     /// Tries once. Never fails: a failure is an attempt too.
-    #[tracing::instrument(
-        name = "dispatcher.delivery.attempt", skip_all,
-        fields(
-            delivery.id = %delivery.fence.delivery_id,
-            event.id = %delivery.event_id,
-            webhook.id = %delivery.webhook_id,
-        )
-    )]
     pub(crate) async fn attempt(&self, delivery: &ClaimedDelivery) -> Finished {
         let (started_at, begun) = (self.clock.now(), Instant::now());
-        let (outcome, mut attempt) = match self.send(delivery).await {
+        let (peer, answer) = self.send(delivery).await;
+        let (outcome, mut attempt) = match answer {
             Ok(response) => self.answered(&response),
             Err(class) => (Outcome::Unanswered, unanswered(class)),
         };
@@ -41,26 +34,34 @@ impl Attempter {
         metrics::histogram!("picket_delivery_attempt_seconds").record(begun.elapsed().as_secs_f64());
         tracing::debug!(
             http.status = attempt.status,
-            error.class = attempt.error,
+            error.class = attempt.error_class,
+            hold_seconds = outcome.hold().map(|hold| hold.as_secs()),
             duration_ms = attempt.duration_ms,
             "an attempt ended"
         );
-        Finished { attempt, verdict }
+        Finished { attempt, verdict, hold: outcome.hold(), peer }
     }
 
-    async fn send(&self, delivery: &ClaimedDelivery) -> Result<Response, ErrorClass> {
-        let secret = self.secret(delivery).map_err(|error| {
-            tracing::error!(error = cause(&error), "a delivery cannot be signed");
-            ErrorClass::Internal
-        })?;
+    /// Who was called, and the answer.
+    async fn send(&self, delivery: &ClaimedDelivery) -> (Option<IpAddr>, Result<Response, ErrorClass>) {
+        let secret = match self.secret(delivery) {
+            Ok(secret) => secret,
+            Err(error) => {
+                tracing::error!(error = cause(&error), "a delivery cannot be signed");
+                return (None, Err(ErrorClass::Internal));
+            }
+        };
         let headers = signature::headers(delivery, &[secret], self.clock.now());
         let body = Bytes::copy_from_slice(&delivery.body);
-        let sent = self.http.post(delivery.url.url(), headers, body, Limits::WEBHOOK).await;
-        sent.map_err(|error: OutboundError| {
+        let url = delivery.url.url();
+        let request = Request { method: Method::POST, url, headers, body, limits: Limits::WEBHOOK };
+        let Attempted { peer, answer } = self.http.attempt(request).await;
+        let answer = answer.map_err(|error| {
             let class = error.class();
             metrics::counter!("picket_delivery_errors_total", "class" => class.name()).increment(1);
             class
-        })
+        });
+        (peer, answer)
     }
 
     fn secret(&self, delivery: &ClaimedDelivery) -> Result<WebhookSecret, DispatchError> {
@@ -79,7 +80,7 @@ impl Attempter {
 }
 
 fn unanswered(class: ErrorClass) -> DeliveryAttempt {
-    DeliveryAttempt { error: Some(class.text().to_owned()), ..blank() }
+    DeliveryAttempt { error: Some(class.text().to_owned()), error_class: Some(class.name().to_owned()), ..blank() }
 }
 
 fn blank() -> DeliveryAttempt {
@@ -89,6 +90,7 @@ fn blank() -> DeliveryAttempt {
         duration_ms: 0,
         status: None,
         error: None,
+        error_class: None,
         response: None,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use picket_domain::{Event, EventId, OrganizationId, WebhookEvent};
-use picket_kit::{Clock, Shutdown};
+use picket_kit::{Clock, Shutdown, TraceParent};
 use picket_queue::{Broker, Delivery, Envelope, topology::Queue};
 use picket_store::{
     Db, Tx,
@@ -100,19 +100,28 @@ impl FanOut {
     }
 
     /// Makes the deliveries of one event, once, however often it is called. Says how many were made.
-    #[tracing::instrument(name = "dispatcher.event.fan_out", skip_all, fields(event.id = %id), err(level = "debug"))]
+    #[tracing::instrument(
+        name = "dispatcher.event.fan_out", skip_all,
+        fields(event.id = %id, tenant.id = %organization, trace.id = tracing::field::Empty),
+        err(level = "debug")
+    )]
     pub(crate) async fn fan_out(&self, organization: OrganizationId, id: EventId) -> Result<u64, DispatchError> {
         let now = self.clock.now();
+        let span = tracing::Span::current();
         let made = self
             .db
             .run("deliveries.fan_out", organization, async |tx| {
                 let Some(event) = deliveries::lock_event(tx, id).await? else { return Ok::<_, DispatchError>(0) };
+                if let Some(trace) = event.traceparent.as_deref().and_then(|text| text.parse::<TraceParent>().ok()) {
+                    span.record("trace.id", trace.trace_id());
+                }
                 let wanted = wanted(tx, &event).await?;
                 Ok(deliveries::fan_out(tx, &event, &wanted, now).await?)
             })
             .await?;
         if made > 0 {
             metrics::counter!("picket_deliveries_made_total").increment(made);
+            tracing::debug!(deliveries = made, "an event was fanned out");
             self.due.notify_one();
         }
         Ok(made)

@@ -35,19 +35,20 @@ pub async fn run(settings: DispatcherSettings, parts: Parts, shutdown: Shutdown)
     let due = Arc::new(Notify::new());
     let fan_out = FanOut { db: db.clone(), clock: clock.clone(), settings, due: due.clone() };
     let sender = Sender { db: db.clone(), attempter: Attempter { http, sealer, clock }, settings, due };
-    health.set_ready(true);
     tokio::join!(
         fan_out.consume(&broker, &shutdown),
         fan_out.sweep_all(&shutdown),
         sender.run(&shutdown),
-        beat(&db, &broker, &shutdown),
+        beat(&db, &broker, &health, &shutdown),
     );
     health.set_ready(false);
 }
 
-async fn beat(db: &Db, broker: &Broker, shutdown: &Shutdown) {
+async fn beat(db: &Db, broker: &Broker, health: &Health, shutdown: &Shutdown) {
     while let Some(up) = shutdown.or(broker.is_up()).await {
         let told = db.operate("dispatcher.beat", async |tx| workers::report_broker(tx, "dispatcher", up).await).await;
+        let down = [(!up).then_some("broker"), told.is_err().then_some("database")];
+        health.report(down.into_iter().flatten().collect());
         if let Err(error) = told {
             tracing::debug!(error = cause(&error), "a heartbeat was not stored");
         }

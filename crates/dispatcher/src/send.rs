@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use picket_domain::{ClaimedDelivery, DeliveryFence, Verdict};
-use picket_kit::Shutdown;
+use picket_kit::{Shutdown, TraceParent};
 use picket_store::{
     Db, StoreError,
     deliveries::lease::{self, Finished},
@@ -13,6 +13,7 @@ use tokio::{
     task::{Id, JoinSet},
     time::timeout,
 };
+use tracing::Instrument;
 
 use crate::{DispatcherSettings, attempt::Attempter, error::cause};
 
@@ -82,11 +83,12 @@ impl Sender {
 
     fn send(&self, delivery: ClaimedDelivery) -> (DeliveryFence, impl Future<Output = ()> + Send + use<>) {
         let (db, attempter, fence) = (self.db.clone(), self.attempter.clone(), delivery.fence);
+        let span = span(&delivery);
         let send = async move {
             let finished = attempter.attempt(&delivery).await;
             finish(&db, &attempter, &delivery, &finished).await;
         };
-        (fence, send)
+        (fence, send.instrument(span))
     }
 
     async fn drain(&self, mut under_way: UnderWay) {
@@ -143,6 +145,22 @@ impl UnderWay {
         self.held.remove(&id);
         true
     }
+}
+
+/// The span of one send; continues the trace of the request that caused the event.
+fn span(delivery: &ClaimedDelivery) -> tracing::Span {
+    let span = tracing::info_span!(
+        "dispatcher.delivery.send",
+        delivery.id = %delivery.fence.delivery_id,
+        event.id = %delivery.event_id,
+        webhook.id = %delivery.webhook_id,
+        tenant.id = %delivery.organization_id,
+        trace.id = tracing::field::Empty,
+    );
+    if let Some(trace) = delivery.traceparent.as_deref().and_then(|text| text.parse::<TraceParent>().ok()) {
+        span.record("trace.id", trace.trace_id());
+    }
+    span
 }
 
 /// Writes how a claim ended. When that cannot be written, the lease ends by itself and the event is sent once more.

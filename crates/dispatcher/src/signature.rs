@@ -77,6 +77,7 @@ mod tests {
             sealed_secret: Vec::new(),
             body: b"{}".to_vec(),
             failures: 2,
+            traceparent: None,
         };
         let secrets = [1, 2].map(|byte| WebhookSecret::from_bytes([byte; 32]));
         let headers = headers(&delivery, &secrets, now);

@@ -1,5 +1,5 @@
-//! Who may be scanned without proof of ownership: the operator's list, and the decision it leads to (`contract.md` §14).
-//! Every address of a target is looked at; one bad address spoils the whole target.
+//! Who may be scanned without proof of ownership: the operator's list, and the decision it leads to
+//! (`docs/contract.md` §14). Every address of a target is looked at; one bad address spoils the whole target.
 
 use std::net::IpAddr;
 

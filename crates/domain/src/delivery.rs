@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{DeliveryId, EventId, Jitter, OrganizationId, RetrySchedule, WebhookId, WebhookUrl};
+use crate::{DeliveryId, EventId, Jitter, OrganizationId, RetrySchedule, WebhookId, WebhookUrl, retry};
 
 /// How far a delivery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -82,6 +82,8 @@ pub struct ClaimedDelivery {
     pub body: Vec<u8>,
     /// Attempts that failed so far.
     pub failures: u32,
+    /// The trace that caused the event (W3C `traceparent`).
+    pub traceparent: Option<String>,
 }
 
 /// How an attempt ended.
@@ -96,6 +98,18 @@ pub enum Outcome {
     },
     /// There was no complete answer, or the address is refused.
     Unanswered,
+}
+
+impl Outcome {
+    /// For how long the receiver wants to hear nothing at all: its `Retry-After` with 429 or 503, six hours at most.
+    /// Holds every delivery of the webhook, not only the one that was answered.
+    #[must_use]
+    pub fn hold(self) -> Option<Duration> {
+        match self {
+            Self::Answered { status: 429 | 503, retry_after } => retry_after.map(retry::obeyed),
+            Self::Answered { .. } | Self::Unanswered => None,
+        }
+    }
 }
 
 /// What follows from an attempt.
@@ -143,6 +157,8 @@ pub struct DeliveryAttempt {
     pub status: Option<u16>,
     /// Why there is no answer, in words that say nothing of our network.
     pub error: Option<String>,
+    /// The same for programs: one word of a small set.
+    pub error_class: Option<String>,
     /// The beginning of the answer's body as text.
     pub response: Option<String>,
 }
@@ -186,6 +202,15 @@ mod tests {
         for status in [302, 400, 500, 502] {
             assert_eq!(after(status), Verdict::Retry { after: Duration::from_secs(5) });
         }
+    }
+
+    #[test]
+    fn a_receiver_holds_its_deliveries_with_429_and_503_alone_and_for_six_hours_at_most() {
+        let hold = |status, seconds| {
+            Outcome::Answered { status, retry_after: Some(Duration::from_secs(seconds)) }.hold().map(|one| one.as_secs())
+        };
+        assert_eq!((hold(429, 60), hold(503, 1_000_000)), (Some(60), Some(6 * 3_600)));
+        assert_eq!((hold(200, 60), hold(500, 60), answered(429).hold(), Outcome::Unanswered.hold()), (None, None, None, None));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What a tool found, before and after it is known to an organization.
-//! A fingerprint never depends on severity, description, version or time (`scanners.md` §5).
+//! A fingerprint never depends on severity, description, version or time: those change while the weakness stays.
 
 use std::fmt;
 

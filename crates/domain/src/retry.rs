@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 
-/// Delays after the first, second, … failed attempt, in seconds: ten attempts over 75 h 35 min 5 s (`delivery.md` §4.2).
+/// Delays after the first, second, … failed attempt, in seconds: ten attempts over 75 h 35 min 5 s.
 const DELIVERY_DELAYS_S: [u64; 9] =
     [5, 5 * 60, 30 * 60, 2 * 3_600, 5 * 3_600, 10 * 3_600, 14 * 3_600, 20 * 3_600, 24 * 3_600];
 
@@ -44,8 +44,13 @@ impl RetrySchedule {
         let base = Duration::from_secs(*self.delays_s.get(index)?);
         let extra_ms = base.as_millis() * JITTER_PERCENT * u128::from(jitter.0) / (100 * u128::from(u16::MAX));
         let planned = base + Duration::from_millis(u64::try_from(extra_ms).unwrap_or(u64::MAX));
-        Some(planned.max(hint.unwrap_or_default().min(LONGEST_HINT)))
+        Some(planned.max(hint.map_or(Duration::ZERO, obeyed)))
     }
+}
+
+/// As much of a receiver's `Retry-After` as is obeyed.
+pub(crate) fn obeyed(hint: Duration) -> Duration {
+    hint.min(LONGEST_HINT)
 }
 
 /// Reads a `Retry-After` header: seconds, or an HTTP date (RFC 9110 §10.2.3). A date that has passed is no wait.
@@ -95,7 +100,7 @@ mod tests {
     fn ten_attempts_span_75_hours_and_35_minutes() {
         assert_eq!(SCHEDULE.attempts(), 10);
         let total: Duration = (1..=9).filter_map(|failures| SCHEDULE.delay(failures, Jitter(0), None)).sum();
-        // `delivery.md` rounds the five seconds off.
+        // The name rounds the five seconds off.
         assert_eq!(total, Duration::from_secs(75 * 3_600 + 35 * 60 + 5));
         assert_eq!(SCHEDULE.delay(10, Jitter(0), Some(LONGEST_HINT)), None);
     }

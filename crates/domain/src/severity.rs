@@ -68,7 +68,7 @@ pub struct SeverityCounts {
     pub medium: u64,
     /// Low findings.
     pub low: u64,
-    /// Info findings; unrated ones count here (`contract.md` §17).
+    /// Info findings; unrated ones count here (`docs/contract.md` §17).
     pub info: u64,
 }
 

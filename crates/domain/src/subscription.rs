@@ -19,7 +19,7 @@ pub enum Subscription {
 /// The limits of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SubscriptionLimits {
-    /// Requests a minute on v1 (`contract.md`, rate limits).
+    /// Requests a minute on v1 (`docs/contract.md`, rate limits).
     pub v1_per_minute: u32,
     /// Requests on v1 that may come at once.
     pub v1_burst: u32,
@@ -31,7 +31,18 @@ pub struct SubscriptionLimits {
     pub weight: u32,
     /// Addresses in one scan.
     pub addresses: u32,
+    /// Webhooks at one time.
+    pub webhooks: u32,
+    /// API keys at one time.
+    pub api_keys: u32,
+    /// Targets that are kept at one time.
+    pub targets: u32,
 }
+
+/// What may be kept on every plan alike: enough for any honest use, too little to fill the database with.
+const WEBHOOKS: u32 = 50;
+const API_KEYS: u32 = 100;
+const TARGETS: u32 = 10_000;
 
 impl Subscription {
     /// Every subscription, smallest first.
@@ -63,7 +74,17 @@ impl Subscription {
             Self::Professional => (60, 30, 1_000, 10, 4, 4_096),
             Self::Enterprise => (300, 100, 10_000, 40, 8, 65_536),
         };
-        SubscriptionLimits { v1_per_minute, v1_burst, v2_per_hour, tasks_in_flight, weight, addresses }
+        SubscriptionLimits {
+            v1_per_minute,
+            v1_burst,
+            v2_per_hour,
+            tasks_in_flight,
+            weight,
+            addresses,
+            webhooks: WEBHOOKS,
+            api_keys: API_KEYS,
+            targets: TARGETS,
+        }
     }
 }
 
@@ -78,6 +99,7 @@ mod tests {
             assert!(less.v1_per_minute <= more.v1_per_minute && less.v1_burst <= more.v1_burst);
             assert!(less.v2_per_hour <= more.v2_per_hour && less.tasks_in_flight <= more.tasks_in_flight);
             assert!(less.addresses <= more.addresses && less.weight <= more.weight);
+            assert!(less.webhooks <= more.webhooks && less.api_keys <= more.api_keys && less.targets <= more.targets);
         }
         assert!(Subscription::ALL.into_iter().all(|one| Subscription::find(one.name()) == Some(one)));
     }

@@ -55,9 +55,18 @@ impl Pool {
     pub fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|pool| pool.name() == name)
     }
+
+    /// The weakest sandbox that a worker must have proven to serve the pool. Raw sockets are confined at L0 alone.
+    #[must_use]
+    pub const fn weakest_level(self) -> SandboxLevel {
+        match self {
+            Self::NetRaw => SandboxLevel::L0,
+            Self::Net | Self::Web | Self::Tls | Self::Import => SandboxLevel::L2,
+        }
+    }
 }
 
-/// How well a worker can lock a tool in (`security.md` §1.8). A level is proven by a self-test, never configured.
+/// How well a worker can lock a tool in (`docs/security.md`). A level is proven by a self-test, never configured.
 /// Stronger levels are smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SandboxLevel {

@@ -154,7 +154,7 @@ impl WebhookEvent {
         }
     }
 
-    /// Whether a dialect has it (`contract.md`, "events" and §16).
+    /// Whether a dialect has it (`docs/contract.md`, "events" and §16).
     #[must_use]
     pub const fn is_in(self, dialect: Dialect) -> bool {
         match self {

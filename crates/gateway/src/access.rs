@@ -1,5 +1,5 @@
-//! Who may pass, and how often (`contract.md` §8): callers are counted per organization and dialect, everybody else per
-//! address. Without Redis each gateway counts for itself, which is looser between gateways and never open.
+//! Who may pass, and how often (`docs/contract.md` §8): callers are counted per organization and dialect, everybody
+//! else per address. Without Redis each gateway counts for itself, which is looser between gateways and never open.
 
 mod local;
 
@@ -90,7 +90,7 @@ pub(crate) async fn admit(
     }
 }
 
-/// The limits of a subscription (`contract.md`, rate limits).
+/// The limits of a subscription (`docs/contract.md`, rate limits).
 const fn rate(subscription: Subscription, dialect: Dialect) -> Rate {
     let limits = subscription.limits();
     match dialect {

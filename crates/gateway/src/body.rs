@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::object::object;
 use crate::{Problem, text};
 
-/// The longest body, in bytes (`contract.md`, bad input).
+/// The longest body, in bytes (`docs/contract.md`, bad input).
 pub(crate) const LONGEST_BYTES: usize = 1024 * 1024;
 
 /// A JSON body; `T` has `deny_unknown_fields`.

@@ -1,5 +1,5 @@
-//! From credentials to a [`Caller`]: an access token or an API key (`contract.md` §4). Rights are read from the database,
-//! and remembered for less than a second, so that whoever lost them is refused within one.
+//! From credentials to a [`Caller`]: an access token or an API key (`docs/contract.md` §4). Rights are read from the
+//! database, and remembered for less than a second, so that whoever lost them is refused within one.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,7 +14,7 @@ use picket_store::{accounts, api_keys};
 
 use crate::{App, Caller, Problem, Subject, key_text, tokens::Bearer};
 
-/// How long a caller is remembered (`security.md` §4.6: one second on all nodes).
+/// How long a caller is remembered: whoever lost a right is refused within a second by every gateway.
 const MEMORY: Duration = Duration::from_millis(800);
 /// The most callers that are remembered.
 const MOST: usize = 10_000;

@@ -99,7 +99,7 @@ impl Planner {
         })
     }
 
-    /// Plans a scan by plan and options (v2). What has no tool yet becomes a gap of the plan (`contract.md` §23).
+    /// Plans a scan by plan and options (v2). What has no tool yet becomes a gap of the plan (`docs/contract.md` §23).
     pub(crate) async fn plan_options(
         &self,
         asker: &Asker,

@@ -1,4 +1,4 @@
-//! Every way a request can fail, and the only place where a failure becomes HTTP (RFC 9457, `contract.md` §7).
+//! Every way a request can fail, and the only place where a failure becomes HTTP (RFC 9457, `docs/contract.md` §7).
 //! A 5xx says nothing of its cause: the front logs it, once, under the request id.
 
 use actix_web::{

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use actix_web::http::Method;
 use utoipa::openapi::{OpenApi, PathItem};
 
-/// The tag of routes that no rate limit counts (`contract.md` §8).
+/// The tag of routes that no rate limit counts (`docs/contract.md` §8).
 pub(crate) const UNCOUNTED: &str = "platform";
 
 /// All routes.

@@ -19,7 +19,7 @@ pub struct GatewaySettings {
     pub listen: SocketAddr,
     /// Threads that serve requests; 0 means one per core.
     pub threads: usize,
-    /// Host names on which `/api/v1` means the v2 dialect first (`contract.md` §2).
+    /// Host names on which `/api/v1` means the v2 dialect first (`docs/contract.md` §2).
     pub v2_hosts: Vec<String>,
     /// Proxies whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -30,7 +30,7 @@ pub struct GatewaySettings {
     pub signing_key: Option<SecretString>,
     /// The plan of an organization that registers.
     pub registration_plan: Subscription,
-    /// Names and ranges that may be scanned without proof (`contract.md` §14).
+    /// Names and ranges that may be scanned without proof (`docs/contract.md` §14).
     pub allow_targets: Vec<String>,
     /// Addresses of names that are not asked of DNS.
     pub pin_hosts: BTreeMap<String, IpAddr>,
@@ -46,7 +46,7 @@ pub struct GatewaySettings {
     pub tls: Option<TlsSettings>,
 }
 
-/// Settings of TLS (`contract.md` §10).
+/// Settings of TLS (`docs/contract.md` §10).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {

@@ -11,28 +11,42 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::Shutdown;
 
-/// Whether the process can do its work; a role sets it, the port tells it.
+/// What keeps a role from its work, by name; a role reports it, the port tells it.
 #[derive(Debug, Clone)]
-pub struct Health(Arc<watch::Sender<bool>>);
+pub struct Health(Arc<watch::Sender<Vec<&'static str>>>);
 
 impl Health {
     /// Not ready until the role says so.
     #[must_use]
     pub fn starting() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
+        Self(Arc::new(watch::Sender::new(vec!["starting"])))
     }
 
-    /// Sets whether the role can do its work now.
+    /// Sets what is down of what the role needs; nothing means that it can do its work.
+    pub fn report(&self, down: Vec<&'static str>) {
+        self.0.send_replace(down);
+    }
+
+    /// Sets whether the role can do its work, where no dependency is to blame.
     pub fn set_ready(&self, ready: bool) {
-        self.0.send_replace(ready);
+        self.report(if ready { Vec::new() } else { vec!["stopping"] });
     }
 
     /// Whether it can.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        *self.0.borrow()
+        self.0.borrow().is_empty()
+    }
+
+    /// What keeps it from its work.
+    #[must_use]
+    pub fn down(&self) -> Vec<&'static str> {
+        self.0.borrow().clone()
     }
 }
+
+/// The roles of a process with their health.
+pub type Roles = Vec<(&'static str, Health)>;
 
 /// The port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -62,13 +76,18 @@ impl InternalPort {
     }
 
     /// Serves until shutdown.
-    pub async fn serve(self, metrics: PrometheusHandle, health: Health, shutdown: Shutdown) {
+    pub async fn serve(self, metrics: PrometheusHandle, roles: Roles, shutdown: Shutdown) {
+        let roles = Arc::new(roles);
         while let Some(accepted) = shutdown.or(self.listener.accept()).await {
-            let Ok((stream, _)) = accepted else { continue };
-            let (metrics, health) = (metrics.clone(), health.clone());
+            let Ok((stream, _)) = accepted else {
+                // Out of descriptors, mostly: at once, the next try fails as well.
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            };
+            let (metrics, roles) = (metrics.clone(), roles.clone());
             tokio::spawn(async move {
-                let answer = service_fn(move |request| {
-                    let answer = answer(&request, &metrics, &health);
+                let answer = service_fn(move |request: Request<Incoming>| {
+                    let answer = answer(request.uri().path(), &metrics, &roles);
                     async move { Ok::<_, Infallible>(answer) }
                 });
                 // A client that breaks off is its own affair.
@@ -83,15 +102,44 @@ impl InternalPort {
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &PrometheusHandle, health: &Health) -> Response<Full<Bytes>> {
-    let (status, text) = match request.uri().path() {
+fn answer(path: &str, metrics: &PrometheusHandle, roles: &[(&'static str, Health)]) -> Response<Full<Bytes>> {
+    let (status, text) = match path {
         "/metrics" => (StatusCode::OK, metrics.render()),
         "/health" => (StatusCode::OK, "ok\n".to_owned()),
-        "/ready" if health.is_ready() => (StatusCode::OK, "ready\n".to_owned()),
-        "/ready" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n".to_owned()),
+        "/ready" => readiness(roles),
         _ => (StatusCode::NOT_FOUND, "expected /metrics, /health or /ready\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     response
+}
+
+/// One line a role, with what it lacks.
+fn readiness(roles: &[(&'static str, Health)]) -> (StatusCode, String) {
+    let line = |(name, health): &(&'static str, Health)| match health.down().as_slice() {
+        [] => format!("{name}: ready\n"),
+        down => format!("{name}: not ready: {}\n", down.join(", ")),
+    };
+    let is_ready = roles.iter().all(|(_, health)| health.is_ready());
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, roles.iter().map(line).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_ready_when_each_of_its_roles_is_and_says_what_is_down() {
+        let (worker, steward) = (Health::starting(), Health::starting());
+        let roles = vec![("worker", worker.clone()), ("steward", steward.clone())];
+        assert_eq!(readiness(&roles).0, StatusCode::SERVICE_UNAVAILABLE);
+        worker.set_ready(true);
+        steward.report(vec!["broker"]);
+        let (status, text) = readiness(&roles);
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(text, "worker: ready\nsteward: not ready: broker\n");
+        steward.report(Vec::new());
+        assert_eq!(readiness(&roles).0, StatusCode::OK);
+    }
 }

@@ -10,7 +10,7 @@ mod telemetry;
 mod trace;
 
 pub use clock::Clock;
-pub use internal::{Health, InternalPort, InternalPortError};
+pub use internal::{Health, InternalPort, InternalPortError, Roles};
 pub use sealer::{SealError, Sealer};
 pub use settings::{SettingsError, environment, load};
 pub use shutdown::Shutdown;

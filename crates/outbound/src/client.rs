@@ -1,6 +1,10 @@
 //! One HTTP call, guarded and bounded.
 
-use std::{net::SocketAddr, pin::pin};
+use std::{
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::{Mutex, PoisonError},
+};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -78,6 +82,15 @@ impl Response {
     }
 }
 
+/// A call that came to an end.
+#[derive(Debug)]
+pub struct Attempted {
+    /// The address that was called; `None` when there was none that may be. For the log alone.
+    pub peer: Option<IpAddr>,
+    /// What came back.
+    pub answer: Result<Response, OutboundError>,
+}
+
 /// The client. Cheap to clone; keeps no connection between calls, so that every call is judged anew.
 #[derive(Clone)]
 pub struct HttpClient {
@@ -122,20 +135,34 @@ impl HttpClient {
     }
 
     /// One call, from the name to the last byte, within the total timeout.
-    #[tracing::instrument(name = "outbound.http.send", skip_all, err(level = "debug"))]
     pub async fn send(&self, request: Request<'_>) -> Result<Response, OutboundError> {
-        let deadline = Instant::now() + self.settings.total_timeout();
-        let answer = timeout_at(deadline, self.exchange(request)).await;
-        answer.unwrap_or(Err(OutboundError::Timeout { phase: "call" }))
+        self.attempt(request).await.answer
     }
 
-    async fn exchange(&self, request: Request<'_>) -> Result<Response, OutboundError> {
+    /// The same, and who was called even when nobody answered.
+    #[tracing::instrument(name = "outbound.http.send", skip_all)]
+    pub async fn attempt(&self, request: Request<'_>) -> Attempted {
+        let deadline = Instant::now() + self.settings.total_timeout();
+        let peer = Mutex::new(None);
+        let answer = timeout_at(deadline, self.exchange(request, &peer)).await;
+        let answer = answer.unwrap_or(Err(OutboundError::Timeout { phase: "call" }));
+        if let Err(error) = &answer {
+            tracing::debug!(error = picket_domain::cause(error), "a call failed");
+        }
+        Attempted { peer: peer.into_inner().unwrap_or_else(PoisonError::into_inner), answer }
+    }
+
+    async fn exchange(&self, request: Request<'_>, called: &Mutex<Option<IpAddr>>) -> Result<Response, OutboundError> {
+        let note = |peer: IpAddr| *called.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer);
         let endpoint = self.guard.check_url(request.url)?;
         let sockets = self.addresses(&endpoint).await?;
+        // Connecting may fail; then the first of those that were tried is what there is to tell.
+        sockets.first().map(SocketAddr::ip).into_iter().for_each(note);
         let limits = request.limits;
         let message = message(request, &endpoint.path_and_query, &endpoint.authority)?;
         let deadline = Instant::now() + self.settings.connect_timeout();
         let (connection, peer) = self.dialer.dial(&self.guard, &endpoint, &sockets, deadline).await?;
+        note(peer.ip());
         let (mut sender, connection) = http1::Builder::new()
             .max_headers(MOST_HEADERS)
             .max_header_size(MOST_HEADER_BYTES)

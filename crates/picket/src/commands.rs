@@ -5,7 +5,12 @@ use std::{error::Error, path::Path, process::ExitCode};
 use picket_kit::{Health, InternalPort, Shutdown, install_logs, install_metrics};
 use secrecy::ExposeSecret;
 
-use crate::{Cli, Command, CommandError, Settings, demo, openapi, roles::Parts, settings::WELL_KNOWN, up};
+use crate::{
+    Cli, Command, CommandError, Settings, demo, openapi,
+    roles::{Parts, watch_database},
+    settings::WELL_KNOWN,
+    up,
+};
 
 /// Runs the command; errors go to standard error with their causes.
 #[must_use]
@@ -78,18 +83,30 @@ enum Role {
     Renderer,
 }
 
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Steward => "steward",
+            Self::Worker => "worker",
+            Self::Dispatcher => "dispatcher",
+            Self::Renderer => "renderer",
+        }
+    }
+}
+
 /// One role with its internal port, until a signal.
 async fn alone(settings: Settings, role: Role) -> Result<(), CommandError> {
     let io = |source| CommandError::Io { what: "cannot listen for signals".to_owned(), source };
     let shutdown = Shutdown::on_signals().map_err(io)?;
     let (metrics, health) = (install_metrics()?, Health::starting());
     let port = InternalPort::open(settings.internal.listen).await?;
-    tokio::spawn(port.serve(metrics, health.clone(), shutdown.clone()));
+    tokio::spawn(port.serve(metrics, vec![(role.name(), health.clone())], shutdown.clone()));
     let parts = Parts::new(settings)?;
     match role {
         Role::Gateway => {
             let gateway = parts.gateway()?;
-            health.set_ready(true);
+            tokio::spawn(watch_database(parts.db.clone(), health, shutdown.clone()));
             Ok(gateway.serve(shutdown).await?)
         }
         Role::Steward => {

@@ -16,7 +16,7 @@ use crate::{CommandError, Settings};
 /// The parts that roles share in one process.
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
-    db: Db,
+    pub(crate) db: Db,
     clock: Clock,
 }
 
@@ -114,4 +114,13 @@ impl Parts {
         picket_renderer::run(self.settings.renderer.clone(), parts, shutdown).await;
         Ok(())
     }
+}
+
+/// The gateway needs the database alone to do its work: looks at it now and then, until shutdown.
+pub(crate) async fn watch_database(db: Db, health: Health, shutdown: Shutdown) {
+    while let Some(answer) = shutdown.or(db.ping()).await {
+        health.report(answer.err().map(|_| "database").into_iter().collect());
+        shutdown.or(tokio::time::sleep(Duration::from_secs(2))).await;
+    }
+    health.set_ready(false);
 }

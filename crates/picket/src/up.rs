@@ -10,11 +10,14 @@ use std::{
     sync::Arc,
 };
 
-use picket_kit::{Health, InternalPort, Sealer, Shutdown, install_metrics};
+use picket_kit::{Health, InternalPort, Roles, Sealer, Shutdown, install_metrics};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 
-use crate::{CommandError, Settings, UpArguments, demo, roles::Parts};
+use crate::{
+    CommandError, Settings, UpArguments, demo,
+    roles::{Parts, watch_database},
+};
 
 /// Runs all roles until a signal, or until the demo is over.
 pub(crate) async fn run(mut settings: Settings, arguments: &UpArguments) -> Result<(), CommandError> {
@@ -26,14 +29,11 @@ pub(crate) async fn run(mut settings: Settings, arguments: &UpArguments) -> Resu
     let parts = Arc::new(Parts::new(settings)?);
     let gateway = parts.gateway()?;
     let api = format!("http://{}", gateway.address());
-    let all = Health::starting();
-    tokio::spawn(port.serve(metrics, all.clone(), shutdown.clone()));
-
     let mut roles = JoinSet::new();
     let serving = shutdown.clone();
     roles.spawn(async move { Ok::<_, CommandError>(gateway.serve(serving).await?) });
-    start(&mut roles, &parts, &shutdown);
-    all.set_ready(true);
+    let healths = start(&mut roles, &parts, &shutdown);
+    tokio::spawn(port.serve(metrics, healths, shutdown.clone()));
     println!("picket: API        {api}/api/v1");
     println!("picket: reference  {api}/docs");
     println!("picket: metrics    http://{internal}/metrics");
@@ -43,17 +43,22 @@ pub(crate) async fn run(mut settings: Settings, arguments: &UpArguments) -> Resu
     ended.and(demonstrated)
 }
 
-/// Starts every role but the gateway.
-fn start(roles: &mut JoinSet<Result<(), CommandError>>, parts: &Arc<Parts>, shutdown: &Shutdown) {
-    let of = || (parts.clone(), Health::starting(), shutdown.clone());
-    let (parts, health, stop) = of();
-    roles.spawn(async move { parts.steward(health, stop).await });
-    let (parts, health, stop) = of();
-    roles.spawn(async move { parts.worker(health, stop).await });
-    let (parts, health, stop) = of();
-    roles.spawn(async move { parts.dispatcher(health, stop).await });
-    let (parts, health, stop) = of();
-    roles.spawn(async move { parts.renderer(health, stop).await });
+/// Starts every role but the gateway; returns what each tells of itself, the gateway too.
+fn start(roles: &mut JoinSet<Result<(), CommandError>>, parts: &Arc<Parts>, shutdown: &Shutdown) -> Roles {
+    let names = ["gateway", "steward", "worker", "dispatcher", "renderer"];
+    let healths = names.map(|_| Health::starting());
+    let [gateway, steward, worker, dispatcher, renderer] = healths.clone();
+    tokio::spawn(watch_database(parts.db.clone(), gateway, shutdown.clone()));
+    let of = || (parts.clone(), shutdown.clone());
+    let (parts, stop) = of();
+    roles.spawn(async move { parts.steward(steward, stop).await });
+    let (parts, stop) = of();
+    roles.spawn(async move { parts.worker(worker, stop).await });
+    let (parts, stop) = of();
+    roles.spawn(async move { parts.dispatcher(dispatcher, stop).await });
+    let (parts, stop) = of();
+    roles.spawn(async move { parts.renderer(renderer, stop).await });
+    names.into_iter().zip(healths).collect()
 }
 
 /// Waits for all roles; the first that fails stops the others.

@@ -38,9 +38,8 @@ pub async fn run(settings: RendererSettings, parts: Parts, shutdown: Shutdown) {
     let Parts { db, broker, blobs, pdf, clock, health } = parts;
     let slots = settings.slots.max(1);
     let jobs = Jobs { db: db.clone(), blobs, clock, settings, pdf };
-    health.set_ready(true);
     let slots = join_all((0..slots).map(|_| consume(&jobs, &broker, &shutdown)));
-    tokio::join!(slots, sweep_all(&jobs, &shutdown), beat(&db, &broker, &shutdown));
+    tokio::join!(slots, sweep_all(&jobs, &shutdown), beat(&db, &broker, &health, &shutdown));
     health.set_ready(false);
 }
 
@@ -99,17 +98,24 @@ async fn sweep(jobs: &Jobs, shutdown: &Shutdown) -> Result<(), StoreError> {
             break;
         }
         // Another renderer may have been quicker.
-        if let Some(claimed) = jobs.claim(organization, id).await? {
-            metrics::counter!("picket_reports_swept_total").increment(1);
-            jobs.work(&claimed, shutdown).await;
+        match jobs.claim(organization, id).await {
+            Ok(Some(claimed)) => {
+                metrics::counter!("picket_reports_swept_total").increment(1);
+                jobs.work(&claimed, shutdown).await;
+            }
+            Ok(None) => {}
+            // One that cannot be claimed must not hold up the others.
+            Err(error) => tracing::error!(error = cause(&error), report.id = %id, "a report cannot be claimed"),
         }
     }
     Ok(())
 }
 
-async fn beat(db: &Db, broker: &Broker, shutdown: &Shutdown) {
+async fn beat(db: &Db, broker: &Broker, health: &Health, shutdown: &Shutdown) {
     while let Some(up) = shutdown.or(broker.is_up()).await {
         let told = db.operate("renderer.beat", async |tx| workers::report_broker(tx, "renderer", up).await).await;
+        let down = [(!up).then_some("broker"), told.is_err().then_some("database")];
+        health.report(down.into_iter().flatten().collect());
         if let Err(error) = told {
             tracing::debug!(error = cause(&error), "a heartbeat was not stored");
         }

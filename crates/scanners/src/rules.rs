@@ -1,7 +1,7 @@
 //! The canonical rules: one name, severity and text for one weakness, whichever tool saw it. Findings are known across
 //! scans and tools by these names, so a name never changes its meaning and is never used again for something else.
 //!
-//! To add one: a line in the table of its kind. Severities follow `scanners.md` §5; the texts are ours.
+//! To add one: a line in the table of its kind. Severities and texts are ours.
 
 mod service;
 mod tls;

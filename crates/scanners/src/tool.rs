@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::ParamsError;
 
 /// One task that a request asks for: flags that need more than the others become a shape of their own, so that the rest
-/// completes where their need is not met (`contract.md` §13).
+/// completes where their need is not met (`docs/contract.md` §13).
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskShape {
     /// Canonical parameters; parsing them gives this very shape again.
@@ -55,7 +55,7 @@ pub trait Tool: Send + Sync {
     /// What it does, in one sentence.
     fn description(&self) -> &'static str;
 
-    /// Whether it may look at any public target without proof of ownership (`contract.md` §14).
+    /// Whether it may look at any public target without proof of ownership (`docs/contract.md` §14).
     fn is_passive(&self) -> bool;
 
     /// Checks a client's parameters (`None` means the defaults) and tells which tasks they ask for, at least one.

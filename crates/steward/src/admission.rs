@@ -1,7 +1,11 @@
 //! Admission: lets ready tasks to the workers, few at a time and fairly, and gives up those that nobody can do.
 
+use jiff::Timestamp;
 use picket_kit::Clock;
-use picket_store::{Db, Notice, StoreError, tasks::admission};
+use picket_store::{
+    Db, Notice, StoreError,
+    tasks::admission::{self, Hopeless},
+};
 
 use crate::{
     StewardSettings,
@@ -13,13 +17,16 @@ pub struct Admission {
     db: Db,
     clock: Clock,
     settings: StewardSettings,
+    /// When this steward began: a platform that was off as a whole must not call every capability missing at once.
+    since: Timestamp,
 }
 
 impl Admission {
     /// Admission under these settings.
     #[must_use]
-    pub const fn new(db: Db, clock: Clock, settings: StewardSettings) -> Self {
-        Self { db, clock, settings }
+    pub fn new(db: Db, clock: Clock, settings: StewardSettings) -> Self {
+        let since = clock.now();
+        Self { db, clock, settings, since }
     }
 
     /// Admits what there is room for; returns how many tasks.
@@ -27,20 +34,40 @@ impl Admission {
     /// # Errors
     /// When the database refuses.
     pub async fn admit(&self) -> Result<usize, StoreError> {
-        let now = self.clock.now();
         let per_slot = self.settings.queue_per_slot;
-        self.db.operate("admission.admit", async |tx| admission::admit(tx, per_slot, now).await).await
+        let pools = self.db.operate("admission.pools", async |tx| admission::pools(tx).await).await?;
+        let mut admitted: usize = 0;
+        for pool in pools {
+            let now = self.clock.now();
+            let room = self.db.operate("admission.admit", async |tx| admission::admit(tx, pool, per_slot, now).await);
+            admitted = admitted.saturating_add(room.await?);
+        }
+        Ok(admitted)
     }
 
-    /// Gives up tasks whose need no live worker has proven within the wait.
+    /// Gives up tasks whose need no live worker has proven within the wait; returns how many.
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn give_up_unserved(&self) -> Result<usize, StoreError> {
-        let now = self.clock.now();
         let wait = self.settings.capability_wait_seconds;
-        self.db.operate("admission.give_up", async |tx| admission::give_up_unserved(tx, wait, now).await).await
+        if self.clock.now().duration_since(self.since).as_secs_f64() < wait {
+            return Ok(0);
+        }
+        let unserved = self.db.operate("admission.unserved", async |tx| admission::unserved(tx, wait).await).await?;
+        give_up(&self.db, &self.clock, unserved).await
     }
+}
+
+/// Gives each task up in a transaction of its own; returns how many nobody took in the meantime.
+pub(crate) async fn give_up(db: &Db, clock: &Clock, tasks: Vec<Hopeless>) -> Result<usize, StoreError> {
+    let mut given_up: usize = 0;
+    for task in tasks {
+        let now = clock.now();
+        let is_over = db.operate("admission.give_up", async |tx| admission::give_up(tx, task, now).await).await?;
+        given_up = given_up.saturating_add(usize::from(is_over));
+    }
+    Ok(given_up)
 }
 
 impl Loop for Admission {

@@ -6,6 +6,7 @@
 
 mod admission;
 mod relay;
+mod reporter;
 mod rescuer;
 mod rounds;
 mod settings;

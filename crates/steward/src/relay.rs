@@ -6,7 +6,8 @@ use picket_store::{Db, Notice, StoreError, events};
 
 use crate::rounds::{Loop, Round, RoundError};
 
-/// Messages that wait for their confirms at once; the fastest window measured (`delivery.md` §3).
+/// Messages that wait for their confirms at once. Measured with lapin 4.12 on a quorum queue of RabbitMQ 3.10, one node:
+/// one at a time gives 1,500 a second, 64 give 14,900, 1,000 give 17,100 with confirms that are late by 54 ms.
 const WINDOW: i64 = 64;
 
 /// Brings events to the broker.

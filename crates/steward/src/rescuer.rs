@@ -1,8 +1,7 @@
-//! The rescuer: puts tasks back whose lease ran out or whose message was lost, and tells `ready` how the broker is.
+//! The rescuer: puts tasks back whose lease ran out or whose message was lost.
 
 use picket_kit::Clock;
-use picket_queue::Broker;
-use picket_store::{Db, Notice, StoreError, events, tasks::admission, workers};
+use picket_store::{Db, Notice, StoreError, tasks::admission};
 
 use crate::{
     StewardSettings,
@@ -12,7 +11,6 @@ use crate::{
 /// Rescues tasks.
 pub struct Rescuer {
     db: Db,
-    broker: Broker,
     clock: Clock,
     settings: StewardSettings,
 }
@@ -20,8 +18,8 @@ pub struct Rescuer {
 impl Rescuer {
     /// A rescuer under these settings.
     #[must_use]
-    pub const fn new(db: Db, broker: Broker, clock: Clock, settings: StewardSettings) -> Self {
-        Self { db, broker, clock, settings }
+    pub const fn new(db: Db, clock: Clock, settings: StewardSettings) -> Self {
+        Self { db, clock, settings }
     }
 
     /// Puts back or gives up what is stuck; returns how many tasks.
@@ -29,26 +27,11 @@ impl Rescuer {
     /// # Errors
     /// When the database refuses.
     pub async fn rescue(&self) -> Result<u64, StoreError> {
-        let (now, wait) = (self.clock.now(), self.settings.claim_wait_seconds);
-        self.db.operate("rescuer.rescue", async |tx| admission::rescue(tx, wait, now).await).await
-    }
-
-    async fn report(&self) -> Result<(), StoreError> {
-        // Declaring is the look that also repairs: a queue that somebody deleted comes back.
-        let declared = self.broker.declare().await;
-        if let Err(error) = &declared {
-            tracing::warn!(error = picket_domain::cause(error), "the broker is away");
-        }
-        let backlog = self
-            .db
-            .operate("rescuer.report", async |tx| {
-                workers::report_broker(tx, "steward", declared.is_ok()).await?;
-                workers::forget_old(tx).await?;
-                events::backlog(tx).await
-            })
-            .await?;
-        metrics::gauge!("picket_outbox_oldest_seconds").set(backlog.oldest_seconds);
-        Ok(())
+        let wait = self.settings.claim_wait_seconds;
+        let rescued = self.db.operate("rescuer.rescue", async |tx| admission::rescue(tx, wait).await).await?;
+        let hopeless = self.db.operate("rescuer.hopeless", async |tx| admission::hopeless(tx).await).await?;
+        let given_up = crate::admission::give_up(&self.db, &self.clock, hopeless).await?;
+        Ok(rescued.saturating_add(u64::try_from(given_up).unwrap_or_default()))
     }
 }
 
@@ -62,7 +45,6 @@ impl Loop for Rescuer {
             tracing::info!(rescued, "tasks were put back or given up");
             metrics::counter!("picket_rescued_total").increment(rescued);
         }
-        self.report().await?;
         Ok(Round::Idle)
     }
 }

@@ -6,7 +6,7 @@ use picket_kit::{Clock, Health, Shutdown};
 use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
-use crate::{Admission, Relay, Rescuer, StewardSettings};
+use crate::{Admission, Relay, Rescuer, StewardSettings, reporter::Reporter};
 
 /// A round that failed; the next one begins where it began.
 #[derive(Debug, thiserror::Error)]
@@ -50,19 +50,22 @@ pub async fn run(settings: StewardSettings, db: Db, broker: Broker, clock: Clock
     let poll = Duration::from_millis(settings.poll_ms);
     let relay = Relay::new(db.clone(), &broker);
     let admission = Admission::new(db.clone(), clock.clone(), settings);
-    let rescuer = Rescuer::new(db.clone(), broker, clock, settings);
-    health.set_ready(true);
+    let rescuer = Rescuer::new(db.clone(), clock, settings);
+    let reporter = Reporter { db: db.clone(), broker, health: health.clone() };
     tokio::join!(
         go_round(&relay, &db, poll, &shutdown),
         go_round(&admission, &db, poll, &shutdown),
         go_round(&rescuer, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
+        go_round(&reporter, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
     );
+    health.set_ready(false);
 }
 
 async fn go_round<L: Loop>(work: &L, db: &Db, poll: Duration, shutdown: &Shutdown) {
     let mut notices = L::WOKEN_BY.map(|notice| db.listen(notice));
     while !shutdown.is_down() {
-        let round = work.round().await;
+        // A round that hangs in a broken connection must not hold up the end; what it left is taken up by another one.
+        let Some(round) = shutdown.or(work.round()).await else { break };
         metrics::counter!("picket_steward_rounds_total", "loop" => L::NAME, "ok" => if round.is_ok() { "true" } else { "false" })
             .increment(1);
         match round {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StewardSettings {
-    /// Seconds that a task waits for a worker that has proven what it needs (`contract.md` §13).
+    /// Seconds that a task waits for a worker that has proven what it needs (`docs/contract.md` §13).
     pub capability_wait_seconds: f64,
     /// Seconds after which an admitted task that nobody claimed is admitted anew.
     pub claim_wait_seconds: f64,

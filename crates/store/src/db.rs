@@ -6,14 +6,19 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use picket_domain::OrganizationId;
 use tokio_postgres::{Config, NoTls, Row, types::ToSql};
 
-use crate::{Notice, Notices, StoreError, notice::Sender};
+use crate::{Notice, Notices, StoreError, notice::Sender, open::Open};
+
+/// What the server is told of our connections: a client that vanished must not keep its locks, and nobody waits for a
+/// lock longer than a request may take.
+const SESSION: &str = "-c idle_in_transaction_session_timeout=15s -c lock_timeout=10s -c tcp_keepalives_idle=15 \
+                       -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
 
 /// How to reach Postgres.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DbSettings {
     /// A connection URL; its role must be a member of `picket_tenant` and `picket_operator`.
     pub url: String,
@@ -21,6 +26,16 @@ pub struct DbSettings {
     pub max_connections: usize,
     /// How long a request waits for a free one.
     pub wait: Duration,
+}
+
+impl std::fmt::Debug for DbSettings {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DbSettings")
+            .field("max_connections", &self.max_connections)
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A handle to the database; cheap to clone.
@@ -33,7 +48,7 @@ pub struct Db {
 
 /// A transaction. Outside this crate it can only be passed on.
 pub struct Tx<'a> {
-    inner: Transaction<'a>,
+    client: &'a Client,
     notices: AtomicU8,
 }
 
@@ -44,7 +59,9 @@ impl Db {
     /// When the URL is none.
     pub fn new(settings: &DbSettings) -> Result<Self, StoreError> {
         let mut config: Config = settings.url.parse()?;
+        let options = format!("{} {SESSION}", config.get_options().unwrap_or_default());
         config
+            .options(options.trim())
             .application_name("picket")
             .connect_timeout(Duration::from_secs(5))
             .keepalives_idle(Duration::from_secs(15))
@@ -103,15 +120,21 @@ impl Db {
     where
         E: From<StoreError>,
     {
-        let mut client = self.pool.get().await.map_err(StoreError::from)?;
-        let inner = client.transaction().await.map_err(StoreError::from)?;
-        inner.batch_execute(scope).await.map_err(StoreError::from)?;
-        let tx = Tx { inner, notices: AtomicU8::new(0) };
-        let done = work(&tx).await?;
-        let notices = tx.notices.load(Ordering::Acquire);
-        tx.inner.commit().await.map_err(StoreError::from)?;
-        self.sender.ask(notices);
-        Ok(done)
+        let open = Open::begin(&self.pool, scope).await?;
+        let tx = Tx { client: open.client()?, notices: AtomicU8::new(0) };
+        let done = work(&tx).await;
+        let notices = tx.notices.into_inner();
+        match done {
+            Ok(done) => {
+                open.commit().await?;
+                self.sender.ask(notices);
+                Ok(done)
+            }
+            Err(error) => {
+                open.roll_back().await;
+                Err(error)
+            }
+        }
     }
 
     /// Listens for hints; the caller keeps a timer too.
@@ -134,26 +157,26 @@ impl Db {
 impl Tx<'_> {
     /// Rows of a statement.
     pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let statement = self.inner.prepare_cached(sql).await?;
-        self.inner.query(&statement, params).await.map_err(StoreError::conflict)
+        let statement = self.client.prepare_cached(sql).await?;
+        self.client.query(&statement, params).await.map_err(StoreError::conflict)
     }
 
     /// The one row of a statement.
     pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
-        let statement = self.inner.prepare_cached(sql).await?;
-        self.inner.query_one(&statement, params).await.map_err(StoreError::conflict)
+        let statement = self.client.prepare_cached(sql).await?;
+        self.client.query_one(&statement, params).await.map_err(StoreError::conflict)
     }
 
     /// The row of a statement, if there is one.
     pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
-        let statement = self.inner.prepare_cached(sql).await?;
-        self.inner.query_opt(&statement, params).await.map_err(StoreError::conflict)
+        let statement = self.client.prepare_cached(sql).await?;
+        self.client.query_opt(&statement, params).await.map_err(StoreError::conflict)
     }
 
     /// The number of rows that a statement changed.
     pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
-        let statement = self.inner.prepare_cached(sql).await?;
-        self.inner.execute(&statement, params).await.map_err(StoreError::conflict)
+        let statement = self.client.prepare_cached(sql).await?;
+        self.client.execute(&statement, params).await.map_err(StoreError::conflict)
     }
 
     /// Demands that a statement changes exactly one row.

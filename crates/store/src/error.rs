@@ -1,5 +1,7 @@
 //! What can go wrong between us and Postgres.
 
+use std::{error::Error, io};
+
 /// A failed store operation.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -52,16 +54,27 @@ impl StoreError {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Pool(_) => true,
-            Self::Driver(error) => {
-                error.is_closed()
-                    || error.as_db_error().is_none_or(|db| {
-                        // Classes 08 (connection), 53 (resources), 57 (shutdown), 58 (system).
-                        ["08", "53", "57", "58"].iter().any(|class| db.code().code().starts_with(class))
-                    })
-            }
+            Self::Driver(error) => is_outage(error),
             Self::Inconsistent(_) | Self::Stale { .. } | Self::Conflict { .. } => false,
         }
     }
+}
+
+/// Begins of SQLSTATEs after which the same statement may succeed: classes 08 (connection), 53 (resources), 57 (shutdown),
+/// 58 (system); of class 40 a lost race for serialization and a deadlock.
+const OUTAGES: [&str; 6] = ["08", "53", "57", "58", "40001", "40P01"];
+
+fn is_outage(error: &tokio_postgres::Error) -> bool {
+    if let Some(db) = error.as_db_error() {
+        return OUTAGES.iter().any(|begin| db.code().code().starts_with(begin));
+    }
+    error.is_closed() || error.source().and_then(|source| source.downcast_ref()).is_some_and(is_broken)
+}
+
+/// Whether the connection broke. The driver reports a message that it cannot write or read as an I/O error, too; that is
+/// a fault of ours, as is a value of the wrong type, which has no I/O error at all.
+fn is_broken(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
 }
 
 /// A row contradicts the domain; names the place, for the one who repairs it.

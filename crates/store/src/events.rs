@@ -138,8 +138,8 @@ pub async fn number(tx: &Tx<'_>) -> Result<u64, StoreError> {
 /// Takes events to publish, oldest first; they come back by themselves 30 seconds later unless they are marked.
 #[tracing::instrument(name = "db.events.claim", skip_all, err(level = "debug"))]
 pub async fn claim(tx: &Tx<'_>, at_most: i64) -> Result<Vec<Outgoing>, StoreError> {
-    let mut events =
-        tx.query(CLAIM, &[&at_most]).await?.iter().map(outgoing).collect::<Result<Vec<_>, Inconsistent>>()?;
+    let rows = tx.query(CLAIM, &[&at_most]).await?;
+    let mut events: Vec<Outgoing> = rows.iter().filter_map(readable).collect();
     events.sort_by_key(|event| event.position);
     Ok(events)
 }
@@ -172,6 +172,16 @@ pub async fn backlog(tx: &Tx<'_>) -> Result<Backlog, StoreError> {
     let row = tx.query_one(BACKLOG, &[]).await?;
     let columns = Columns::new("events", &row);
     Ok(Backlog { waiting: columns.get("waiting")?, oldest_seconds: columns.get("oldest_seconds")? })
+}
+
+/// An event that this version cannot read (a newer one wrote it) must not hold up all others; it comes again by itself.
+fn readable(row: &Row) -> Option<Outgoing> {
+    outgoing(row)
+        .inspect_err(|error| {
+            let position: Option<i64> = row.try_get("position").ok();
+            tracing::error!(error = picket_domain::cause(error), event.position = position, "an event cannot be read");
+        })
+        .ok()
 }
 
 /// Reads an event out of a row that has the columns of `FIND`.

@@ -14,6 +14,8 @@ pub mod events;
 pub mod findings;
 mod migrate;
 mod notice;
+mod open;
+pub mod quota;
 pub mod reports;
 mod row;
 pub mod scans;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Client, Pool};
 use tokio::sync::{Notify, watch};
 use tokio_postgres::{AsyncMessage, Config, NoTls};
 
@@ -77,10 +77,13 @@ impl Sender {
 
 async fn send(pool: &Pool, bits: u8) {
     let Ok(client) = pool.get().await else { return };
-    for notice in Notice::ALL.into_iter().filter(|notice| bits & notice.bit() != 0) {
-        if let Err(error) = client.batch_execute(&format!("NOTIFY {}", notice.channel())).await {
-            tracing::debug!(error = picket_domain::cause(&error), "a hint was lost, the timers will do");
-        }
+    let wanted = Notice::ALL.into_iter().filter(|notice| bits & notice.bit() != 0);
+    let notify: String = wanted.map(|notice| format!("NOTIFY {}; ", notice.channel())).collect();
+    // A hint may be lost, so nobody waits until the disk has it: a `NOTIFY` alone is a commit like any other.
+    if let Err(error) = client.batch_execute(&format!("BEGIN; SET LOCAL synchronous_commit = off; {notify}COMMIT")).await {
+        tracing::debug!(error = picket_domain::cause(&error), "a hint was lost, the timers will do");
+        // It may have a transaction open.
+        drop(Client::take(client));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Scans at rest: creating, changing and ending them. Reading for clients is in [`read`].
-//! Lock order everywhere: the scan's row, then its tasks.
+//! Lock order everywhere: scans in the order of their ids, then tasks in the order of theirs, then findings in the order
+//! of their identities. A transaction that locked a task must not lock a scan.
 
 pub mod read;
 
@@ -40,6 +41,14 @@ FROM scans
 WHERE id = $1
 FOR NO KEY UPDATE";
 
+    // Skips what is locked: whoever holds it ends or starts the scan, and needs no help.
+    LOCK_CREATED = "-- scans.lock_created
+SELECT id, organization_id, state, started_at, ended_at, failure, traceparent
+FROM scans
+WHERE state = 'created' AND id IN (SELECT scan_id FROM tasks WHERE id = ANY($1))
+ORDER BY id
+FOR NO KEY UPDATE SKIP LOCKED";
+
     SAVE = "-- scans.save
 UPDATE scans
 SET state = $2, started_at = $3, ended_at = $4, failure = $5
@@ -56,7 +65,13 @@ WHERE scan_id = $1";
     CANCEL_TASKS = "-- scans.cancel_tasks
 UPDATE tasks
 SET state = 'cancelled', gap = 'cancelled', ended_at = $2, lease_until = NULL
-WHERE scan_id = $1 AND state IN ('ready', 'queued', 'running')";
+WHERE id IN (
+  SELECT id
+  FROM tasks
+  WHERE scan_id = $1 AND state IN ('ready', 'queued', 'running')
+  ORDER BY id
+  FOR NO KEY UPDATE
+)";
 }
 
 /// What a new scan got from the store.
@@ -81,9 +96,10 @@ pub struct Locked {
 /// When the database refuses, or the organization is unknown.
 #[tracing::instrument(name = "db.scans.create", skip_all, fields(scan.id = %new.id), err(level = "debug"))]
 pub async fn create(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Created, StoreError> {
-    let number = insert(tx, new, now).await?;
-    let created = EventBody::ScanCreated(ScanChanged { scan_id: new.id, reason: None });
-    events::append(tx, new.organization_id, &[created], new.traceparent.as_deref(), now).await?;
+    let created = [EventBody::ScanCreated(ScanChanged { scan_id: new.id, reason: None })];
+    let event = events::append(tx, new.organization_id, &created, new.traceparent.as_deref(), now);
+    // In one round trip: until the commit, the organization's next scan waits for its number.
+    let (number, ()) = tokio::try_join!(insert(tx, new, now), event)?;
     tx.notify(Notice::Tasks);
     if new.tasks.is_empty() {
         end_if_over(tx, new.id, now).await?;
@@ -137,11 +153,22 @@ async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<i64, Store
 #[tracing::instrument(name = "db.scans.lock", skip_all, fields(scan.id = %id), err(level = "debug"))]
 pub async fn lock(tx: &Tx<'_>, id: ScanId) -> Result<Option<Locked>, StoreError> {
     let row = tx.query_opt(LOCK, &[&id.uuid()]).await?;
-    let read = |row: &Row| -> Result<Locked, Inconsistent> {
-        let columns = Columns::new("scans", row);
-        Ok(Locked { scan: scan(&columns)?, traceparent: columns.get("traceparent")? })
-    };
-    Ok(row.as_ref().map(read).transpose()?)
+    Ok(row.as_ref().map(locked).transpose()?)
+}
+
+fn locked(row: &Row) -> Result<Locked, Inconsistent> {
+    let columns = Columns::new("scans", row);
+    Ok(Locked { scan: scan(&columns)?, traceparent: columns.get("traceparent")? })
+}
+
+/// Queues the scans of these tasks that wait for their first one.
+pub(crate) async fn queue_created(tx: &Tx<'_>, tasks: &[Uuid], now: Timestamp) -> Result<(), StoreError> {
+    for row in tx.query(LOCK_CREATED, &[&tasks]).await? {
+        let Locked { scan, traceparent } = locked(&row)?;
+        let change = scan.queue().map_err(|_| Inconsistent { table: "scans", column: "state" })?;
+        save(tx, change, traceparent.as_deref(), now).await?;
+    }
+    Ok(())
 }
 
 /// Saves a change and its events together.

@@ -26,6 +26,7 @@ mod tests {
         crate::deliveries::read::STATEMENTS,
         crate::events::STATEMENTS,
         crate::findings::STATEMENTS,
+        crate::quota::STATEMENTS,
         crate::reports::STATEMENTS,
         crate::reports::content::STATEMENTS,
         crate::reports::read::STATEMENTS,

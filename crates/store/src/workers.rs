@@ -12,8 +12,10 @@ ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = now(), pools = excluded.pools, level = excluded.level, tools = excluded.tools,
     slots = excluded.slots, busy = excluded.busy, draining = excluded.draining";
 
+    // The row stays: that the pool was served a moment ago keeps its tasks waiting for the next worker.
     LEAVE = "-- workers.leave
-DELETE FROM workers
+UPDATE workers
+SET heartbeat_at = now(), draining = true, slots = 0, busy = 0
 WHERE id = $1";
 
     FORGET = "-- workers.forget
@@ -27,8 +29,9 @@ ON CONFLICT (role) DO UPDATE
 SET heartbeat_at = now(), broker_up = excluded.broker_up";
 
     HEALTH = "-- workers.health
-SELECT (SELECT count(*) FROM workers WHERE heartbeat_at > now() - interval '10 seconds') AS live_workers,
-       coalesce((SELECT bool_or(broker_up) FROM role_heartbeats
+SELECT (SELECT count(*) FROM workers
+        WHERE heartbeat_at > now() - interval '10 seconds' AND NOT draining) AS live_workers,
+       coalesce((SELECT bool_and(broker_up) FROM role_heartbeats
                  WHERE heartbeat_at > now() - interval '15 seconds'), false) AS broker_up";
 }
 
@@ -56,7 +59,7 @@ pub struct WorkerBeat {
 pub struct PlatformHealth {
     /// Workers with a fresh heartbeat.
     pub live_workers: u64,
-    /// Whether any role reached the broker lately.
+    /// Whether every role that told of it lately reaches the broker; false when none told.
     pub broker_up: bool,
 }
 
@@ -81,7 +84,7 @@ pub async fn beat(tx: &Tx<'_>, worker: &WorkerBeat) -> Result<(), StoreError> {
     .await
 }
 
-/// Forgets a worker that stops.
+/// A worker stops: it counts as seen until now, and no longer as live.
 ///
 /// # Errors
 /// When the database refuses.

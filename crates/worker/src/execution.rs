@@ -1,6 +1,6 @@
 //! One task from its claim to its end.
 
-use std::{io::BufReader, sync::Arc};
+use std::{io::BufReader, sync::Arc, time::Duration};
 
 use picket_domain::{ClaimedTask, Gap, Observation};
 use picket_kit::Clock;
@@ -16,6 +16,10 @@ use crate::{
     leases::Leases,
     verdict::{Verdict, verdict},
 };
+
+/// Between the first tries to store a result, and between later ones.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What is said to a client at most of how a tool ended.
 const DETAIL_BYTES: usize = 1024;
@@ -54,7 +58,7 @@ impl Execution {
     pub(crate) async fn execute(&self, slot: u32, task: ClaimedTask) {
         self.leases.hold(task.fence);
         let ran = self.run(slot, &task).await;
-        let stored = self.store(&task, ran).await;
+        let stored = self.store_through_outages(&task, &ran).await;
         self.leases.release(task.fence);
         match stored {
             Ok(()) => {}
@@ -62,6 +66,22 @@ impl Execution {
             Err(error) => {
                 // The lease runs out and the rescuer puts the task back.
                 tracing::error!(error = picket_domain::cause(&error), "a result was not stored");
+            }
+        }
+    }
+
+    /// Tries again while the database is away and the lease is still ours: half an hour of scanning is not thrown away
+    /// for a restart of the database. A commit whose answer was lost shows as stale.
+    async fn store_through_outages(&self, task: &ClaimedTask, ran: &Result<Ran, NotRun>) -> Result<(), StoreError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.store(task, ran).await {
+                Err(error) if error.is_outage() && !self.leases.is_doomed(task.fence) => {
+                    tracing::warn!(error = picket_domain::cause(&error), "a result waits for the database");
+                    tokio::time::sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                }
+                ended => return ended,
             }
         }
     }
@@ -85,12 +105,12 @@ impl Execution {
         Ok(Ran { outcome, parsed, observations })
     }
 
-    async fn store(&self, task: &ClaimedTask, ran: Result<Ran, NotRun>) -> Result<(), StoreError> {
+    async fn store(&self, task: &ClaimedTask, ran: &Result<Ran, NotRun>) -> Result<(), StoreError> {
         match ran {
-            Ok(ran) => self.store_run(task, &ran).await,
+            Ok(ran) => self.store_run(task, ran).await,
             Err(error) => {
-                tracing::warn!(error = picket_domain::cause(&error), "a tool did not run");
-                let gap = match &error {
+                tracing::warn!(error = picket_domain::cause(error), "a tool did not run");
+                let gap = match error {
                     NotRun::NoTool => Gap::ToolUnavailable,
                     NotRun::Params(_) => Gap::InvalidParameters,
                     NotRun::Sandbox(_) | NotRun::Parser if task.failures.saturating_add(1) < MAX_FAILURES => {

@@ -1,12 +1,15 @@
 //! The heartbeat: tells that the worker lives, renews what it holds, and kills what it no longer holds.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use picket_domain::Fence;
-use picket_kit::Shutdown;
+use picket_kit::{Health, Shutdown};
 use picket_store::{
     Db, StoreError,
     tasks::lease::{Claimant, renew},
@@ -25,6 +28,9 @@ pub(crate) struct Heartbeat {
     pub(crate) tools: Vec<String>,
     pub(crate) settings: WorkerSettings,
     pub(crate) leases: Arc<Leases>,
+    pub(crate) health: Health,
+    /// What the look at the broker said last.
+    pub(crate) broker_down: AtomicBool,
 }
 
 impl Heartbeat {
@@ -34,7 +40,9 @@ impl Heartbeat {
         let mut renewed = Instant::now();
         while !ended.is_down() {
             let (begun, left) = (Instant::now(), lease.saturating_sub(renewed.elapsed()));
-            match tokio::time::timeout(left, self.beat(stopping.is_down())).await {
+            let beaten = tokio::time::timeout(left, self.beat(stopping.is_down())).await;
+            self.tell(matches!(beaten, Ok(Ok(()))));
+            match beaten {
                 // The lease may count from any moment since the question was asked.
                 Ok(Ok(())) => renewed = begun,
                 Ok(Err(error)) => tracing::warn!(error = picket_domain::cause(&error), "a heartbeat was missed"),
@@ -48,6 +56,12 @@ impl Heartbeat {
             }
             ended.or(tokio::time::sleep(Duration::from_millis(self.settings.heartbeat_ms))).await;
         }
+    }
+
+    fn tell(&self, database_up: bool) {
+        let broker_down = self.broker_down.load(Ordering::Acquire);
+        let down = [broker_down.then_some("broker"), (!database_up).then_some("database")];
+        self.health.report(down.into_iter().flatten().collect());
     }
 
     /// One heartbeat.

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use picket_domain::{EventBody, TaskQueued};
+use picket_domain::{ClaimedTask, EventBody, OrganizationId, TaskQueued};
 use picket_kit::{Shutdown, TraceParent};
 use picket_queue::{Broker, Consumer, Delivery, Envelope, topology::Queue};
-use picket_store::tasks::lease::{Claimant, claim};
+use picket_store::{
+    StoreError,
+    tasks::lease::{Claimant, claim},
+};
 use tracing::Instrument;
 
 use crate::execution::Execution;
@@ -24,7 +27,7 @@ pub(crate) async fn work(
 ) {
     let mut consumer: Consumer = broker.consumer(Queue::Tasks(pool));
     while let Some(delivery) = stopping.or(consumer.take()).await {
-        if let Err(error) = handle(execution, claimant, slot, delivery).await {
+        if let Err(error) = handle(execution, claimant, slot, delivery, stopping).await {
             tracing::warn!(error = picket_domain::cause(&error), "a task was not taken");
             stopping.or(tokio::time::sleep(PAUSE)).await;
         }
@@ -36,6 +39,7 @@ async fn handle(
     claimant: Claimant,
     slot: u32,
     delivery: Delivery,
+    stopping: &Shutdown,
 ) -> Result<(), picket_queue::QueueError> {
     let Some((envelope, message)) = read(&delivery) else {
         tracing::error!("a message is not one of ours, it was put aside");
@@ -47,12 +51,8 @@ async fn handle(
     if let Some(trace) = &trace {
         span.record("trace.id", trace.trace_id());
     }
-    let now = execution.clock.now();
-    let claimed = execution
-        .db
-        .run("worker.claim", envelope.organization_id, async |tx| claim(tx, &message, claimant, now).await)
-        .instrument(span.clone())
-        .await;
+    let tenant = envelope.organization_id;
+    let claimed = take(execution, claimant, tenant, &message, stopping).instrument(span.clone()).await;
     match claimed {
         Ok(Some(task)) => {
             // The lease holds the task from here on. An acknowledgement that is lost brings a stale message, no more.
@@ -69,8 +69,30 @@ async fn handle(
         }
         Err(error) => {
             tracing::warn!(error = picket_domain::cause(&error), "a claim failed, the message goes back");
-            tokio::time::sleep(PAUSE).await;
             delivery.give_back().await
+        }
+    }
+}
+
+/// Claims the task. Keeps the message while the database is away: giving it back again and again would wear it out, and
+/// the broker would put it aside.
+async fn take(
+    execution: &Execution,
+    claimant: Claimant,
+    tenant: OrganizationId,
+    message: &TaskQueued,
+    stopping: &Shutdown,
+) -> Result<Option<ClaimedTask>, StoreError> {
+    loop {
+        let now = execution.clock.now();
+        let claimed =
+            execution.db.run("worker.claim", tenant, async |tx| claim(tx, message, claimant, now).await).await;
+        match claimed {
+            Err(error) if error.is_outage() && !stopping.is_down() => {
+                tracing::warn!(error = picket_domain::cause(&error), "a claim waits for the database");
+                stopping.or(tokio::time::sleep(PAUSE)).await;
+            }
+            ended => return ended,
         }
     }
 }

@@ -1,8 +1,14 @@
 //! The worker process: proves its sandbox, then beats and works until it is told to stop.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use picket_domain::WorkerId;
+use picket_domain::{Pool, SandboxLevel, WorkerId};
 use picket_kit::{Clock, Health, Shutdown};
 use picket_queue::{Broker, QueueError};
 use picket_sandbox::{Sandbox, SandboxError};
@@ -34,6 +40,14 @@ pub enum WorkerError {
     /// No sandbox could be proven: a worker without one must not run a tool.
     #[error("no sandbox could be proven")]
     Unproven(#[from] SandboxError),
+    /// A pool asks for more than the self-test has proven: its tasks would be refused one by one.
+    #[error("expected a proven sandbox of level {} for the pool `{}`, found {}", .pool.weakest_level().name(), .pool.name(), .proven.name())]
+    Pool {
+        /// The pool of the settings.
+        pool: Pool,
+        /// What was proven.
+        proven: SandboxLevel,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -54,6 +68,9 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
     let sandbox = Arc::new(Sandbox::new(settings.sandbox())?);
     let proving = sandbox.clone();
     let level = tokio::task::spawn_blocking(move || proving.prove()).await??;
+    if let Some(pool) = settings.pools.iter().copied().find(|pool| level > pool.weakest_level()) {
+        return Err(WorkerError::Pool { pool, proven: level });
+    }
     let id = WorkerId::mint(clock.now());
     let tools: Vec<String> = picket_scanners::ALL
         .iter()
@@ -64,17 +81,30 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
     tracing::info!(worker.id = %id, sandbox.level = level.name(), ?tools, "a worker starts");
     let leases = Arc::new(Leases::default());
     let claimant = Claimant { worker_id: id, level, lease_seconds: f64::from(settings.lease_seconds) };
-    let heartbeat = Heartbeat { db: db.clone(), claimant, tools, settings: settings.clone(), leases: leases.clone() };
+    let heartbeat = Heartbeat {
+        db: db.clone(),
+        claimant,
+        tools,
+        settings: settings.clone(),
+        leases: leases.clone(),
+        health: health.clone(),
+        broker_down: AtomicBool::new(false),
+    };
     heartbeat.beat(false).await?;
     let execution = Execution { db: db.clone(), clock, sandbox, settings: settings.clone(), leases: leases.clone() };
-    health.set_ready(true);
 
     let ended = Shutdown::new();
     let work = async {
         work_all(&settings, &execution, claimant, &broker, &shutdown).await;
         ended.stop();
     };
-    tokio::join!(work, heartbeat.beat_until(&ended, &shutdown), drain(&settings, &leases, &shutdown, &ended));
+    tokio::join!(
+        work,
+        heartbeat.beat_until(&ended, &shutdown),
+        watch_broker(&broker, &heartbeat.broker_down, &ended),
+        drain(&settings, &leases, &shutdown, &ended)
+    );
+    health.set_ready(false);
     db.operate("worker.leave", async |tx| workers::leave(tx, id).await).await?;
     Ok(())
 }
@@ -106,6 +136,14 @@ async fn work_all(
 async fn drain(settings: &WorkerSettings, leases: &Leases, stopping: &Shutdown, ended: &Shutdown) {
     stopping.wait().await;
     if ended.or(tokio::time::sleep(Duration::from_secs(settings.drain_seconds))).await.is_some() {
-        leases.kill(leases.fences(), INTERRUPTED);
+        leases.kill_all(INTERRUPTED);
+    }
+}
+
+/// Looks now and then whether the broker answers, for `ready` alone.
+async fn watch_broker(broker: &Broker, down: &AtomicBool, ended: &Shutdown) {
+    while let Some(up) = ended.or(broker.is_up()).await {
+        down.store(!up, Ordering::Release);
+        ended.or(tokio::time::sleep(Duration::from_secs(5))).await;
     }
 }

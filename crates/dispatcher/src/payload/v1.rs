@@ -1,4 +1,4 @@
-//! What a webhook of the v1 dialect reads (seed 1, "Webhook Events", and `contract.md` §16).
+//! What a webhook of the v1 dialect reads (seed 1, "Webhook Events", and `docs/contract.md` §16).
 
 use picket_domain::{Event, EventBody, Severity, WebhookEvent};
 use picket_store::deliveries::facts::Facts;

@@ -1,4 +1,4 @@
-//! What a webhook of the v2 dialect reads (seed 2, "Webhooks", and `contract.md` §16).
+//! What a webhook of the v2 dialect reads (seed 2, "Webhooks", and `docs/contract.md` §16).
 
 use picket_domain::{Event, EventBody, Severity, WebhookEvent};
 use picket_store::deliveries::facts::Facts;
@@ -47,7 +47,7 @@ pub(super) fn data(event: &Event, name: WebhookEvent, facts: &Facts, sequence: i
     let (status, message) = match &event.body {
         EventBody::ScanCompleted(changed) => ("completed", changed.reason.clone()),
         EventBody::ScanFailed(changed) => ("failed", changed.reason.clone()),
-        // This dialect has no word for it (`contract.md` §5).
+        // This dialect has no word for it (`docs/contract.md` §5).
         EventBody::ScanCancelled(_) => ("failed", Some("the scan was cancelled".to_owned())),
         EventBody::ScanStarted(_)
         | EventBody::ScanCreated(_)

@@ -1,4 +1,4 @@
-//! The hostile cases of `security.md` §3 by their numbers, and properties.
+//! The hostile cases of `docs/security.md` by their numbers, and properties.
 
 use proptest::prelude::*;
 

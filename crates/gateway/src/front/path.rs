@@ -1,4 +1,5 @@
-//! One form of each path: both prefixes (`contract.md` §1), the hosts where v1's prefix means v2 (§2), no slash at the end.
+//! One form of each path: both prefixes (`docs/contract.md` §1), the hosts where v1's prefix means v2 (§2), no slash at
+//! the end.
 
 use actix_web::{
     dev::{Path, ServiceRequest, Url},

@@ -1,4 +1,4 @@
-//! TLS 1.3 and nothing older (`contract.md` §10), and the listener that sends plain requests there.
+//! TLS 1.3 and nothing older (`docs/contract.md` §10), and the listener that sends plain requests there.
 
 use actix_web::{
     HttpRequest, HttpResponse,

@@ -1,4 +1,4 @@
-//! Every route of the OpenAPI document, without rights (`security.md` §4.12–14): no credentials are 401, a key without the
+//! Every route of the OpenAPI document, without rights: no credentials are 401, a key without the
 //! scope is 403, another organization's ids are 404. The list of routes is the document's, so that a route without a row
 //! fails, and a row without a route fails too.
 //!

@@ -1,4 +1,4 @@
-//! Rate limits as `contract.md` §8 prints them.
+//! Rate limits as `docs/contract.md` §8 prints them.
 
 use picket_domain::Subscription;
 use picket_kit::Clock;

@@ -52,7 +52,7 @@ async fn a_scan_is_stored_with_its_tasks_and_its_event() {
     assert_eq!(events, 1);
 }
 
-/// Values of a text parameter that must never reach a command line (`security.md`, A1–A10).
+/// Values of a text parameter that must never reach a command line (A1–A10 of `docs/security.md`).
 const HOSTILE: &[(&str, &[&str])] = &[
     (
         "scan_type",

@@ -1,4 +1,4 @@
-//! A scan that is stopped ends its tool (`contract.md`: cancelled is final).
+//! A scan that is stopped ends its tool (`docs/contract.md`: cancelled is final).
 
 use std::time::{Duration, Instant};
 

@@ -12,7 +12,7 @@ use crate::{
 const SHORT_LEASE: [(&str, &str); 2] = [("PICKET_WORKER__LEASE_SECONDS", "4"), ("PICKET_WORKER__HEARTBEAT_MS", "500")];
 /// How soon after the lease's end a task is taken up again.
 const TAKEN_UP: Duration = Duration::from_secs(30);
-/// How soon nothing is left of a worker that was killed (`architecture.md`, invariant 11, gives 60 s).
+/// How soon nothing is left of a worker that was killed (invariant 11 of `ARCHITECTURE.md` gives 60 s).
 const LEFT: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,8 @@
 //! A dispatcher's claim of deliveries, and what it makes of them.
 //! Times of leases and retries are the database's, so that a dispatcher's clock cannot send early or stretch a lease.
+//! Lock order: the webhook's row, then its deliveries.
+
+use std::{net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
 use picket_domain::{
@@ -19,38 +22,70 @@ statements! {
     LOCK_CLAIMS = "-- deliveries.lease.lock_claims
 SELECT pg_advisory_xact_lock(7161700303)";
 
-    // Webhooks with all their sends under way are passed over; the others take turns, the longest due first.
+    // Each webhook offers as many as it may still have under way, however many are due, so that none hides another: its
+    // row in `waiting` is found by one step in the index. Held webhooks and those with all their sends under way are
+    // passed over; the others take turns, the longest due first.
     CLAIM = "-- deliveries.lease.claim
-WITH sending AS (
+WITH RECURSIVE waiting AS (
+  (SELECT webhook_id FROM deliveries WHERE state = 'pending' ORDER BY webhook_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT d.webhook_id FROM deliveries AS d
+          WHERE d.state = 'pending' AND d.webhook_id > w.webhook_id
+          ORDER BY d.webhook_id LIMIT 1)
+  FROM waiting AS w
+  WHERE w.webhook_id IS NOT NULL
+), sending AS (
   SELECT webhook_id, count(*) AS busy
   FROM deliveries
   WHERE state = 'sending'
   GROUP BY webhook_id
-), due AS (
-  SELECT d.id, d.webhook_id, d.next_attempt_at, coalesce(s.busy, 0) AS busy
-  FROM deliveries AS d
-  LEFT JOIN sending AS s ON s.webhook_id = d.webhook_id
-  WHERE d.state = 'pending' AND d.next_attempt_at <= now() AND coalesce(s.busy, 0) < $2
-  ORDER BY d.next_attempt_at
-  LIMIT 1000
-  FOR UPDATE OF d SKIP LOCKED
+), open AS (
+  SELECT w.id, coalesce(s.busy, 0) AS busy
+  FROM waiting AS one
+  JOIN webhooks AS w ON w.id = one.webhook_id
+  LEFT JOIN sending AS s ON s.webhook_id = w.id
+  WHERE w.deleted_at IS NULL AND w.disabled_at IS NULL AND (w.held_until IS NULL OR w.held_until <= now())
+    AND coalesce(s.busy, 0) < $2
 ), ranked AS (
-  SELECT id, next_attempt_at, busy + row_number() OVER (PARTITION BY webhook_id ORDER BY next_attempt_at, id) AS place
-  FROM due
+  SELECT due.id, due.next_attempt_at,
+         o.busy + row_number() OVER (PARTITION BY o.id ORDER BY due.next_attempt_at, due.id) AS place
+  FROM open AS o
+  CROSS JOIN LATERAL (
+    SELECT d.id, d.next_attempt_at
+    FROM deliveries AS d
+    WHERE d.webhook_id = o.id AND d.state = 'pending' AND d.next_attempt_at <= now()
+    ORDER BY d.next_attempt_at, d.id
+    LIMIT $2 - o.busy
+  ) AS due
 ), chosen AS (
   SELECT id
   FROM ranked
-  WHERE place <= $2
   ORDER BY place, next_attempt_at
   LIMIT $1
+), locked AS (
+  SELECT d.id
+  FROM deliveries AS d
+  JOIN chosen AS c ON c.id = d.id
+  WHERE d.state = 'pending'
+  FOR UPDATE OF d SKIP LOCKED
 )
 UPDATE deliveries AS d
 SET state = 'sending', attempt = d.attempt + 1, next_attempt_at = NULL,
     lease_until = now() + make_interval(secs => $3)
-FROM chosen AS c, webhooks AS w
+FROM locked AS c, webhooks AS w
 WHERE d.id = c.id AND w.id = d.webhook_id AND w.deleted_at IS NULL AND w.disabled_at IS NULL
 RETURNING d.id, d.attempt, d.organization_id, d.webhook_id, d.event_id, d.body, w.url, w.secret,
-          (SELECT count(*) FROM delivery_attempts AS a WHERE a.delivery_id = d.id) AS failures";
+          (SELECT count(*) FROM delivery_attempts AS a WHERE a.delivery_id = d.id) AS failures,
+          (SELECT e.traceparent FROM events AS e WHERE e.id = d.event_id) AS traceparent";
+
+    LOCK_WEBHOOK = "-- deliveries.lease.lock_webhook
+SELECT id FROM webhooks WHERE id = $1 FOR NO KEY UPDATE";
+
+    // Several receivers behind one URL may ask for different pauses: the longest counts.
+    HOLD = "-- deliveries.lease.hold
+UPDATE webhooks
+SET held_until = now() + make_interval(secs => $2)
+WHERE id = $1 AND (held_until IS NULL OR held_until < now() + make_interval(secs => $2))";
 
     // The fence: a claim whose lease was taken back changes nothing.
     FINISH = "-- deliveries.lease.finish
@@ -61,8 +96,9 @@ SET state = $3, lease_until = NULL,
 WHERE id = $1 AND attempt = $2 AND state = 'sending'";
 
     LOG = "-- deliveries.lease.log
-INSERT INTO delivery_attempts (organization_id, delivery_id, attempt, started_at, duration_ms, status, error, response)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+INSERT INTO delivery_attempts
+  (organization_id, delivery_id, attempt, started_at, duration_ms, status, error, error_class, response, peer)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
     RELEASE = "-- deliveries.lease.release
 UPDATE deliveries AS d
@@ -91,8 +127,9 @@ WITH lost AS (
   WHERE d.id = lost.id
   RETURNING d.organization_id, d.id, d.attempt, lost.lease_until
 )
-INSERT INTO delivery_attempts (organization_id, delivery_id, attempt, started_at, duration_ms, error)
-SELECT organization_id, id, attempt, lease_until - make_interval(secs => $2), ($2 * 1000)::bigint, 'the attempt was interrupted'
+INSERT INTO delivery_attempts (organization_id, delivery_id, attempt, started_at, duration_ms, error, error_class)
+SELECT organization_id, id, attempt, lease_until - make_interval(secs => $2), ($2 * 1000)::bigint,
+       'the attempt was interrupted', 'interrupted'
 FROM back
 ON CONFLICT DO NOTHING";
 
@@ -113,6 +150,10 @@ pub struct Finished {
     pub attempt: DeliveryAttempt,
     /// What follows.
     pub verdict: Verdict,
+    /// For how long nothing at all is sent to the webhook.
+    pub hold: Option<Duration>,
+    /// The address that was called, as far as it was known; for operators alone.
+    pub peer: Option<IpAddr>,
 }
 
 /// Takes due deliveries of all organizations: `at_most` in all, and no more than leaves `per_webhook` under way.
@@ -126,7 +167,7 @@ pub async fn claim(tx: &Tx<'_>, at_most: i64, per_webhook: i64) -> Result<Vec<Cl
     Ok(rows.iter().map(claimed).collect::<Result<_, _>>()?)
 }
 
-/// Ends a claim and logs its attempt. `false` when the claim was taken back meanwhile: then nothing is changed.
+/// Ends a claim, logs its attempt, and holds its webhook when the receiver asked for that. `false` when the claim was taken back meanwhile: then nothing is changed.
 ///
 /// # Errors
 /// When the database refuses.
@@ -143,9 +184,25 @@ pub async fn finish(
         Verdict::Exhausted | Verdict::Gone => ("exhausted", 0.0),
     };
     let DeliveryFence { delivery_id, attempt } = delivery.fence;
+    let webhook = delivery.webhook_id.uuid();
+    if finished.hold.is_some() || finished.verdict == Verdict::Gone {
+        tx.execute(LOCK_WEBHOOK, &[&webhook]).await?;
+    }
     if tx.execute(FINISH, &[&delivery_id.uuid(), &attempt, &state, &wait]).await? == 0 {
         return Ok(false);
     }
+    log(tx, delivery, finished).await?;
+    if let Some(hold) = finished.hold {
+        tx.execute(HOLD, &[&webhook, &hold.as_secs_f64()]).await?;
+    }
+    if finished.verdict == Verdict::Gone {
+        webhooks::disable(tx, delivery.webhook_id, "the receiver answered 410 Gone", now).await?;
+    }
+    Ok(true)
+}
+
+async fn log(tx: &Tx<'_>, delivery: &ClaimedDelivery, finished: &Finished) -> Result<(), StoreError> {
+    let DeliveryFence { delivery_id, attempt } = delivery.fence;
     let log = &finished.attempt;
     tx.execute_one(
         LOG,
@@ -157,14 +214,12 @@ pub async fn finish(
             &log.duration_ms,
             &log.status.map(i32::from),
             &log.error,
+            &log.error_class,
             &log.response,
+            &finished.peer.map(|address| address.to_string()),
         ],
     )
-    .await?;
-    if finished.verdict == Verdict::Gone {
-        webhooks::disable(tx, delivery.webhook_id, "the receiver answered 410 Gone", now).await?;
-    }
-    Ok(true)
+    .await
 }
 
 /// Gives claims back that were not acted on: no attempt is counted.
@@ -205,5 +260,6 @@ fn claimed(row: &Row) -> Result<ClaimedDelivery, Inconsistent> {
         sealed_secret: columns.get("secret")?,
         body: columns.get("body")?,
         failures: u32::try_from(failures).unwrap_or(u32::MAX),
+        traceparent: columns.get("traceparent")?,
     })
 }

@@ -16,10 +16,12 @@ use crate::{
 
 statements! {
     LIST = "-- deliveries.read.list
-SELECT id, webhook_id, event_id, event, created_at, state, next_attempt_at, ended_at
-FROM deliveries
-WHERE webhook_id = $1
-ORDER BY id DESC
+SELECT d.id, d.webhook_id, d.event_id, d.event, d.created_at, d.state, d.ended_at,
+       CASE WHEN d.next_attempt_at IS NOT NULL THEN greatest(d.next_attempt_at, w.held_until) END AS next_attempt_at
+FROM deliveries AS d
+JOIN webhooks AS w ON w.id = d.webhook_id
+WHERE d.webhook_id = $1
+ORDER BY d.id DESC
 LIMIT $2 OFFSET $3";
 
     COUNT = "-- deliveries.read.count
@@ -27,9 +29,10 @@ SELECT count(*) AS total
 FROM deliveries
 WHERE webhook_id = $1";
 
-    // A client is shown the beginning of an answer alone: the rest could be of a host that it may not read.
+    // A client is shown the beginning of an answer alone: the rest could be of a host that it may not read. Nor is it
+    // shown `peer`, which could be an address of the platform's network.
     ATTEMPTS = "-- deliveries.read.attempts
-SELECT delivery_id, attempt, started_at, duration_ms, status, error, left(response, 1024) AS response
+SELECT delivery_id, attempt, started_at, duration_ms, status, error, error_class, left(response, 1024) AS response
 FROM delivery_attempts
 WHERE delivery_id = ANY($1)
 ORDER BY delivery_id, attempt";
@@ -50,7 +53,7 @@ pub struct DeliveryRecord {
     pub created_at: Timestamp,
     /// How far it is.
     pub state: DeliveryState,
-    /// When it is tried next, while it waits.
+    /// When it is tried next, while it waits; not before the end of a pause that the receiver asked for.
     pub next_attempt_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
@@ -86,6 +89,7 @@ async fn attempts(tx: &Tx<'_>, of: &[DeliveryRecord]) -> Result<HashMap<Uuid, Ve
             duration_ms: columns.get("duration_ms")?,
             status: status.map(|code| u16::try_from(code).map_err(|_| columns.inconsistent("status"))).transpose()?,
             error: columns.get("error")?,
+            error_class: columns.get("error_class")?,
             response: columns.get("response")?,
         });
     }

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use picket_domain::{
-    Candidate, EventBody, Gap, OrganizationId, Pool, ScanId, ScanState, Subscription, TaskId, TaskQueued, choose,
+    Candidate, EventBody, Gap, OrganizationId, Pool, ScanId, Subscription, TaskId, TaskQueued, choose,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -15,40 +15,62 @@ use crate::{Inconsistent, Notice, StoreError, Tx, events, row::Columns, scans, s
 const WORKER_TIMEOUT_SECONDS: f64 = 10.0;
 
 statements! {
+    POOLS = "-- tasks.admission.pools
+SELECT DISTINCT pool
+FROM tasks
+WHERE state = 'ready'";
+
     LOCK = "-- tasks.admission.lock
 SELECT pg_try_advisory_xact_lock(7161700302) AS locked";
 
-    // Slots of live workers, and what is on their queues already.
+    // Slots of a pool's live workers, and what is on its queue already.
     ROOM = "-- tasks.admission.room
-SELECT p.pool,
-       coalesce((SELECT sum(w.slots) FROM workers AS w
-                 WHERE p.pool = ANY(w.pools) AND NOT w.draining
+SELECT coalesce((SELECT sum(w.slots) FROM workers AS w
+                 WHERE $2 = ANY(w.pools) AND NOT w.draining
                    AND w.heartbeat_at > now() - make_interval(secs => $1)), 0)::bigint AS slots,
-       (SELECT count(*) FROM tasks AS t WHERE t.pool = p.pool AND t.state = 'queued') AS queued
-FROM (SELECT DISTINCT pool FROM tasks WHERE state = 'ready') AS p";
+       (SELECT count(*) FROM tasks AS t WHERE t.pool = $2 AND t.state = 'queued') AS queued";
 
-    // The oldest of each organization, so that nobody's ten thousand hide another one's first.
+    // The oldest of each organization, at most as many as the largest subscription may have in flight: nobody's ten
+    // thousand, and no organization at its limit, hides another one's first. What no live worker of the pool has proven
+    // enough for stays ready: admitted, it would only go round.
     CANDIDATES = "-- tasks.admission.candidates
-SELECT t.id, t.organization_id, o.plan,
-       (SELECT count(*) FROM tasks AS f
-        WHERE f.organization_id = t.organization_id AND f.state IN ('queued', 'running')) AS in_flight
-FROM (
-  SELECT r.id, r.organization_id, r.ready_at,
-         row_number() OVER (PARTITION BY r.organization_id ORDER BY r.ready_at, r.id) AS place
-  FROM tasks AS r
-  JOIN scans AS s ON s.id = r.scan_id
-  WHERE r.state = 'ready' AND r.pool = $1 AND r.ready_at <= now() AND s.state IN ('created', 'queued', 'running')
+SELECT t.id, o.id AS organization_id, o.plan, f.in_flight
+FROM (SELECT DISTINCT organization_id FROM tasks WHERE state = 'ready' AND pool = $1) AS r
+JOIN organizations AS o ON o.id = r.organization_id
+CROSS JOIN LATERAL (
+  SELECT count(*) AS in_flight
+  FROM tasks
+  WHERE organization_id = o.id AND state IN ('queued', 'running')
+) AS f
+CROSS JOIN LATERAL (
+  SELECT c.id, c.ready_at
+  FROM tasks AS c
+  JOIN scans AS s ON s.id = c.scan_id
+  WHERE c.state = 'ready' AND c.pool = $1 AND c.organization_id = o.id AND c.ready_at <= now()
+    AND s.state IN ('created', 'queued', 'running')
+    AND c.level >= (
+      SELECT min(w.level)
+      FROM workers AS w
+      WHERE $1 = ANY(w.pools) AND NOT w.draining AND w.heartbeat_at > now() - make_interval(secs => $2)
+    )
+  ORDER BY c.ready_at, c.id
+  LIMIT 40
 ) AS t
-JOIN organizations AS o ON o.id = t.organization_id
-WHERE t.place <= 64
-ORDER BY t.ready_at, t.id
-LIMIT 2048";
+ORDER BY t.ready_at, t.id";
 
     ADMIT = "-- tasks.admission.admit
-UPDATE tasks
+UPDATE tasks AS t
 SET state = 'queued', queued_at = now()
-WHERE id = ANY($1) AND state = 'ready'
-RETURNING id, organization_id, scan_id, attempt, pool";
+FROM (
+  SELECT id, scan_id
+  FROM tasks
+  WHERE id = ANY($1) AND state = 'ready'
+  ORDER BY id
+  FOR NO KEY UPDATE SKIP LOCKED
+) AS chosen
+JOIN scans AS s ON s.id = chosen.scan_id
+WHERE t.id = chosen.id
+RETURNING t.id, t.organization_id, t.scan_id, t.attempt, s.traceparent";
 
     // Ready for longer than the wait, and no worker that serves the pool was seen in that time.
     UNSERVED = "-- tasks.admission.unserved
@@ -57,7 +79,7 @@ FROM tasks AS t
 WHERE t.state = 'ready' AND t.ready_at < now() - make_interval(secs => $1)
   AND NOT EXISTS (
     SELECT FROM workers AS w
-    WHERE t.pool = ANY(w.pools) AND w.heartbeat_at > now() - make_interval(secs => $1)
+    WHERE t.pool = ANY(w.pools) AND w.level <= t.level AND w.heartbeat_at > now() - make_interval(secs => $1)
   )
 ORDER BY t.ready_at
 LIMIT 256";
@@ -68,16 +90,26 @@ SET state = 'failed', gap = $3, detail = $4, ended_at = $2, lease_until = NULL
 WHERE id = $1 AND state IN ('ready', 'running')
   AND (state = 'ready' OR lease_until < now())";
 
-    // Admitted, but no worker claimed it: the message was lost.
+    // Admitted, but no worker claimed it although one of the pool is free, or there is none at all: the message was
+    // lost, or nobody hears it. Where all are busy, the message is only waiting.
     UNCLAIMED = "-- tasks.admission.unclaimed
 UPDATE tasks
 SET state = 'ready', queued_at = NULL
 WHERE id IN (
-  SELECT id FROM tasks
-  WHERE state = 'queued' AND queued_at < now() - make_interval(secs => $1)
-  ORDER BY queued_at
+  SELECT t.id
+  FROM tasks AS t
+  JOIN (
+    SELECT p.pool,
+           coalesce((SELECT sum(w.slots) FROM workers AS w
+                     WHERE p.pool = ANY(w.pools) AND NOT w.draining
+                       AND w.heartbeat_at > now() - make_interval(secs => $2)), 0)::bigint AS slots,
+           (SELECT count(*) FROM tasks AS r WHERE r.pool = p.pool AND r.state = 'running') AS running
+    FROM (SELECT DISTINCT pool FROM tasks WHERE state = 'queued') AS p
+  ) AS room ON room.pool = t.pool AND (room.slots = 0 OR room.slots > room.running)
+  WHERE t.state = 'queued' AND t.queued_at < now() - make_interval(secs => $1)
+  ORDER BY t.queued_at
   LIMIT 256
-  FOR UPDATE SKIP LOCKED
+  FOR UPDATE OF t SKIP LOCKED
 )";
 
     EXPIRED = "-- tasks.admission.expired
@@ -99,49 +131,44 @@ ORDER BY lease_until
 LIMIT 256";
 }
 
-/// Admits what there is room for; returns how many tasks. Does nothing while another steward admits.
+/// The pools that have ready tasks. Each is admitted in a transaction of its own, so that locks keep their order.
 ///
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
-#[tracing::instrument(name = "db.tasks.admit", skip_all, err(level = "debug"))]
-pub async fn admit(tx: &Tx<'_>, queue_per_slot: i64, now: Timestamp) -> Result<usize, StoreError> {
+#[tracing::instrument(name = "db.tasks.pools", skip_all, err(level = "debug"))]
+pub async fn pools(tx: &Tx<'_>) -> Result<Vec<Pool>, StoreError> {
+    let rows = tx.query(POOLS, &[]).await?;
+    let pool = |row: &Row| Columns::new("tasks", row).named("pool", Pool::find);
+    Ok(rows.iter().map(pool).collect::<Result<_, _>>()?)
+}
+
+/// Admits what there is room for in a pool; returns how many tasks. Does nothing while another steward admits.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+#[tracing::instrument(name = "db.tasks.admit", skip_all, fields(pool = pool.name()), err(level = "debug"))]
+pub async fn admit(tx: &Tx<'_>, pool: Pool, queue_per_slot: i64, now: Timestamp) -> Result<usize, StoreError> {
     let locked: bool = tx.query_one(LOCK, &[]).await?.try_get("locked")?;
     if !locked {
         return Ok(0);
     }
-    let mut admitted = 0;
-    for row in tx.query(ROOM, &[&WORKER_TIMEOUT_SECONDS]).await? {
-        let columns = Columns::new("tasks", &row);
-        let pool = columns.named("pool", Pool::find)?;
-        let (slots, queued): (i64, i64) = (columns.get("slots")?, columns.get("queued")?);
-        let room = usize::try_from(slots.saturating_mul(queue_per_slot).saturating_sub(queued)).unwrap_or(0);
-        if room > 0 {
-            admitted += admit_pool(tx, pool, room, now).await?;
-        }
+    let row = tx.query_one(ROOM, &[&WORKER_TIMEOUT_SECONDS, &pool.name()]).await?;
+    let columns = Columns::new("tasks", &row);
+    let (slots, queued): (i64, i64) = (columns.get("slots")?, columns.get("queued")?);
+    let room = usize::try_from(slots.saturating_mul(queue_per_slot).saturating_sub(queued)).unwrap_or(0);
+    if room == 0 {
+        return Ok(0);
     }
-    Ok(admitted)
-}
-
-async fn admit_pool(tx: &Tx<'_>, pool: Pool, room: usize, now: Timestamp) -> Result<usize, StoreError> {
-    let rows = tx.query(CANDIDATES, &[&pool.name()]).await?;
+    let rows = tx.query(CANDIDATES, &[&pool.name(), &WORKER_TIMEOUT_SECONDS]).await?;
     let candidates = rows.iter().map(candidate).collect::<Result<Vec<_>, Inconsistent>>()?;
     let chosen: Vec<Uuid> = choose(&candidates, room).into_iter().map(TaskId::uuid).collect();
+    scans::queue_created(tx, &chosen, now).await?;
     let rows = tx.query(ADMIT, &[&chosen]).await?;
-    let queued = rows.iter().map(|row| queued(pool, row)).collect::<Result<Vec<_>, Inconsistent>>()?;
-    for (organization, task) in &queued {
-        queue_scan(tx, task.scan_id, now).await?;
-        events::append(tx, *organization, &[EventBody::TaskQueued(task.clone())], None, now).await?;
+    for row in &rows {
+        let (organization, task, trace) = queued_task(pool, row)?;
+        events::append(tx, organization, &[EventBody::TaskQueued(task)], trace.as_deref(), now).await?;
     }
-    Ok(queued.len())
-}
-
-async fn queue_scan(tx: &Tx<'_>, id: ScanId, now: Timestamp) -> Result<(), StoreError> {
-    let Some(locked) = scans::lock(tx, id).await? else { return Ok(()) };
-    if locked.scan.state == ScanState::Created {
-        let change = locked.scan.queue().map_err(|_| Inconsistent { table: "scans", column: "state" })?;
-        scans::save(tx, change, locked.traceparent.as_deref(), now).await?;
-    }
-    Ok(())
+    Ok(rows.len())
 }
 
 fn candidate(row: &Row) -> Result<Candidate, Inconsistent> {
@@ -157,7 +184,7 @@ fn candidate(row: &Row) -> Result<Candidate, Inconsistent> {
     })
 }
 
-fn queued(pool: Pool, row: &Row) -> Result<(OrganizationId, TaskQueued), Inconsistent> {
+fn queued_task(pool: Pool, row: &Row) -> Result<(OrganizationId, TaskQueued, Option<String>), Inconsistent> {
     let columns = Columns::new("tasks", row);
     let task = TaskQueued {
         task_id: TaskId::from_uuid(columns.get("id")?),
@@ -165,46 +192,74 @@ fn queued(pool: Pool, row: &Row) -> Result<(OrganizationId, TaskQueued), Inconsi
         pool,
         attempt: columns.get("attempt")?,
     };
-    Ok((OrganizationId::from_uuid(columns.get("organization_id")?), task))
+    Ok((OrganizationId::from_uuid(columns.get("organization_id")?), task, columns.get("traceparent")?))
 }
 
-/// Gives up tasks that no live worker could do for `wait_seconds`; returns how many.
+/// A task that nobody will do, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hopeless {
+    task_id: Uuid,
+    scan_id: ScanId,
+    gap: Gap,
+}
+
+/// Ready tasks that no live worker could do for `wait_seconds`.
 ///
 /// # Errors
 /// When the database refuses.
-#[tracing::instrument(name = "db.tasks.give_up_unserved", skip_all, err(level = "debug"))]
-pub async fn give_up_unserved(tx: &Tx<'_>, wait_seconds: f64, now: Timestamp) -> Result<usize, StoreError> {
-    let rows = tx.query(UNSERVED, &[&wait_seconds]).await?;
-    give_up(tx, &rows, Gap::CapabilityUnavailable, "no live worker has proven what the task needs", now).await
+#[tracing::instrument(name = "db.tasks.unserved", skip_all, err(level = "debug"))]
+pub async fn unserved(tx: &Tx<'_>, wait_seconds: f64) -> Result<Vec<Hopeless>, StoreError> {
+    hopeless_of(&tx.query(UNSERVED, &[&wait_seconds]).await?, Gap::CapabilityUnavailable)
 }
 
-/// Puts tasks back whose message was lost, and tasks whose worker died; gives up those that failed too often.
+/// Running tasks whose workers died too often.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.tasks.hopeless", skip_all, err(level = "debug"))]
+pub async fn hopeless(tx: &Tx<'_>) -> Result<Vec<Hopeless>, StoreError> {
+    hopeless_of(&tx.query(HOPELESS, &[&MAX_FAILURES]).await?, Gap::WorkerLost)
+}
+
+/// Puts tasks back whose message was lost, and tasks whose worker died; returns how many. Locks tasks alone.
 ///
 /// # Errors
 /// When the database refuses.
 #[tracing::instrument(name = "db.tasks.rescue", skip_all, err(level = "debug"))]
-pub async fn rescue(tx: &Tx<'_>, claim_seconds: f64, now: Timestamp) -> Result<u64, StoreError> {
-    let unclaimed = tx.execute(UNCLAIMED, &[&claim_seconds]).await?;
+pub async fn rescue(tx: &Tx<'_>, claim_seconds: f64) -> Result<u64, StoreError> {
+    let unclaimed = tx.execute(UNCLAIMED, &[&claim_seconds, &WORKER_TIMEOUT_SECONDS]).await?;
     let expired = tx.execute(EXPIRED, &[&MAX_FAILURES]).await?;
-    let rows = tx.query(HOPELESS, &[&MAX_FAILURES]).await?;
-    let lost = give_up(tx, &rows, Gap::WorkerLost, "workers were lost again and again while the tool ran", now).await?;
-    if unclaimed > 0 || expired > 0 {
+    let rescued = unclaimed.saturating_add(expired);
+    if rescued > 0 {
         tx.notify(Notice::Tasks);
     }
-    Ok(unclaimed.saturating_add(expired).saturating_add(u64::try_from(lost).unwrap_or_default()))
+    Ok(rescued)
 }
 
-async fn give_up(tx: &Tx<'_>, rows: &[Row], gap: Gap, detail: &str, now: Timestamp) -> Result<usize, StoreError> {
-    let mut given_up = 0;
-    for row in rows {
-        let columns = Columns::new("tasks", row);
-        let (id, scan_id): (Uuid, Uuid) = (columns.get("id")?, columns.get("scan_id")?);
-        let scan_id = ScanId::from_uuid(scan_id);
-        scans::lock(tx, scan_id).await?;
-        if tx.execute(GIVE_UP, &[&id, &now, &gap.name(), &detail]).await? == 1 {
-            given_up += 1;
-            scans::end_if_over(tx, scan_id, now).await?;
-        }
+/// Gives one task up, unless somebody took it in the meantime; ends its scan when it was the last. Each in a
+/// transaction of its own: it locks a scan.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.tasks.give_up", skip_all, fields(scan.id = %task.scan_id), err(level = "debug"))]
+pub async fn give_up(tx: &Tx<'_>, task: Hopeless, now: Timestamp) -> Result<bool, StoreError> {
+    let detail = if task.gap == Gap::WorkerLost {
+        "workers were lost again and again while the tool ran"
+    } else {
+        "no live worker has proven what the task needs"
+    };
+    scans::lock(tx, task.scan_id).await?;
+    let given_up = tx.execute(GIVE_UP, &[&task.task_id, &now, &task.gap.name(), &detail]).await? == 1;
+    if given_up {
+        scans::end_if_over(tx, task.scan_id, now).await?;
     }
     Ok(given_up)
+}
+
+fn hopeless_of(rows: &[Row], gap: Gap) -> Result<Vec<Hopeless>, StoreError> {
+    let read = |row: &Row| -> Result<Hopeless, Inconsistent> {
+        let columns = Columns::new("tasks", row);
+        Ok(Hopeless { task_id: columns.get("id")?, scan_id: ScanId::from_uuid(columns.get("scan_id")?), gap })
+    };
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }

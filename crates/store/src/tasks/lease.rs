@@ -21,11 +21,20 @@ SET state = 'running', attempt = attempt + 1, worker_id = $3, lease_until = now(
 WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
 RETURNING id, organization_id, scan_id, attempt, tool, params, shard, failures";
 
+    // Rows are locked in the order of their ids, like everywhere where many are locked at once.
     RENEW = "-- tasks.lease.renew
+WITH locked AS (
+  SELECT t.id
+  FROM tasks AS t
+  JOIN unnest($2::uuid[], $3::integer[]) AS held (id, attempt) ON t.id = held.id AND t.attempt = held.attempt
+  WHERE t.worker_id = $1 AND t.state = 'running'
+  ORDER BY t.id
+  FOR NO KEY UPDATE OF t
+)
 UPDATE tasks AS t
 SET lease_until = now() + make_interval(secs => $4)
-FROM unnest($2::uuid[], $3::integer[]) AS held (id, attempt)
-WHERE t.id = held.id AND t.attempt = held.attempt AND t.worker_id = $1 AND t.state = 'running'
+FROM locked
+WHERE t.id = locked.id
 RETURNING t.id, t.attempt";
 }
 

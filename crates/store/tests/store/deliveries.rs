@@ -179,11 +179,13 @@ async fn a_claim_that_was_given_back_may_be_finished_no_more() {
         duration_ms: 1,
         status: Some(200),
         error: None,
+        error_class: None,
         response: Some("ok".to_owned()),
     };
     let mut counted = Vec::new();
     for claimed in [&first, &second, &second] {
-        let finished = Finished { attempt: attempt(claimed.fence.attempt), verdict: Verdict::Delivered };
+        let attempt = attempt(claimed.fence.attempt);
+        let finished = Finished { attempt, verdict: Verdict::Delivered, hold: None, peer: None };
         let finish = async |tx: &picket_store::Tx<'_>| lease::finish(tx, claimed, &finished, now()).await;
         counted.push(scenario.db.run("test", scenario.organization, finish).await.unwrap());
     }

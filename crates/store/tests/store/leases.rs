@@ -13,7 +13,18 @@ async fn expire(scenario: &Scenario) {
 }
 
 async fn rescue(scenario: &Scenario) -> u64 {
-    scenario.db.operate("test", async |tx| admission::rescue(tx, 60.0, now()).await).await.unwrap()
+    let rescued = scenario.db.operate("test", async |tx| admission::rescue(tx, 60.0).await).await.unwrap();
+    let hopeless = scenario.db.operate("test", async |tx| admission::hopeless(tx).await).await.unwrap();
+    rescued + give_up(scenario, hopeless).await
+}
+
+async fn give_up(scenario: &Scenario, tasks: Vec<admission::Hopeless>) -> u64 {
+    let mut given_up = 0;
+    for task in tasks {
+        let is_over = scenario.db.operate("test", async |tx| admission::give_up(tx, task, now()).await).await.unwrap();
+        given_up += u64::from(is_over);
+    }
+    given_up
 }
 
 async fn complete(scenario: &Scenario, task: &picket_domain::ClaimedTask) -> Result<(), StoreError> {
@@ -140,14 +151,56 @@ async fn what_no_live_worker_can_do_ends_with_its_reason() {
     let scan = scenario.create(1).await;
     scenario.execute("DELETE FROM workers").await;
     assert_eq!(scenario.admit().await, 0);
-    let give_up = async |wait: f64| {
-        scenario.db.operate("test", async |tx| admission::give_up_unserved(tx, wait, now()).await).await.unwrap()
-    };
-    assert_eq!(give_up(60.0).await, 0);
-    assert_eq!(give_up(0.0).await, 1);
+    assert_eq!(unserved(&scenario, 60.0).await, 0);
+    assert_eq!(unserved(&scenario, 0.0).await, 1);
     assert_eq!(scenario.state(&scan).await, "failed");
     let gap: String = scenario.row("SELECT gap FROM tasks", &[]).await.get(0);
     assert_eq!(gap, "capability_unavailable");
+}
+
+/// Gives up what nobody could do for so many seconds.
+async fn unserved(scenario: &Scenario, wait: f64) -> u64 {
+    let found = scenario.db.operate("test", async |tx| admission::unserved(tx, wait).await).await.unwrap();
+    give_up(scenario, found).await
+}
+
+#[tokio::test]
+async fn a_worker_that_has_proven_too_little_does_not_count() {
+    let scenario = Scenario::new().await;
+    let scan = scenario.create(1).await;
+    scenario.execute("UPDATE tasks SET level = 'L0'").await;
+    assert_eq!(scenario.admit().await, 0);
+    assert_eq!(unserved(&scenario, 0.0).await, 1);
+    assert_eq!(scenario.state(&scan).await, "failed");
+}
+
+#[tokio::test]
+async fn a_message_that_waits_for_a_busy_pool_is_not_sent_again() {
+    let scenario = Scenario::new().await;
+    scenario.create(2).await;
+    assert_eq!(scenario.admit().await, 2);
+    let message = scenario.messages().await.pop().unwrap();
+    scenario.claim(&message).await.unwrap();
+    scenario.execute("UPDATE tasks SET queued_at = now() - interval '2 minutes' WHERE state = 'queued'").await;
+    scenario.execute("UPDATE workers SET slots = 1").await;
+    assert_eq!(rescue(&scenario).await, 0, "all slots are busy: the message only waits");
+    scenario.execute("UPDATE workers SET slots = 2").await;
+    assert_eq!(rescue(&scenario).await, 1, "a slot is free and the message did not come");
+}
+
+#[tokio::test]
+async fn a_scan_that_is_stopped_while_it_is_admitted_and_renewed_ends_without_a_deadlock() {
+    let scenario = Scenario::new().await;
+    for _ in 0..10 {
+        let scan = scenario.create(8).await;
+        let all: Vec<_> = scan.tasks.iter().map(|task| picket_domain::Fence { task_id: task.id, attempt: 0 }).collect();
+        let renew = async {
+            let (by, held) = (scenario.claimant(), all.clone());
+            scenario.db.operate("test", async |tx| lease::renew(tx, by, &held).await).await.unwrap();
+        };
+        tokio::join!(scenario.admit(), stop(&scenario, &scan), renew, rescue(&scenario), scenario.admit());
+        assert_eq!(scenario.state(&scan).await, "cancelled");
+    }
 }
 
 #[tokio::test]

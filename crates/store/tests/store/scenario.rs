@@ -61,7 +61,7 @@ impl Scenario {
     }
 
     pub(crate) async fn admit(&self) -> usize {
-        self.db.operate("test", async |tx| admission::admit(tx, 2, now()).await).await.unwrap()
+        self.db.operate("test", async |tx| admission::admit(tx, Pool::Net, 2, now()).await).await.unwrap()
     }
 
     /// The messages that the relay would publish for admitted tasks.

@@ -1,5 +1,5 @@
 //! The logo of a report's branding, fetched once, when the report is asked for, through the guard of all outbound calls
-//! (`contract.md` §12). What cannot be fetched is a warning on the report, never its end.
+//! (`docs/contract.md` §12). What cannot be fetched is a warning on the report, never its end.
 
 use picket_blobs::BlobKey;
 use picket_domain::{Branding, OrganizationId, ReportId};

@@ -86,6 +86,9 @@ struct AttemptView {
     status: Option<u16>,
     /// Why there was no answer.
     error: Option<String>,
+    /// The same as one word, for programs.
+    #[schema(example = "timeout")]
+    error_class: Option<String>,
     /// The beginning of the answer.
     response: Option<String>,
 }
@@ -114,6 +117,7 @@ impl AttemptView {
             duration_ms: attempt.duration_ms,
             status: attempt.status,
             error: attempt.error.clone(),
+            error_class: attempt.error_class.clone(),
             response: attempt.response.clone(),
         }
     }

@@ -100,8 +100,8 @@ impl Request {
         self.flags.contains(&flag)
     }
 
-    /// Flags that need more than the others become runs of their own (`contract.md` §13): versions and scripts go with
-    /// plain connections, even beside `-sS`, so that they complete where no worker has raw sockets. Only when UDP alone is
+    /// Flags that need more than the others become runs of their own (`docs/contract.md` §13): versions and scripts go
+    /// with plain connections, even beside `-sS`, so that they complete where no worker has raw sockets. Only when UDP alone is
     /// asked for do they go with it alone.
     fn shapes(&self) -> Result<Vec<Shape>, ParamsError> {
         if self.has("-sT") && self.has("-sS") {

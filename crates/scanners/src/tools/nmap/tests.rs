@@ -1,4 +1,4 @@
-//! Parameters and command lines: the hostile cases of `security.md` §2 by their numbers.
+//! Parameters and command lines: the hostile cases of `docs/security.md` by their numbers.
 
 use picket_domain::{Network, PinnedHost, Pool, SandboxLevel};
 use proptest::prelude::*;

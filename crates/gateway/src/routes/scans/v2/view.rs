@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::routes::scans::coverage::{CoverageView, coverage_views};
 
-/// A state of the v2 dialect (`contract.md` §5).
+/// A state of the v2 dialect (`docs/contract.md` §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum StatusV2 {

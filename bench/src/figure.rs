@@ -1,0 +1,69 @@
+//! A measured figure beside what it is compared with, as a line of the table and as an entry of the JSON.
+
+use std::{fs, path::Path};
+
+use serde::Serialize;
+
+use crate::Failure;
+
+/// A figure.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    beside: Option<String>,
+    beside_value: Option<f64>,
+    /// `value / beside_value`.
+    ratio: Option<f64>,
+}
+
+impl Figure {
+    pub(crate) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { name: name.into(), value, unit, beside: None, beside_value: None, ratio: None }
+    }
+
+    /// The same with what it is compared with, in the same unit.
+    pub(crate) fn beside(self, name: impl Into<String>, value: f64) -> Self {
+        let ratio = (value > 0.0).then_some(self.value / value);
+        Self { beside: Some(name.into()), beside_value: Some(value), ratio, ..self }
+    }
+}
+
+/// The value in the middle; of an even number, the upper one.
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    percentile(values, 50)
+}
+
+/// The value below which `percent` of the values are.
+pub(crate) fn percentile(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = values.len().saturating_mul(percent) / 100;
+    values.get(place.min(values.len().saturating_sub(1))).copied().unwrap_or_default()
+}
+
+/// Prints the table.
+pub(crate) fn print(figures: &[Figure]) {
+    println!("| what | value | beside | its value | ratio |");
+    println!("|---|---:|---|---:|---:|");
+    for figure in figures {
+        let beside = figure.beside.as_deref().unwrap_or("–");
+        let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
+        println!(
+            "| {} | {:.2} {} | {beside} | {} | {} |",
+            figure.name,
+            figure.value,
+            figure.unit,
+            number(figure.beside_value),
+            number(figure.ratio)
+        );
+    }
+}
+
+/// Writes the list.
+pub(crate) fn write(figures: &[Figure], path: &Path) -> Result<(), Failure> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    Ok(fs::write(path, serde_json::to_vec_pretty(figures)?)?)
+}

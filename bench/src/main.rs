@@ -1,0 +1,62 @@
+//! `make bench`: what Picket does in a second, beside what the same machine does in the same minute without it.
+//! Nothing here decides whether a number is good, and nothing runs in CI: a busy machine would only make noise.
+//!
+//! One program with three faces: the bench itself; the child that parses a large report, so that its peak memory is its
+//! own (`parse`); and the stand-in for nmap that tells when it was started (called `nmap`).
+
+mod accepted;
+mod figure;
+mod http;
+mod load;
+mod overhead;
+mod parse;
+mod platform;
+mod stand_in;
+mod started;
+mod template;
+
+use std::{error::Error, path::Path, process::ExitCode};
+
+use figure::Figure;
+
+/// Anything that ends a bench.
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
+/// Where the figures are written.
+const RESULT: &str = "target/bench.json";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    let name = arguments.next().unwrap_or_default();
+    let words: Vec<String> = arguments.collect();
+    let ended = match words.as_slice() {
+        _ if Path::new(&name).file_name().is_some_and(|name| name == "nmap") => stand_in::run(&words),
+        [word, file, keep] if word == "parse" => parse::child(Path::new(file), keep == "keep"),
+        [] => bench(),
+        _ => Err("usage: picket-bench".into()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn bench() -> Result<(), Failure> {
+    let mut figures: Vec<Figure> = Vec::new();
+    eprintln!("bench: scans accepted per second");
+    figures.extend(accepted::measure().await?);
+    eprintln!("bench: from 201 to the tool's start");
+    figures.extend(started::measure().await?);
+    eprintln!("bench: the sandbox over a bare exec");
+    figures.extend(tokio::task::spawn_blocking(overhead::measure).await??);
+    eprintln!("bench: parsing a report of 200 MB");
+    figures.extend(tokio::task::spawn_blocking(parse::measure).await??);
+    figure::print(&figures);
+    figure::write(&figures, Path::new(RESULT))?;
+    eprintln!("bench: written to {RESULT}");
+    Ok(())
+}
