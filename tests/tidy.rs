@@ -1,4 +1,4 @@
-//! Rules of the house that a program can check: sizes, first lines, words that do not belong here.
+//! Rules of the house that a program can check: sizes, first lines, words that do not belong here, names of documents.
 
 use std::{
     fs,
@@ -121,4 +121,96 @@ fn nothing_is_left_to_do_in_a_comment() {
             assert!(!words.iter().any(|word| comment.contains(word)), "{}:{}", path.display(), number + 1);
         }
     }
+}
+
+/// Every file of the repository with one of these extensions, as its path from the root and its text.
+fn files(extensions: &[&str]) -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let is_ours = name != "target" && !name.to_string_lossy().starts_with('.');
+            if is_ours && path.is_dir() {
+                walk(&path, extensions, found);
+            } else if path.extension().and_then(|one| one.to_str()).is_some_and(|one| extensions.contains(&one)) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root(), extensions, &mut found);
+    let from_root = |path: &Path| path.strip_prefix(root()).expect("below the root").to_owned();
+    found.iter().map(|path| (from_root(path), fs::read_to_string(path).expect("a text"))).collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Whether the path exists, seen from the root or from the folder of the file that names it.
+fn exists(named: &str, by: &Path) -> bool {
+    root().join(named).exists() || root().join(by).parent().is_some_and(|folder| folder.join(named).exists())
+}
+
+/// What stands between single backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn every_link_of_a_document_leads_somewhere() {
+    let documents = files(&["md"]);
+    assert!(documents.len() > 5, "the walk finds the documents");
+    let mut broken = Vec::new();
+    for (path, text) in &documents {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap_or_default();
+            let folder = root().join(path).parent().map(Path::to_owned).unwrap_or_default();
+            if !file.is_empty() && !file.contains("://") && !folder.join(file).exists() {
+                broken.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_document_that_is_named_is_in_the_repository() {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+    let mut missing = Vec::new();
+    for (path, text) in files(&["rs", "sql", "md", "toml", "sh"]) {
+        for word in text.split(|c| !is_part(c)).map(|word| word.trim_matches('.')) {
+            let is_document = word.strip_suffix(".md").is_some_and(|stem| !stem.is_empty());
+            if is_document && !exists(word, &path) {
+                missing.push(format!("{}: {word}", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn every_file_that_a_document_names_is_in_the_repository() {
+    const FOLDERS: [&str; 6] = ["crates/", "tests/", "deploy/", "docs/", "migrations/", "bench/"];
+    let mut missing = Vec::new();
+    for (path, text) in files(&["md"]) {
+        for named in quoted(&text).filter_map(|quote| quote.split(' ').next()) {
+            if FOLDERS.iter().any(|folder| named.starts_with(folder)) && !root().join(named).exists() {
+                missing.push(format!("{}: {named}", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn every_test_that_the_architecture_names_exists() {
+    let code: String = sources().into_iter().map(|(_, text)| text).collect();
+    let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the architecture");
+    let is_test = |word: &&str| {
+        word.matches('_').count() >= 3 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    let named: Vec<&str> = quoted(&architecture).filter(is_test).collect();
+    assert!(named.len() > 20, "each invariant names its tests");
+    let missing: Vec<&&str> = named.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

@@ -32,8 +32,8 @@ fn main() -> ExitCode {
     let ended = match words.as_slice() {
         _ if Path::new(&name).file_name().is_some_and(|name| name == "nmap") => stand_in::run(&words),
         [word, file, keep] if word == "parse" => parse::child(Path::new(file), keep == "keep"),
-        [] => bench(),
-        _ => Err("usage: picket-bench".into()),
+        chosen if chosen.iter().all(|letter| ["a", "b", "c", "d"].contains(&letter.as_str())) => bench(chosen),
+        _ => Err("usage: picket-bench [a] [b] [c] [d]".into()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,16 +45,25 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn bench() -> Result<(), Failure> {
+async fn bench(chosen: &[String]) -> Result<(), Failure> {
+    let is_chosen = |letter: &str| chosen.is_empty() || chosen.iter().any(|one| one == letter);
     let mut figures: Vec<Figure> = Vec::new();
-    eprintln!("bench: scans accepted per second");
-    figures.extend(accepted::measure().await?);
-    eprintln!("bench: from 201 to the tool's start");
-    figures.extend(started::measure().await?);
-    eprintln!("bench: the sandbox over a bare exec");
-    figures.extend(tokio::task::spawn_blocking(overhead::measure).await??);
-    eprintln!("bench: parsing a report of 200 MB");
-    figures.extend(tokio::task::spawn_blocking(parse::measure).await??);
+    if is_chosen("a") {
+        eprintln!("bench: scans accepted per second (API, transaction alone, bare commit)");
+        figures.extend(accepted::measure().await?);
+    }
+    if is_chosen("b") {
+        eprintln!("bench: from 201 to the tool's start");
+        figures.extend(started::measure().await?);
+    }
+    if is_chosen("c") {
+        eprintln!("bench: the sandbox over a bare exec");
+        figures.extend(tokio::task::spawn_blocking(overhead::measure).await??);
+    }
+    if is_chosen("d") {
+        eprintln!("bench: parsing a report of 200 MB");
+        figures.extend(tokio::task::spawn_blocking(parse::measure).await??);
+    }
     figure::print(&figures);
     figure::write(&figures, Path::new(RESULT))?;
     eprintln!("bench: written to {RESULT}");

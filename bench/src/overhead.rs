@@ -50,7 +50,8 @@ pub(crate) fn measure() -> Result<Vec<Figure>, Failure> {
     }
     let alone = median(&mut alone);
     let figure = |name: &str, times: &mut [f64]| {
-        Figure::new(format!("(c) a static program in a sandbox, {name}"), median(times), "ms").beside("bare exec", alone)
+        Figure::new(format!("(c) a static program in a sandbox, {name}"), median(times), "ms")
+            .beside("bare exec", alone)
     };
     Ok(vec![figure("the worker's network", &mut connected), figure("no network", &mut isolated)])
 }

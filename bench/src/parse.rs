@@ -52,8 +52,12 @@ pub(crate) fn measure() -> Result<Vec<Figure>, Failure> {
             .beside("reading the file alone", median(&mut reads)),
         Figure::new("(d) peak memory of that", median(&mut peaks), "MB")
             .beside("the process before it", median(&mut before)),
-        Figure::new(format!("(d) peak memory, {largest:.0} MB, findings kept ({})", kept.observations), kept.peak_mb, "MB")
-            .beside("the report", largest),
+        Figure::new(
+            format!("(d) peak memory, {largest:.0} MB, findings kept ({})", kept.observations),
+            kept.peak_mb,
+            "MB",
+        )
+        .beside("the report", largest),
     ])
 }
 

@@ -30,8 +30,7 @@ pub(crate) struct Platform {
 impl Platform {
     pub(crate) async fn start() -> Result<Self, Failure> {
         let database = Database::new().await;
-        let settings =
-            DbSettings { url: database.url(), max_connections: CONNECTIONS, wait: Duration::from_secs(30) };
+        let settings = DbSettings { url: database.url(), max_connections: CONNECTIONS, wait: Duration::from_secs(30) };
         let (db, clock, folder) = (Db::new(&settings)?, Clock::system(), tempfile::tempdir()?);
         let parts = AppParts {
             db: Db::new(&settings)?,

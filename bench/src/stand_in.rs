@@ -58,9 +58,8 @@ pub(crate) fn furnish(root: &Path) -> Result<(), Failure> {
 fn libraries() -> Result<BTreeSet<PathBuf>, Failure> {
     let maps = fs::read_to_string("/proc/self/maps")?;
     let paths = maps.lines().filter_map(|line| line.split_whitespace().nth(5)).map(PathBuf::from);
-    let is_library = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so")) && path.is_file()
-    };
+    let is_library =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so")) && path.is_file();
     Ok(paths.filter(is_library).collect())
 }
 

@@ -52,8 +52,12 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Failure> {
     shutdown.stop();
     worker.await??;
     let figure = |percent: usize, times: &mut Times| {
-        Figure::new(format!("(b) 201 to the tool's start, idle, p{percent}"), percentile(&mut times.tool, percent), "ms")
-            .beside("of that, to the worker's claim", percentile(&mut times.claim, percent))
+        Figure::new(
+            format!("(b) 201 to the tool's start, idle, p{percent}"),
+            percentile(&mut times.tool, percent),
+            "ms",
+        )
+        .beside("of that, to the worker's claim", percentile(&mut times.claim, percent))
     };
     Ok(vec![figure(50, &mut times), figure(99, &mut times)])
 }
@@ -65,9 +69,8 @@ async fn start_roles(
     shutdown: &Shutdown,
 ) -> Result<JoinHandle<Result<(), picket_worker::WorkerError>>, Failure> {
     let Namespace { url, prefix } = Namespace::new();
-    let broker = |name: &str| {
-        Broker::new(BrokerSettings { url: url.clone(), prefix: prefix.clone(), name: name.to_owned() })
-    };
+    let broker =
+        |name: &str| Broker::new(BrokerSettings { url: url.clone(), prefix: prefix.clone(), name: name.to_owned() });
     broker("bench").declare().await?;
     let (steward, health) = (broker("steward"), Health::starting());
     let (db, clock, stop) = (platform.db.clone(), platform.clock.clone(), shutdown.clone());

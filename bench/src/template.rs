@@ -1,9 +1,7 @@
 //! The transaction behind an accepted scan, read back from what the gateway stored, so that it can be issued again
 //! without the gateway.
 
-use picket_domain::{
-    Dialect, Needs, NewScan, NewTask, OrganizationId, Plan, Pool, SandboxLevel, ScanId, TaskId,
-};
+use picket_domain::{Dialect, Needs, NewScan, NewTask, OrganizationId, Plan, Pool, SandboxLevel, ScanId, TaskId};
 use picket_kit::Clock;
 use serde_json::Value;
 use tokio_postgres::Client;

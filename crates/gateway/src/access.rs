@@ -1,5 +1,7 @@
 //! Who may pass, and how often (`docs/contract.md` §8): callers are counted per organization and dialect, everybody
-//! else per address. Without Redis each gateway counts for itself, which is looser between gateways and never open.
+//! else per address. A key that is not known to be good is counted by address before the database is asked: making keys up
+//! costs a stranger's limit and not our transactions.
+//! Without Redis each gateway counts for itself, which is looser between gateways and never open.
 
 mod local;
 
@@ -13,7 +15,11 @@ use actix_web::{
 use picket_domain::{Dialect, Subscription};
 use picket_live::{Count, Live, Rate};
 
-use crate::{App, Problem, RequestContext, identify::identify, route_table::Route};
+use crate::{
+    App, Caller, Problem, RequestContext,
+    identify::{Claim, claim, look_up},
+    route_table::Route,
+};
 
 pub(crate) use local::LocalLimits;
 
@@ -74,20 +80,33 @@ pub(crate) async fn admit(
     if route.is_public {
         return if route.is_counted { count_address(app, context, request).await } else { Ok(()) };
     }
-    match identify(app, request.headers()).await {
-        Ok(caller) => {
-            let rate = rate(caller.subscription, context.dialect);
-            tracing::Span::current().record("tenant.id", tracing::field::display(caller.organization_id));
-            let subject = caller.organization_id.to_string();
-            request.extensions_mut().insert(caller);
-            count(app, request, &subject, context.dialect.name(), rate).await
-        }
-        Err(Problem::Unauthenticated) => {
+    let caller = identify(app, context, request).await?;
+    let rate = rate(caller.subscription, context.dialect);
+    tracing::Span::current().record("tenant.id", tracing::field::display(caller.organization_id));
+    let subject = caller.organization_id.to_string();
+    request.extensions_mut().insert(caller);
+    count(app, request, &subject, context.dialect.name(), rate).await
+}
+
+/// Who sent the request. Whoever shows nothing good is counted by address, once.
+async fn identify(app: &App, context: &RequestContext, request: &ServiceRequest) -> Result<Caller, Problem> {
+    let unproven = match claim(app, request.headers()) {
+        Claim::Known(caller) => return Ok(caller),
+        Claim::Nobody => {
             count_address(app, context, request).await?;
-            Err(Problem::Unauthenticated)
+            return Err(Problem::Unauthenticated);
         }
-        Err(problem) => Err(problem),
+        Claim::Unproven(unproven) => unproven,
+    };
+    if unproven.is_strange {
+        count_address(app, context, request).await?;
+        return look_up(app, &unproven).await;
     }
+    let found = look_up(app, &unproven).await;
+    if matches!(found, Err(Problem::Unauthenticated)) {
+        count_address(app, context, request).await?;
+    }
+    found
 }
 
 /// The limits of a subscription (`docs/contract.md`, rate limits).

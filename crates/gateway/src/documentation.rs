@@ -24,8 +24,9 @@ use crate::{FieldError, ProblemCode, ProblemView, route_table::UNCOUNTED, routes
         description = "Vulnerability scanning: ask for scans, follow them, read findings and reports, hear of them by \
                        webhook. Two dialects of one service: `/api/v1` and `/api/v2`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
-        contact()
+        contact(name = "The operator of this service")
     ),
+    servers((url = "/", description = "The gateway that served this document.")),
     components(schemas(ProblemView, ProblemCode, FieldError)),
     tags(
         (name = "accounts", description = "People, and the tokens they get."),

@@ -44,6 +44,7 @@ pub(crate) async fn front<B: MessageBody + 'static>(
         request.id = %context.request_id,
         trace.id = %context.trace.trace_id(),
         tenant.id = tracing::field::Empty,
+        scan.id = tracing::field::Empty,
     );
     async move {
         let (route, response) = pass(&app, &context, request, next).await;

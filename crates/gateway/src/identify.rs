@@ -2,7 +2,7 @@
 //! database, and remembered for less than a second, so that whoever lost them is refused within one.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -19,9 +19,12 @@ const MEMORY: Duration = Duration::from_millis(800);
 /// The most callers that are remembered.
 const MOST: usize = 10_000;
 
-/// Callers that were looked up a moment ago.
+/// Callers that were looked up a moment ago, and keys that were good when they were looked up last.
 #[derive(Default)]
-pub(crate) struct Callers(Mutex<HashMap<Credential, Known>>);
+pub(crate) struct Callers {
+    known: Mutex<HashMap<Credential, Known>>,
+    proven: Mutex<HashSet<[u8; 32]>>,
+}
 
 /// What a caller showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,35 +43,85 @@ struct Known {
 impl Callers {
     /// Forgets everybody: something about somebody's rights changed here.
     pub(crate) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn find(&self, credential: Credential, now: Timestamp) -> Option<Caller> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.get(&credential).filter(|known| known.since.elapsed() < MEMORY)?;
         let is_valid = known.expires_at.is_none_or(|at| now < at);
         is_valid.then(|| known.caller.clone())
     }
 
     fn remember(&self, credential: Credential, caller: &Caller, expires_at: Option<Timestamp>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.clear();
         }
         known.insert(credential, Known { caller: caller.clone(), expires_at, since: Instant::now() });
     }
+
+    /// Whether anybody could have made this up: a token bears our signature, a key was good before or may be a stranger's.
+    fn is_strange(&self, credential: Credential) -> bool {
+        match credential {
+            Credential::Token(..) => false,
+            Credential::Key(digest) => !self.proven.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest),
+        }
+    }
+
+    /// Notes what the database said of a key.
+    fn prove(&self, digest: [u8; 32], is_good: bool) {
+        let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_good {
+            proven.remove(&digest);
+            return;
+        }
+        if proven.len() >= MOST {
+            proven.clear();
+        }
+        proven.insert(digest);
+    }
 }
 
-/// Who sent these headers.
-pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+/// What headers say of who sent them, before the database is asked.
+pub(crate) enum Claim {
+    /// Nothing that could be true.
+    Nobody,
+    /// A caller that was looked up a moment ago.
+    Known(Caller),
+    /// Somebody to look up.
+    Unproven(Unproven),
+}
+
+/// A credential to look up.
+pub(crate) struct Unproven {
+    credential: Credential,
+    /// Whether it may be made up: then the look-up is counted by the client's address before it is made.
+    pub(crate) is_strange: bool,
+}
+
+/// What these headers claim; costs no query.
+pub(crate) fn claim(app: &App, headers: &HeaderMap) -> Claim {
     let now = app.clock.now();
-    let credential = credential(app, headers, now).ok_or(Problem::Unauthenticated)?;
-    if let Some(caller) = app.callers.find(credential, now) {
-        return Ok(caller);
+    let Some(credential) = credential(app, headers, now) else { return Claim::Nobody };
+    match app.callers.find(credential, now) {
+        Some(caller) => Claim::Known(caller),
+        None => Claim::Unproven(Unproven { credential, is_strange: app.callers.is_strange(credential) }),
     }
+}
+
+/// Whose credential it is.
+pub(crate) async fn look_up(app: &App, unproven: &Unproven) -> Result<Caller, Problem> {
+    let credential = unproven.credential;
     let (caller, expires_at) = match credential {
         Credential::Token(organization_id, user_id) => (member(app, Bearer { user_id, organization_id }).await?, None),
-        Credential::Key(digest) => holder(app, digest, now).await?,
+        Credential::Key(digest) => {
+            let found = holder(app, digest, app.clock.now()).await;
+            if matches!(found, Ok(_) | Err(Problem::Unauthenticated)) {
+                app.callers.prove(digest, found.is_ok());
+            }
+            found?
+        }
     };
     app.callers.remember(credential, &caller, expires_at);
     Ok(caller)

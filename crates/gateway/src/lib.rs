@@ -43,5 +43,6 @@ pub use id::Id;
 pub use paging::{Listed, Page, PageQuery, V1Page, V2Page};
 pub use problem::{FieldError, Problem, ProblemCode, ProblemView};
 pub use query::Query;
+pub use routes::platform::ComponentsView;
 pub use server::{Gateway, run};
 pub use settings::{GatewaySettings, TlsSettings};

@@ -13,6 +13,8 @@ use picket_store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::routes::platform::ComponentsView;
+
 /// Seconds after which a client may ask again when something of ours is down.
 const RETRY_AFTER_OUTAGE: u64 = 5;
 
@@ -108,6 +110,22 @@ pub enum Problem {
     /// The database failed.
     #[error("something went wrong on our side")]
     Store(#[from] StoreError),
+    /// The organization keeps as many of such a thing as its plan allows.
+    #[error("expected at most {most} {what}; delete one, or ask for a larger plan")]
+    LimitReached {
+        /// What there are too many of.
+        what: &'static str,
+        /// The limit.
+        most: u32,
+    },
+    /// The readiness of a gateway whose database is down; says what else is known.
+    #[error("something that we need is down; try again later")]
+    NotServing {
+        /// What is up and what is not.
+        components: ComponentsView,
+        /// Why the database did not answer.
+        source: StoreError,
+    },
     /// Something else that we need is down.
     #[error("something that we need is down; try again later")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -157,6 +175,7 @@ codes! {
     NotFound             = NOT_FOUND,              "not_found",              "Not found";
     MethodNotAllowed     = METHOD_NOT_ALLOWED,     "method_not_allowed",     "Method not allowed";
     AlreadyExists        = CONFLICT,               "already_exists",         "Already exists";
+    LimitReached         = CONFLICT,               "limit_reached",          "Limit reached";
     InvalidState         = CONFLICT,               "invalid_state",          "Invalid state";
     Changed              = CONFLICT,               "changed_meanwhile",      "Changed meanwhile";
     NotReady             = CONFLICT,               "not_ready",              "Not ready";
@@ -188,6 +207,10 @@ pub struct ProblemView {
     /// What is wrong with which field; for 400 alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// What is up and what is not; for `/ready` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) components: Option<ComponentsView>,
 }
 
 impl Problem {
@@ -226,6 +249,7 @@ impl Problem {
             Self::NotFound(_) => ProblemCode::NotFound,
             Self::MethodNotAllowed { .. } => ProblemCode::MethodNotAllowed,
             Self::AlreadyExists(_) | Self::Store(StoreError::Conflict { .. }) => ProblemCode::AlreadyExists,
+            Self::LimitReached { .. } => ProblemCode::LimitReached,
             Self::InvalidState(_) => ProblemCode::InvalidState,
             Self::NotReady { .. } => ProblemCode::NotReady,
             Self::TooLarge { .. } => ProblemCode::TooLarge,
@@ -234,7 +258,7 @@ impl Problem {
             Self::RateLimited { .. } => ProblemCode::RateLimited,
             Self::Store(StoreError::Stale { .. }) => ProblemCode::Changed,
             Self::Store(error) if error.is_outage() => ProblemCode::Unavailable,
-            Self::Unavailable(_) => ProblemCode::Unavailable,
+            Self::Unavailable(_) | Self::NotServing { .. } => ProblemCode::Unavailable,
             Self::Store(_) | Self::Internal(_) => ProblemCode::Internal,
         }
     }
@@ -300,6 +324,7 @@ impl Problem {
             code,
             request_id: request_id.to_owned(),
             errors: self.errors().to_vec(),
+            components: if let Self::NotServing { components, .. } = self { Some(*components) } else { None },
         };
         let body = serde_json::to_vec(&view).unwrap_or_default();
         self.head().content_type("application/problem+json").body(body)

@@ -5,7 +5,7 @@ use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
 mod accounts;
 mod api_keys;
-mod platform;
+pub(crate) mod platform;
 mod reports;
 mod scans;
 mod targets;

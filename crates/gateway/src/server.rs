@@ -39,8 +39,8 @@ impl Gateway {
         let settings = app.settings.clone();
         let (server, address) = api(app)?;
         let mut gateway = Self { servers: vec![server], address, redirect_address: None };
-        if let Some(listen) = settings.tls.as_ref().and_then(|tls| tls.redirect_listen) {
-            let (server, redirect_address) = redirector(listen, address.port())?;
+        if let Some(tls) = &settings.tls {
+            let (server, redirect_address) = redirector(tls.redirect_address(settings.listen), address.port())?;
             gateway.servers.push(server);
             gateway.redirect_address = Some(redirect_address);
         }
@@ -111,7 +111,8 @@ fn redirector(listen: SocketAddr, port: u16) -> Result<(Server, SocketAddr), Gat
     .client_request_timeout(REQUEST_TIMEOUT)
     .client_disconnect_timeout(GOODBYE_TIMEOUT)
     .disable_signals()
-    .bind(listen)?;
+    .bind(listen)
+    .map_err(|error| GatewayError::setting("tls.redirect_listen", "an address that is free, for plain HTTP", error))?;
     let address = server.addrs().first().copied().unwrap_or(listen);
     Ok((server.run(), address))
 }

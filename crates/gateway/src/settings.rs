@@ -21,7 +21,12 @@ pub struct GatewaySettings {
     pub threads: usize,
     /// Host names on which `/api/v1` means the v2 dialect first (`docs/contract.md` §2).
     pub v2_hosts: Vec<String>,
-    /// Proxies whose `X-Forwarded-*` headers are believed.
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Host` are believed; from everybody else both are ignored.
+    ///
+    /// `X-Forwarded-For` gives the address that limits count: the rightmost that is not itself of a trusted proxy. Every
+    /// proxy must append to it. `X-Forwarded-Host` stands in for `Host` where `v2_hosts` is decided; of a list the last
+    /// one counts, so a proxy must set it or remove it. `X-Forwarded-Proto` is never read: the gateway writes no absolute
+    /// URL but in the redirect of its own plain listener, and a proxy that ends TLS redirects plain requests itself.
     pub trusted_proxies: Vec<IpNet>,
     /// How long an access token is valid.
     pub access_token_minutes: u32,
@@ -42,7 +47,7 @@ pub struct GatewaySettings {
     pub public_burst: u32,
     /// Password hashes that are computed at the same time; each takes 19 MiB.
     pub password_threads: usize,
-    /// Serve TLS 1.3 alone.
+    /// Serve TLS 1.3 alone, and redirect plain HTTP from a second listener.
     pub tls: Option<TlsSettings>,
 }
 
@@ -54,9 +59,22 @@ pub struct TlsSettings {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
-    /// Where plain HTTP is redirected from.
+    /// Where plain HTTP is redirected from; when absent, port 8081 of the address in `listen` (a free one when that has
+    /// port 0). Not port 80, which a process without privileges cannot have: publish this one as 80.
     #[serde(default)]
     pub redirect_listen: Option<SocketAddr>,
+}
+
+/// The default port that redirects to TLS.
+const REDIRECT_PORT: u16 = 8081;
+
+impl TlsSettings {
+    /// Where plain HTTP is redirected from, beside a gateway that listens at `listen`.
+    #[must_use]
+    pub fn redirect_address(&self, listen: SocketAddr) -> SocketAddr {
+        let port = if listen.port() == 0 { 0 } else { REDIRECT_PORT };
+        self.redirect_listen.unwrap_or(SocketAddr::new(listen.ip(), port))
+    }
 }
 
 impl Default for GatewaySettings {
@@ -103,6 +121,16 @@ impl GatewaySettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_redirect_is_beside_the_gateway_unless_it_is_told_where() {
+        let mut tls = TlsSettings { certificate: "c".into(), key: "k".into(), redirect_listen: None };
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        assert_eq!(tls.redirect_address(at("0.0.0.0:8443")), at("0.0.0.0:8081"));
+        assert_eq!(tls.redirect_address(at("[::1]:0")), at("[::1]:0"));
+        tls.redirect_listen = Some(at("0.0.0.0:8080"));
+        assert_eq!(tls.redirect_address(at("127.0.0.1:8443")), at("0.0.0.0:8080"));
+    }
 
     #[test]
     fn a_host_is_known_in_any_case_and_with_any_port() {

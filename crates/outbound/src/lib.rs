@@ -17,7 +17,7 @@ mod image;
 mod resolver;
 mod settings;
 
-pub use client::{HttpClient, Limits, Method, Request, Response};
+pub use client::{Attempted, HttpClient, Limits, Method, Request, Response};
 pub use error::{ErrorClass, OutboundError};
 pub use guard::{Endpoint, Guard};
 pub use image::{Image, ImageKind, LARGEST_IMAGE_BYTES};

@@ -80,7 +80,9 @@ async fn send(pool: &Pool, bits: u8) {
     let wanted = Notice::ALL.into_iter().filter(|notice| bits & notice.bit() != 0);
     let notify: String = wanted.map(|notice| format!("NOTIFY {}; ", notice.channel())).collect();
     // A hint may be lost, so nobody waits until the disk has it: a `NOTIFY` alone is a commit like any other.
-    if let Err(error) = client.batch_execute(&format!("BEGIN; SET LOCAL synchronous_commit = off; {notify}COMMIT")).await {
+    if let Err(error) =
+        client.batch_execute(&format!("BEGIN; SET LOCAL synchronous_commit = off; {notify}COMMIT")).await
+    {
         tracing::debug!(error = picket_domain::cause(&error), "a hint was lost, the timers will do");
         // It may have a transaction open.
         drop(Client::take(client));

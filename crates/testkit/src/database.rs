@@ -102,3 +102,30 @@ async fn connect(url: &str) -> Client {
     tokio::spawn(connection);
     client
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_gets_another_database() {
+        let cases = [
+            ("postgres://u:p@127.0.0.1:5432/postgres", "postgres://u:p@127.0.0.1:5432/x"),
+            ("postgres://u@h", "postgres://u@h/x"),
+            ("postgres://u@h/a?sslmode=disable", "postgres://u@h/x?sslmode=disable"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(with_database(url, "x"), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_one_test_writes_another_does_not_see() {
+        let (one, other) = (Database::new().await, Database::new().await);
+        let write = "INSERT INTO role_heartbeats (role, heartbeat_at, broker_up) VALUES ('x', now(), true)";
+        one.connect().await.batch_execute(write).await.unwrap();
+        let sql = "SELECT count(*) FROM role_heartbeats";
+        let seen: i64 = other.connect().await.query_one(sql, &[]).await.unwrap().get(0);
+        assert_eq!(seen, 0);
+    }
+}

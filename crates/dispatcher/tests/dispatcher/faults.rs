@@ -75,9 +75,12 @@ async fn what_a_dead_dispatcher_held_is_sent_by_another_and_its_late_word_does_n
             duration_ms: 1,
             status: Some(500),
             error: None,
+            error_class: None,
             response: None,
         },
         verdict: Verdict::Exhausted,
+        hold: None,
+        peer: None,
     };
     let counted = stage
         .db

@@ -13,3 +13,5 @@ mod retries;
 mod stage;
 #[cfg(test)]
 mod standard_webhooks;
+#[cfg(test)]
+mod traces;

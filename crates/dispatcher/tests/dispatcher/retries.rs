@@ -72,6 +72,57 @@ async fn retry_after_is_obeyed_up_to_six_hours() {
 }
 
 #[tokio::test]
+async fn retry_after_holds_the_whole_endpoint_and_the_others_cost_no_attempt() {
+    let stage = Stage::new().await;
+    let pausing = Receiver::answering("429 Too Many Requests\r\nretry-after: 600").await;
+    let (held, _) = stage.webhook(&pausing.url, Dialect::V2).await;
+    stage.scan().await;
+    let dispatcher = stage.dispatcher(quick());
+    stage.waiting(held, 1).await;
+    let receiver = Receiver::answering("200 OK").await;
+    let (neighbor, _) = stage.webhook(&receiver.url, Dialect::V2).await;
+    stage.scan().await;
+    stage.scan().await;
+    stage.settled(neighbor, 2, "delivered").await;
+    stage.hurry().await;
+    stage.scan().await;
+    stage.settled(neighbor, 3, "delivered").await;
+    let waiting = stage.settled(held, 4, "pending").await;
+    let attempts: usize = waiting.iter().map(|record| record.attempts.len()).sum();
+    assert_eq!((attempts, pausing.requests().len()), (1, 1));
+
+    pausing.change("200 OK");
+    stage.admin.execute("UPDATE webhooks SET held_until = now()", &[]).await.unwrap();
+    let delivered = stage.settled(held, 4, "delivered").await;
+    assert_eq!(delivered.iter().map(|record| record.attempts.len()).sum::<usize>(), 5);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn an_attempt_is_logged_with_whom_it_called_for_operators_alone() {
+    let stage = Stage::new().await;
+    let receiver = Receiver::answering("500 No").await;
+    let (answered, _) = stage.webhook(&receiver.url, Dialect::V2).await;
+    let (refused, _) = stage.webhook("https://10.11.12.13/", Dialect::V2).await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (silent, _) = stage.webhook(&format!("http://{closed}/"), Dialect::V2).await;
+    stage.scan().await;
+    let dispatcher = stage.dispatcher(quick());
+    for (webhook, class, peer) in [
+        (answered, None, Some("127.0.0.1")),
+        (refused, Some("refused_address"), None),
+        (silent, Some("connect"), Some("127.0.0.1")),
+    ] {
+        let record = stage.waiting(webhook, 1).await;
+        assert_eq!(record.attempts[0].error_class.as_deref(), class);
+        let sql = "SELECT peer FROM delivery_attempts WHERE delivery_id = $1";
+        let row = stage.admin.query_one(sql, &[&record.id.uuid()]).await.unwrap();
+        assert_eq!(row.get::<_, Option<&str>>(0), peer, "{class:?}");
+    }
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_gone_hears_nothing_more() {
     let stage = Stage::new().await;
     let receiver = Receiver::answering("410 Gone").await;

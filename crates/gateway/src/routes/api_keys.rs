@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use picket_domain::{ApiKeyId, Permission};
 use picket_store::{
     api_keys::{self, ApiKey, NewApiKey},
+    quota::{self, Quota},
     scans::read::Range,
 };
 use secrecy::ExposeSecret;
@@ -77,7 +78,15 @@ struct ApiKeyView {
 #[utoipa::path(
     tag = "api keys",
     request_body = NewApiKeyRequest,
-    responses((status = 201, description = "Made; the only time that it is shown.", body = CreatedApiKeyView))
+    responses(
+        (status = 201, description = "Made; the only time that it is shown.", body = CreatedApiKeyView),
+        (
+            status = 409,
+            description = "The plan allows no further one (`limit_reached`).",
+            body = crate::ProblemView,
+            content_type = "application/problem+json"
+        )
+    )
 )]
 #[post("/api-keys")]
 async fn create_api_key(
@@ -102,8 +111,12 @@ async fn create_api_key(
         scopes: &scopes,
         expires_at: body.expires_at,
     };
+    let most = caller.subscription.limits().api_keys;
     app.db
         .run("create_api_key", caller.organization_id, async |tx| {
+            if !quota::reserve(tx, caller.organization_id, Quota::ApiKeys(most)).await? {
+                return Err(Problem::LimitReached { what: "API keys", most });
+            }
             Ok::<_, Problem>(api_keys::create(tx, &new, now).await?)
         })
         .await?;

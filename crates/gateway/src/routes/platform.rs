@@ -17,7 +17,7 @@ const PAGE_POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(super) fn configure_root(config: &mut ServiceConfig<'_>) {
-    config.service(get_openapi).service(get_reference).service(get_reference_style);
+    config.service(get_root).service(get_openapi).service(get_reference).service(get_reference_style);
 }
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
@@ -48,37 +48,57 @@ struct ReadinessView {
 }
 
 /// What the service needs: `up` or `down`.
-#[derive(Debug, Serialize, ToSchema)]
-struct ComponentsView {
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct ComponentsView {
     /// Postgres.
     database: &'static str,
-    /// RabbitMQ, as other roles saw it last.
+    /// RabbitMQ, as other roles saw it last; `unknown` without the database.
     broker: &'static str,
     /// Redis; `unused` when each gateway counts requests for itself.
     redis: &'static str,
-    /// Whether a worker is alive.
+    /// Whether a worker is alive; `unknown` without the database.
     workers: &'static str,
 }
 
 /// Get whether requests can be served, and what is down.
+///
+/// Only the database makes it 503; the problem then has `components` as well.
 #[utoipa::path(
     tag = "platform",
     security(()),
-    responses((status = 200, description = "Requests can be served.", body = ReadinessView))
+    responses(
+        (status = 200, description = "Requests can be served.", body = ReadinessView),
+        (
+            status = 503,
+            description = "The database is down; see `components` and `Retry-After`.",
+            body = crate::ProblemView,
+            content_type = "application/problem+json"
+        )
+    )
 )]
 #[get("/ready")]
 async fn get_readiness(app: Data<App>) -> Result<Json<ReadinessView>, Problem> {
-    let health = app
-        .db
-        .operate("get_readiness", workers::health)
-        .await
-        .map_err(|error: picket_store::StoreError| Problem::Unavailable(Box::new(error)))?;
-    Ok(Json(ReadinessView::new(health, app.limits.is_up().await)))
+    let health = app.db.operate("get_readiness", async |tx| workers::health(tx).await).await;
+    let redis = app.limits.is_up().await;
+    match health {
+        Ok(health) => Ok(Json(ReadinessView::new(health, redis))),
+        Err(error) => Err(Problem::NotServing { components: ComponentsView::without_database(redis), source: error }),
+    }
+}
+
+const fn word(up: bool) -> &'static str {
+    if up { "up" } else { "down" }
+}
+
+impl ComponentsView {
+    /// What can be told when the database, which knows the rest, does not answer.
+    fn without_database(redis: Option<bool>) -> Self {
+        Self { database: "down", broker: "unknown", redis: redis.map_or("unused", word), workers: "unknown" }
+    }
 }
 
 impl ReadinessView {
     fn new(health: PlatformHealth, redis: Option<bool>) -> Self {
-        let word = |up| if up { "up" } else { "down" };
         let (broker, workers) = (health.broker_up, health.live_workers > 0);
         let status = if broker && workers && redis.unwrap_or(true) { "ready" } else { "degraded" };
         let components = ComponentsView {
@@ -89,6 +109,13 @@ impl ReadinessView {
         };
         Self { status, components }
     }
+}
+
+/// Go to the reference page.
+#[utoipa::path(tag = "platform", security(()), responses((status = 302, description = "The reference page is at `/docs`.")))]
+#[get("/")]
+async fn get_root() -> HttpResponse {
+    HttpResponse::Found().insert_header((header::LOCATION, "/docs")).finish()
 }
 
 /// Get the OpenAPI document of this API.

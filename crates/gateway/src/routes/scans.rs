@@ -16,8 +16,10 @@ use picket_store::{
 
 use crate::{App, Caller, Problem};
 
-/// The most findings of one answer.
+/// The most findings of one answer, worst first; the counts say how many there are.
 const MOST_FINDINGS: i64 = 10_000;
+/// The most bytes of their texts: what is beyond is in a report.
+const MOST_TEXT_BYTES: i64 = 16 * 1_024 * 1_024;
 
 /// A scan with all that an answer shows, but its findings.
 struct LoadedScan {
@@ -78,7 +80,7 @@ async fn load_result(
     app.db
         .run("load_scan_result", caller.organization_id, async |tx| {
             let scan = with_counts(tx, find(tx, key).await?).await?;
-            let findings = read::findings(tx, scan.record.scan.id, MOST_FINDINGS).await?;
+            let findings = read::findings(tx, scan.record.scan.id, MOST_FINDINGS, MOST_TEXT_BYTES).await?;
             Ok((scan, findings))
         })
         .await

@@ -7,6 +7,8 @@ use actix_web::{
 use jiff::Timestamp;
 use picket_domain::{Permission, Target, TargetId};
 use picket_store::{
+    StoreError,
+    quota::{self, Quota},
     scans::read::Range,
     targets::{self, ListedTarget, TARGET_IS_LISTED},
 };
@@ -59,7 +61,7 @@ struct TargetView {
     request_body = NewTargetRequest,
     responses(
         (status = 201, description = "Kept.", body = TargetView),
-        (status = 409, description = "It is kept already.", body = crate::ProblemView, content_type = "application/problem+json")
+        (status = 409, description = "It is kept already, or the plan allows no further one (`limit_reached`).", body = crate::ProblemView, content_type = "application/problem+json")
     )
 )]
 #[post("/targets")]
@@ -73,8 +75,17 @@ async fn create_target(
     let (target, tags) = body.check()?;
     let new = ListedTarget { id: TargetId::mint(now), target, tags, created_at: now };
     let organization = caller.organization_id;
-    let stored = app.db.run("create_target", organization, async |tx| targets::create(tx, organization, &new).await);
-    stored.await.map_err(|error| Problem::unless_taken(error, TARGET_IS_LISTED, "target"))?;
+    let most = caller.subscription.limits().targets;
+    let stored = app.db.run("create_target", organization, async |tx| {
+        let has_room = quota::reserve(tx, organization, Quota::Targets(most)).await?;
+        if has_room {
+            targets::create(tx, organization, &new).await?;
+        }
+        Ok::<_, StoreError>(has_room)
+    });
+    if !stored.await.map_err(|error| Problem::unless_taken(error, TARGET_IS_LISTED, "target"))? {
+        return Err(Problem::LimitReached { what: "targets", most });
+    }
     Ok(HttpResponse::Created().json(TargetView::new(new)))
 }
 

@@ -10,7 +10,12 @@ use actix_web::{
 };
 use picket_domain::{Dialect, Permission, Webhook, WebhookError, WebhookEvent, WebhookId, WebhookSecret, WebhookUrl};
 use picket_outbound::ErrorClass;
-use picket_store::{deliveries, scans::read::Range, webhooks};
+use picket_store::{
+    deliveries,
+    quota::{self, Quota},
+    scans::read::Range,
+    webhooks,
+};
 use rand::RngCore;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -50,7 +55,15 @@ struct CreateWebhook {
 #[utoipa::path(
     tag = "webhooks",
     request_body = CreateWebhook,
-    responses((status = 201, description = "The webhook, with its secret.", body = WebhookCreatedView)),
+    responses(
+        (status = 201, description = "The webhook, with its secret.", body = WebhookCreatedView),
+        (
+            status = 409,
+            description = "The plan allows no further one (`limit_reached`).",
+            body = crate::ProblemView,
+            content_type = "application/problem+json"
+        )
+    ),
 )]
 #[post("/webhooks")]
 async fn create_webhook(
@@ -65,8 +78,12 @@ async fn create_webhook(
     let secret = mint_secret();
     let place = WebhookSecret::context(webhook.organization_id, webhook.id);
     let sealed = app.sealer.seal(secret.expose(), &place).map_err(Problem::internal)?;
+    let most = caller.subscription.limits().webhooks;
     app.db
         .run("create_webhook", caller.organization_id, async |tx| {
+            if !quota::reserve(tx, caller.organization_id, Quota::Webhooks(most)).await? {
+                return Err(Problem::LimitReached { what: "webhooks", most });
+            }
             webhooks::create(tx, &webhook, &sealed).await.map_err(Problem::from)
         })
         .await?;

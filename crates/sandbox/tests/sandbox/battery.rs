@@ -1,4 +1,4 @@
-//! The battery (cases S1 to S6, S18, S19, S22, S26, S30 of the sandbox's design): every door, one by one.
+//! The battery (cases S1 to S6, S18, S19, S22, S26, S30 of `docs/security.md`): every door, one by one.
 
 use std::fs::{self, File};
 use std::net::{TcpListener, UdpSocket};

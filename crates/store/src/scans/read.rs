@@ -61,14 +61,25 @@ FROM sightings
 WHERE scan_id = ANY($1)
 GROUP BY scan_id, severity";
 
+    // The sum of the texts is bounded before they leave the database: a finding may hold kilobytes of a target's words.
     FINDINGS = "-- scans.read.findings
-SELECT f.id, f.rule, f.title, f.cve, f.host, f.port, f.protocol, f.url, f.description, f.remediation,
-       s.severity, s.cvss, s.evidence
-FROM sightings AS s
-JOIN findings AS f ON f.id = s.finding_id
-WHERE s.scan_id = $1
-ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low', 'info', 'unknown'], s.severity), f.host, f.port, f.id
-LIMIT $2";
+SELECT id, rule, title, cve, host, port, protocol, url, description, remediation, severity, cvss, evidence
+FROM (
+  SELECT f.id, f.rule, f.title, f.cve, f.host, f.port, f.protocol, f.url, f.description, f.remediation,
+         s.severity, s.cvss, s.evidence,
+         row_number() OVER worst AS place,
+         sum(octet_length(f.title) + octet_length(f.description) + octet_length(f.remediation)
+             + octet_length(s.evidence)) OVER worst AS text_bytes
+  FROM sightings AS s
+  JOIN findings AS f ON f.id = s.finding_id
+  WHERE s.scan_id = $1
+  WINDOW worst AS (
+    ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low', 'info', 'unknown'], s.severity), f.host, f.port,
+             f.id
+  )
+) AS listed
+WHERE place <= $2 AND (place = 1 OR text_bytes <= $3)
+ORDER BY place";
 
     TASKS = "-- scans.read.tasks
 SELECT tool, state, gap, detail, shard ->> 'target' AS target
@@ -237,12 +248,12 @@ pub async fn severity_counts(tx: &Tx<'_>, ids: &[ScanId]) -> Result<Vec<Severity
     Ok(counts)
 }
 
-/// The findings of a scan, worst first, at most `limit`.
+/// The findings of a scan, worst first: at most `limit`, and at most `text_bytes` of their texts together.
 ///
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
-pub async fn findings(tx: &Tx<'_>, id: ScanId, limit: i64) -> Result<Vec<SightedFinding>, StoreError> {
-    let rows = tx.query(FINDINGS, &[&id.uuid(), &limit]).await?;
+pub async fn findings(tx: &Tx<'_>, id: ScanId, limit: i64, text_bytes: i64) -> Result<Vec<SightedFinding>, StoreError> {
+    let rows = tx.query(FINDINGS, &[&id.uuid(), &limit, &text_bytes]).await?;
     Ok(rows.iter().map(finding).collect::<Result<_, _>>()?)
 }
 

@@ -159,6 +159,89 @@ async fn claims_keep_to_the_limit_of_a_webhook_however_many_claim() {
     assert_eq!(per_webhook.into_values().collect::<Vec<_>>(), [3, 3]);
 }
 
+/// Makes so many deliveries that are due since `age_s` seconds.
+async fn due(scenario: &Scenario, webhook: WebhookId, count: i32, age_s: i32) {
+    let events = "WITH new AS (
+      INSERT INTO events (id, organization_id, name, routing_key, public, body, at)
+      SELECT gen_random_uuid(), $1, 'test', 'test', false, '{}', now() FROM generate_series(1, $3)
+      RETURNING id
+    ), made AS (
+      INSERT INTO deliveries (id, organization_id, webhook_id, event_id, event, body, created_at, next_attempt_at)
+      SELECT gen_random_uuid(), $1, $2, id, 'test', '', now(), now() - $4::integer * interval '1 second' FROM new
+      RETURNING id
+    )
+    SELECT count(*) FROM made";
+    scenario.row(events, &[&scenario.organization.uuid(), &webhook.uuid(), &count, &age_s]).await;
+}
+
+#[tokio::test]
+async fn a_webhook_with_thousands_of_due_deliveries_hides_no_other() {
+    let scenario = Scenario::new().await;
+    let crowded = webhook(&scenario, Dialect::V1).await;
+    let quiet = webhook(&scenario, Dialect::V1).await;
+    due(&scenario, crowded, 3_000, 3_600).await;
+    due(&scenario, quiet, 2, 1).await;
+    // At its limit or not: both are claimed together, taking turns.
+    for (at_most, of_crowded, of_quiet) in [(4, 2, 2), (100, 6, 0), (100, 0, 0)] {
+        let claimed = claim(&scenario, at_most, 8).await;
+        let count = |id| claimed.iter().filter(|one| one.webhook_id == id).count();
+        assert_eq!((count(crowded), count(quiet)), (of_crowded, of_quiet));
+    }
+    due(&scenario, quiet, 1, 1).await;
+    let claimed = claim(&scenario, 100, 8).await;
+    assert_eq!(claimed.iter().map(|one| one.webhook_id).collect::<Vec<_>>(), [quiet]);
+}
+
+#[tokio::test]
+async fn a_pause_holds_all_deliveries_of_its_webhook_and_costs_none_an_attempt() {
+    let scenario = Scenario::new().await;
+    let (held, other) = (webhook(&scenario, Dialect::V1).await, webhook(&scenario, Dialect::V1).await);
+    due(&scenario, held, 3, 10).await;
+    let claimed = claim(&scenario, 2, 8).await;
+    for (claimed, hold) in claimed.iter().zip([600, 60]) {
+        let attempt = DeliveryAttempt {
+            attempt: claimed.fence.attempt,
+            started_at: now(),
+            duration_ms: 1,
+            status: Some(429),
+            error: None,
+            error_class: None,
+            response: None,
+        };
+        let finished = Finished {
+            attempt,
+            verdict: Verdict::Retry { after: Duration::from_secs(5) },
+            hold: Some(Duration::from_secs(hold)),
+            peer: Some("10.11.12.13".parse().unwrap()),
+        };
+        let finish = async |tx: &picket_store::Tx<'_>| lease::finish(tx, claimed, &finished, now()).await;
+        assert!(scenario.db.run("test", scenario.organization, finish).await.unwrap());
+    }
+    // The longer pause counts, though the shorter one was asked for last.
+    let left = "SELECT extract(epoch FROM held_until - now())::float8 FROM webhooks WHERE id = $1";
+    let left: f64 = scenario.row(left, &[&held.uuid()]).await.get(0);
+    assert!((590.0..=600.0).contains(&left), "{left}");
+    let peers = "SELECT count(*) FROM delivery_attempts WHERE peer = '10.11.12.13'";
+    assert_eq!(scenario.row(peers, &[]).await.get::<_, i64>(0), 2);
+
+    due(&scenario, other, 1, 1).await;
+    scenario.execute("UPDATE deliveries SET next_attempt_at = now() WHERE state = 'pending'").await;
+    let claimed = claim(&scenario, 10, 8).await;
+    assert_eq!(claimed.iter().map(|one| one.webhook_id).collect::<Vec<_>>(), [other]);
+    let range = Range { limit: 10, offset: 0 };
+    let list = async |tx: &picket_store::Tx<'_>| read::list(tx, held, range).await;
+    let waiting = scenario.db.run("test", scenario.organization, list).await.unwrap().rows;
+    let until = "SELECT held_until FROM webhooks WHERE id = $1";
+    let until: Option<jiff::Timestamp> = scenario.row(until, &[&held.uuid()]).await.get(0);
+    assert!(waiting.iter().all(|record| record.state.name() == "pending" && record.next_attempt_at == until));
+    assert!(!format!("{waiting:?}").contains("10.11.12.13"));
+
+    scenario.execute("UPDATE webhooks SET held_until = now()").await;
+    let mut failures: Vec<u32> = claim(&scenario, 10, 8).await.iter().map(|claimed| claimed.failures).collect();
+    failures.sort_unstable();
+    assert_eq!(failures, [0, 1, 1]);
+}
+
 #[tokio::test]
 async fn a_claim_that_was_given_back_may_be_finished_no_more() {
     let scenario = Scenario::new().await;

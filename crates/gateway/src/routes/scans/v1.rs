@@ -101,6 +101,7 @@ async fn create_scan(
             scans::create(tx, &new, asker.now).await.map_err(Problem::from)
         })
         .await?;
+    tracing::Span::current().record("scan.id", tracing::field::display(new.id));
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/scan/{}", new.id))).json(ScanCreatedV1 {
         id: new.id,
         status: "created",

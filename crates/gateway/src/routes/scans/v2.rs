@@ -119,6 +119,7 @@ async fn create_scan(
             scans::create(tx, &new, asker.now).await.map_err(Problem::from)
         })
         .await?;
+    tracing::Span::current().record("scan.id", tracing::field::display(new.id));
     let location = (LOCATION, format!("/api/v2/scans/{}", created.number));
     Ok(HttpResponse::Created().insert_header(location).json(ScanCreatedV2 {
         scan_id: created.number,

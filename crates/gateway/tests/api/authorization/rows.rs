@@ -47,6 +47,7 @@ use Mount::{Both, Root, V1, V2};
 
 /// Every route, by group.
 pub(crate) const ROWS: &[Row] = &[
+    Row::new(Root, "GET", "/", Public),
     Row::new(Root, "GET", "/openapi.json", Public),
     Row::new(Root, "GET", "/docs", Public),
     Row::new(Root, "GET", "/docs/style.css", Public),

@@ -1,0 +1,6 @@
+//! The steward's loops against a real Postgres and a real RabbitMQ, each twice at once.
+
+#[cfg(test)]
+mod loops;
+#[cfg(test)]
+mod stage;

@@ -1,0 +1,98 @@
+//! What an organization may keep, when many make it at the same time.
+
+use futures_util::future::join_all;
+use picket_domain::{
+    ApiKeyId, Dialect, Permission, Target, TargetId, UserId, Webhook, WebhookEvent, WebhookId, WebhookUrl,
+};
+use picket_store::{
+    StoreError, Tx,
+    api_keys::{self, NewApiKey},
+    quota::{self, Quota},
+    targets::{self, ListedTarget},
+    webhooks,
+};
+
+use crate::scenario::{Scenario, now};
+
+/// So many creates at once, of which only so many may pass.
+const CREATES: u8 = 20;
+const MOST: u32 = 7;
+
+/// How many of the creates passed.
+async fn passed(
+    scenario: &Scenario,
+    quota: Quota,
+    create: impl AsyncFn(&Tx<'_>, u8) -> Result<(), StoreError>,
+) -> usize {
+    let one = async |number| {
+        let work = async |tx: &Tx<'_>| {
+            let has_room = quota::reserve(tx, scenario.organization, quota).await?;
+            if has_room {
+                create(tx, number).await?;
+            }
+            Ok::<_, StoreError>(has_room)
+        };
+        scenario.db.run("test", scenario.organization, work).await.unwrap()
+    };
+    join_all((0..CREATES).map(one)).await.into_iter().filter(|passed| *passed).count()
+}
+
+#[tokio::test]
+async fn twenty_webhooks_at_once_keep_to_the_limit() {
+    let scenario = Scenario::new().await;
+    let create = async |tx: &Tx<'_>, _| {
+        let webhook = Webhook {
+            id: WebhookId::mint(now()),
+            organization_id: scenario.organization,
+            url: WebhookUrl::parse("https://example.com/hook").unwrap(),
+            dialect: Dialect::V1,
+            events: WebhookEvent::of_dialect(Dialect::V1),
+            created_at: now(),
+            disabled: None,
+        };
+        webhooks::create(tx, &webhook, b"sealed").await
+    };
+    assert_eq!(passed(&scenario, Quota::Webhooks(MOST), create).await, 7);
+    let kept: i64 = scenario.row("SELECT count(*) FROM webhooks", &[]).await.get(0);
+    assert_eq!(kept, 7);
+    // What is deleted makes room.
+    scenario.execute("UPDATE webhooks SET deleted_at = now() WHERE id IN (SELECT id FROM webhooks LIMIT 2)").await;
+    assert_eq!(passed(&scenario, Quota::Webhooks(MOST), create).await, 2);
+}
+
+#[tokio::test]
+async fn twenty_targets_at_once_keep_to_the_limit() {
+    let scenario = Scenario::new().await;
+    let create = async |tx: &Tx<'_>, number| {
+        let target = Target::parse(&format!("192.0.2.{number}")).unwrap();
+        let new = ListedTarget { id: TargetId::mint(now()), target, tags: Vec::new(), created_at: now() };
+        targets::create(tx, scenario.organization, &new).await
+    };
+    assert_eq!(passed(&scenario, Quota::Targets(MOST), create).await, 7);
+    let kept: i64 = scenario.row("SELECT count(*) FROM targets", &[]).await.get(0);
+    assert_eq!(kept, 7);
+}
+
+#[tokio::test]
+async fn twenty_api_keys_at_once_keep_to_the_limit() {
+    let scenario = Scenario::new().await;
+    let user = UserId::mint(now());
+    let insert = "INSERT INTO users (id, created_at, email, name, password_hash) VALUES ($1, now(), 'a@b.c', 'A', 'x') RETURNING 1";
+    scenario.row(insert, &[&user.uuid()]).await;
+    let create = async |tx: &Tx<'_>, number| {
+        let new = NewApiKey {
+            id: ApiKeyId::mint(now()),
+            organization_id: scenario.organization,
+            created_by: user,
+            name: "test",
+            prefix: "pk_test",
+            digest: [number; 32],
+            scopes: &[Permission::ToolsRead],
+            expires_at: None,
+        };
+        api_keys::create(tx, &new, now()).await
+    };
+    assert_eq!(passed(&scenario, Quota::ApiKeys(MOST), create).await, 7);
+    let kept: i64 = scenario.row("SELECT count(*) FROM api_keys", &[]).await.get(0);
+    assert_eq!(kept, 7);
+}
