@@ -85,8 +85,13 @@ impl TestApp {
 
     /// The same with a database that does not answer.
     pub(crate) async fn without_database(live: Live) -> Self {
+        Self::without_database_with(live, |_| {}).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn without_database_with(live: Live, change: impl FnOnce(&mut GatewaySettings)) -> Self {
         let url = format!("postgres://nobody@{}/nothing", nobody());
-        Self::start_at(Database::new().await, url, Clock::system(), live, |_| {})
+        Self::start_at(Database::new().await, url, Clock::system(), live, change)
     }
 
     fn start_at(

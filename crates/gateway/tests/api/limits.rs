@@ -2,6 +2,7 @@
 
 use picket_domain::Subscription;
 use picket_kit::Clock;
+use serde_json::json;
 
 use crate::harness::{TestApp, dead_redis};
 
@@ -108,4 +109,104 @@ async fn without_redis_the_gateway_counts_by_itself() {
         allowed += u32::from(app.get("/api/v1/tools", Some(&member.token)).await.status == 200);
     }
     assert!((5..=6).contains(&allowed), "{allowed}");
+}
+
+/// A key of the right form that nobody has.
+fn made_up(number: u8) -> String {
+    let alphabet = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let secret = format!("{}{}", "0".repeat(31), char::from(alphabet[usize::from(number)]));
+    let sum = crc32fast::hash(secret.as_bytes());
+    let digit = |place: u32| char::from(alphabet[usize::try_from((sum >> (place * 5)) & 31).unwrap()]);
+    format!("pk_{secret}{}", (0..7).rev().map(digit).collect::<String>())
+}
+
+#[tokio::test]
+async fn keys_that_are_made_up_cost_the_database_nothing_beyond_the_limit() {
+    let app = TestApp::without_database_with(dead_redis(), |settings| {
+        settings.rate_limits = true;
+        settings.public_burst = 3;
+    })
+    .await;
+    // Whoever gets as far as the database finds it down.
+    for number in 0..3 {
+        app.get("/api/v1/tools", Some(&made_up(number))).await.assert_problem(503, "unavailable");
+    }
+    for number in 3..8 {
+        app.get("/api/v1/tools", Some(&made_up(number))).await.assert_problem(429, "rate_limited");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_good_before_is_not_held_up_by_strangers_at_its_address() {
+    let app = TestApp::spawn_with(|settings| {
+        settings.rate_limits = true;
+        // Registering, signing in, and the key's first use.
+        settings.public_burst = 3;
+        settings.public_per_minute = 1;
+        settings.registration_plan = Subscription::Enterprise;
+    })
+    .await;
+    let member = app.member("ada@example.com").await;
+    let key = app.api_key(&member.token, &["tools:read"]).await;
+    let first = app.get("/api/v1/tools", Some(&key)).await;
+    assert_eq!((first.status, first.header("x-ratelimit-limit")), (200, Some("300")));
+    app.get("/api/v1/tools", Some(&made_up(1))).await.assert_problem(429, "rate_limited");
+    // As when its memory ran out: it is looked up again, and not counted as a stranger's.
+    let listed = app.get("/api/v1/api-keys", Some(&member.token)).await.json();
+    let id = listed["data"][0]["id"].as_str().unwrap().to_owned();
+    let other = app.api_key(&member.token, &["tools:read"]).await;
+    app.get("/api/v1/tools", Some(&other)).await.assert_problem(429, "rate_limited");
+    assert_eq!(app.delete("/api/v1/api-keys/key_00000000000000000000000001", Some(&member.token)).await.status, 404);
+    assert_eq!(app.get("/api/v1/tools", Some(&key)).await.status, 200);
+    // Withdrawn, it is a stranger's: refused, and after that no longer looked up.
+    assert_eq!(app.delete(&format!("/api/v1/api-keys/{id}"), Some(&member.token)).await.status, 204);
+    for _ in 0..2 {
+        app.get("/api/v1/tools", Some(&key)).await.assert_problem(429, "rate_limited");
+    }
+}
+
+#[tokio::test]
+async fn an_organization_keeps_no_more_than_its_plan_allows() {
+    let app = TestApp::spawn().await;
+    let member = app.member("ada@example.com").await;
+    let organization: picket_domain::OrganizationId = member.organization_id.parse().unwrap();
+    let limits = Subscription::Trial.limits();
+    let client = app.database.connect().await;
+    let fill = [
+        format!(
+            "INSERT INTO webhooks (id, organization_id, dialect, created_at, url, events, secret)
+             SELECT gen_random_uuid(), $1, 'v1', now(), 'https://example.com/', '{{scan.failed}}', ''
+             FROM generate_series(1, {})",
+            limits.webhooks - 1
+        ),
+        format!(
+            "INSERT INTO api_keys (id, organization_id, created_by, created_at, name, prefix, digest, scopes)
+             SELECT gen_random_uuid(), $1, user_id, now(), 'x', 'x', sha256(number::text::bytea), '{{}}'
+             FROM generate_series(1, {}) AS number, memberships WHERE organization_id = $1",
+            limits.api_keys - 1
+        ),
+        format!(
+            "INSERT INTO targets (id, organization_id, created_at, kind, value)
+             SELECT gen_random_uuid(), $1, now(), 'host', 'host' || number || '.example.com'
+             FROM generate_series(1, {}) AS number",
+            limits.targets - 1
+        ),
+    ];
+    for statement in fill {
+        client.execute(&statement, &[&organization.uuid()]).await.unwrap();
+    }
+    for (path, bodies) in [
+        ("/api/v1/webhooks", [json!({"url": "https://93.184.215.14/a"}), json!({"url": "https://93.184.215.14/b"})]),
+        ("/api/v1/api-keys", [1, 2].map(|_| json!({"name": "ci", "scopes": ["tools:read"]}))),
+        ("/api/v1/targets", ["a", "b"].map(|name| json!({"target": format!("{name}.example.org")}))),
+    ] {
+        let [first, second] = bodies;
+        let (one, two) = tokio::join!(
+            app.post(path, Some(&member.token), &first),
+            app.post(path, Some(&member.token), &second)
+        );
+        let (passed, refused) = if one.status == 201 { (one, two) } else { (two, one) };
+        assert_eq!(passed.status, 201, "{path}: {}", passed.text);
+        refused.assert_problem(409, "limit_reached");
+    }
 }

@@ -98,6 +98,28 @@ async fn a_request_leaves_one_line_that_names_route_and_tenant_and_no_secret() {
 }
 
 #[tokio::test]
+async fn the_line_of_an_accepted_scan_names_it() {
+    let log = Log::get();
+    let app = TestApp::spawn_with(|settings| settings.allow_targets = vec!["127.0.0.0/8".to_owned()]).await;
+    let member = app.member("scan-line@example.com").await;
+    let create = async |path: &str, request_id: &'static str, body: Value| {
+        let answer = app
+            .request("POST", path, Some(&member.token), |request| {
+                request.header("x-request-id", request_id).json(&body)
+            })
+            .await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.json()
+    };
+    let body = json!({"target": "127.0.0.1", "tool": "nmap", "parameters": {"ports": "80"}});
+    let v1 = create("/api/v1/scans/create", "scan-line-of-v1", body).await;
+    assert_eq!(log.line("request", "scan-line-of-v1")["span"]["scan.id"], v1["id"]);
+    create("/api/v2/scans", "scan-line-of-v2", json!({"target": "127.0.0.1", "scan_type": "quick"})).await;
+    let line = log.line("request", "scan-line-of-v2");
+    assert!(line["span"]["scan.id"].as_str().unwrap().starts_with("scan_"), "{line}");
+}
+
+#[tokio::test]
 async fn a_failure_of_ours_is_logged_once_with_its_cause() {
     let log = Log::get();
     let app = TestApp::without_database(crate::harness::dead_redis()).await;

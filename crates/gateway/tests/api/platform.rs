@@ -35,12 +35,15 @@ async fn without_redis_the_service_is_degraded_and_ready() {
 async fn without_the_database_nothing_is_500() {
     let app = TestApp::without_database(dead_redis()).await;
     let unready = app.get("/ready", None).await;
-    unready.assert_problem(503, "unavailable");
+    let problem = unready.assert_problem(503, "unavailable");
+    let expected = json!({"database": "down", "broker": "unknown", "redis": "down", "workers": "unknown"});
+    assert_eq!(problem["components"], expected);
     assert!(unready.header("retry-after").is_some());
     assert!(!unready.text.contains("postgres") && !unready.text.contains("127.0.0.1"));
     assert_eq!(app.get("/health", None).await.status, 200);
     let body = json!({"email": "ada@example.com", "password": PASSWORD});
-    app.post("/api/v1/auth/register", None, &body).await.assert_problem(503, "unavailable");
+    let registered = app.post("/api/v1/auth/register", None, &body).await;
+    assert!(registered.assert_problem(503, "unavailable").get("components").is_none());
 }
 
 #[tokio::test]
@@ -51,6 +54,9 @@ async fn the_document_is_openapi_3_1_and_each_operation_is_named_once() {
     let document = answer.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     assert_eq!(document["info"]["title"], "Picket");
+    assert_eq!(document["info"]["license"]["identifier"], "Apache-2.0");
+    assert!(document["info"]["contact"]["name"].is_string());
+    assert_eq!(document["servers"][0]["url"], "/");
     let mut names = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -119,6 +125,17 @@ fn schema_name(item: &str) -> Option<String> {
     }
     let (_, declared) = head.split_once("struct ").or_else(|| head.split_once("enum "))?;
     Some(declared.split(|c: char| !c.is_alphanumeric()).next()?.to_owned())
+}
+
+#[tokio::test]
+async fn the_root_leads_to_the_reference_page() {
+    let app = TestApp::spawn().await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let answer = client.get(format!("{}/", app.base)).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers()["location"].to_str().unwrap()), (302, "/docs"));
+    let followed = app.get("/", None).await;
+    assert_eq!(followed.status, 200);
+    assert!(followed.header("content-type").unwrap().starts_with("text/html"));
 }
 
 #[tokio::test]
