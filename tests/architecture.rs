@@ -23,16 +23,40 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "picket",
         &[
-            "domain", "scanners", "store", "queue", "live", "outbound", "blobs", "sandbox", "kit", "gateway", "steward",
-            "worker", "dispatcher", "renderer",
+            "domain",
+            "scanners",
+            "store",
+            "queue",
+            "live",
+            "outbound",
+            "blobs",
+            "sandbox",
+            "kit",
+            "gateway",
+            "steward",
+            "worker",
+            "dispatcher",
+            "renderer",
         ],
     ),
     // Not part of the product: what measures it and what tests it.
     (
         "picket-bench",
         &[
-            "domain", "scanners", "store", "queue", "live", "outbound", "blobs", "sandbox", "kit", "gateway", "steward",
-            "worker", "dispatcher", "testkit",
+            "domain",
+            "scanners",
+            "store",
+            "queue",
+            "live",
+            "outbound",
+            "blobs",
+            "sandbox",
+            "kit",
+            "gateway",
+            "steward",
+            "worker",
+            "dispatcher",
+            "testkit",
         ],
     ),
     ("picket-testkit", &["domain", "store"]),
@@ -91,7 +115,9 @@ fn each_technology_is_spoken_by_its_crate_alone() {
         if NOT_THE_PRODUCT.contains(&krate.as_str()) {
             continue;
         }
-        for (technology, speakers) in SPEAKS.iter().filter(|(technology, _)| imports.iter().any(|one| one == technology)) {
+        for (technology, speakers) in
+            SPEAKS.iter().filter(|(technology, _)| imports.iter().any(|one| one == technology))
+        {
             assert!(speakers.contains(&krate.as_str()), "only {speakers:?} may use {technology}, not {krate}");
         }
     }

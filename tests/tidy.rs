@@ -39,10 +39,21 @@ fn functions(text: &str) -> Vec<(usize, usize, String)> {
     for (start, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
         let begins = line.trim_start();
-        let is_fn = ["fn ", "pub fn ", "async fn ", "pub async fn ", "pub(crate) fn ", "pub(crate) async fn ",
-            "pub(super) fn ", "pub(super) async fn ", "const fn ", "pub const fn ", "pub(crate) const fn "]
-            .iter()
-            .any(|prefix| begins.starts_with(prefix));
+        let is_fn = [
+            "fn ",
+            "pub fn ",
+            "async fn ",
+            "pub async fn ",
+            "pub(crate) fn ",
+            "pub(crate) async fn ",
+            "pub(super) fn ",
+            "pub(super) async fn ",
+            "const fn ",
+            "pub const fn ",
+            "pub(crate) const fn ",
+        ]
+        .iter()
+        .any(|prefix| begins.starts_with(prefix));
         if !is_fn || begins.ends_with(';') {
             continue;
         }

@@ -37,10 +37,8 @@ pub(crate) fn measure() -> Result<Vec<Figure>, Failure> {
     };
     let boxed = |network: Network| {
         let invocation = Invocation { tool: "probe", program: "/probe", args: Vec::new(), hosts: Vec::new(), network };
-        match sandbox.start(0, &invocation, &Limits::default())?.wait_blocking().end {
-            End::Exited(_) => Ok(()),
-            end => Err(format!("the program did not run: {end:?}").into()),
-        }
+        let end = sandbox.start(0, &invocation, &Limits::default())?.wait_blocking().end;
+        if matches!(end, End::Exited(_)) { Ok(()) } else { Err(format!("the program did not run: {end:?}").into()) }
     };
     let (mut alone, mut connected, mut isolated) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {

@@ -207,10 +207,15 @@ mod tests {
     #[test]
     fn a_receiver_holds_its_deliveries_with_429_and_503_alone_and_for_six_hours_at_most() {
         let hold = |status, seconds| {
-            Outcome::Answered { status, retry_after: Some(Duration::from_secs(seconds)) }.hold().map(|one| one.as_secs())
+            Outcome::Answered { status, retry_after: Some(Duration::from_secs(seconds)) }
+                .hold()
+                .map(|one| one.as_secs())
         };
         assert_eq!((hold(429, 60), hold(503, 1_000_000)), (Some(60), Some(6 * 3_600)));
-        assert_eq!((hold(200, 60), hold(500, 60), answered(429).hold(), Outcome::Unanswered.hold()), (None, None, None, None));
+        assert_eq!(
+            (hold(200, 60), hold(500, 60), answered(429).hold(), Outcome::Unanswered.hold()),
+            (None, None, None, None)
+        );
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn with_causes(error: &dyn Error) -> String {
 #[tokio::main]
 async fn run(command: Command, file: Option<&Path>) -> Result<(), CommandError> {
     match command {
-        Command::Openapi => Ok(println!("{}", openapi::document()?)),
+        Command::Openapi => openapi::print(),
         Command::Demo(arguments) => Ok(demo::run(demo::DemoSettings::of(&arguments)).await.map(drop)?),
         Command::Migrate => migrate(&configure(file)?).await,
         Command::Up(arguments) => up::run(configure(file)?, &arguments).await,

@@ -2,7 +2,8 @@
 
 use crate::CommandError;
 
-/// The document as JSON.
-pub(crate) fn document() -> Result<String, CommandError> {
-    Ok(serde_json::to_string_pretty(&picket_gateway::openapi())?)
+/// Prints the document as JSON.
+pub(crate) fn print() -> Result<(), CommandError> {
+    println!("{}", serde_json::to_string_pretty(&picket_gateway::openapi())?);
+    Ok(())
 }

@@ -14,7 +14,7 @@ async fn a_wrong_method_is_405_and_names_the_right_ones() {
         app.send(method, "/api/v1/health", None).await.assert_problem(405, "method_not_allowed");
     }
     app.get("/api/v1/nothing", None).await.assert_problem(404, "not_found");
-    app.get("/", None).await.assert_problem(404, "not_found");
+    app.get("//nothing", None).await.assert_problem(404, "not_found");
 }
 
 #[tokio::test]

@@ -201,10 +201,8 @@ async fn an_organization_keeps_no_more_than_its_plan_allows() {
         ("/api/v1/targets", ["a", "b"].map(|name| json!({"target": format!("{name}.example.org")}))),
     ] {
         let [first, second] = bodies;
-        let (one, two) = tokio::join!(
-            app.post(path, Some(&member.token), &first),
-            app.post(path, Some(&member.token), &second)
-        );
+        let (one, two) =
+            tokio::join!(app.post(path, Some(&member.token), &first), app.post(path, Some(&member.token), &second));
         let (passed, refused) = if one.status == 201 { (one, two) } else { (two, one) };
         assert_eq!(passed.status, 201, "{path}: {}", passed.text);
         refused.assert_problem(409, "limit_reached");

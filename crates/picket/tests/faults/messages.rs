@@ -1,7 +1,7 @@
 //! Invariant 2: messages are hints. Redelivered and forged ones change nothing.
 
-use jiff::Timestamp;
 use picket_domain::{EventBody, EventId, OrganizationId, ScanId, Subscription, TaskId, TaskQueued};
+use picket_kit::Clock;
 use picket_queue::{Envelope, Message, topology::Queue};
 use picket_testkit::seed;
 
@@ -20,7 +20,7 @@ impl Stage {
     }
 
     async fn tell(&self, organization_id: OrganizationId, task: TaskQueued) {
-        let (id, body) = (EventId::mint(Timestamp::now()), EventBody::TaskQueued(task));
+        let (id, body) = (EventId::mint(Clock::system().now()), EventBody::TaskQueued(task));
         let envelope = Envelope { version: 1, id, organization_id, body, traceparent: None };
         self.send(&envelope.encode().unwrap()).await;
     }
@@ -40,7 +40,7 @@ async fn redelivered_and_forged_messages_change_nothing() {
     // One slot: messages are taken in their order. No steward: what is sent is sent from here.
     let _worker = stage.start_worker(213_000, &[("PICKET_WORKER__SLOTS", "1")]);
     let (scan, message) = stage.admitted(&service).await;
-    let now = Timestamp::now();
+    let now = Clock::system().now();
 
     for garbage in [b"".as_slice(), b"\xff\xfe\x00", b"{}", b"[]", b"{\"version\":1}"] {
         stage.send(garbage).await;

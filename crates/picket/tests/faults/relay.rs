@@ -1,5 +1,6 @@
 //! Invariant 3: every event reaches the broker, however often the relay dies, and its receivers bear the same one twice.
 
+use picket_kit::Clock;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -9,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use picket_domain::{EventBody, Pool, SandboxLevel, TaskId, WorkerId};
 use picket_queue::{Envelope, topology::Queue};
 use picket_store::{
@@ -29,7 +29,7 @@ const KILLS: u64 = 12;
 impl Stage {
     /// A worker that lives and has room for everything, but is none.
     async fn pretend_worker(&self) -> Claimant {
-        let worker_id = WorkerId::mint(Timestamp::now());
+        let worker_id = WorkerId::mint(Clock::system().now());
         let (pools, level) = (vec![Pool::Net], SandboxLevel::L2);
         let beat =
             WorkerBeat { id: worker_id, pools, level, tools: Vec::new(), slots: 1_000, busy: 0, draining: false };
@@ -95,7 +95,7 @@ async fn a_relay_that_dies_between_confirm_and_mark_publishes_twice_and_harms_no
     let mut claims = Vec::new();
     for copy in copies {
         let EventBody::TaskQueued(message) = copy.body else { panic!("a task") };
-        let (now, by) = (Timestamp::now(), claimant);
+        let (now, by) = (Clock::system().now(), claimant);
         let claim = stage.db.run("test", copy.organization_id, async |tx| lease::claim(tx, &message, by, now).await);
         claims.push(claim.await.unwrap().is_some());
     }
@@ -128,9 +128,9 @@ async fn every_event_is_published_however_often_the_steward_is_killed() {
     let _steward = stage.start("steward", &[]);
     let limit = usize::try_from(picket_domain::Subscription::Enterprise.limits().tasks_in_flight).unwrap();
     let admitted = limit.min(tasks.len());
-    let task_of = |copies: &Vec<Envelope>| match &copies[0].body {
-        EventBody::TaskQueued(task) => task.task_id,
-        _ => panic!("a task"),
+    let task_of = |copies: &Vec<Envelope>| {
+        let EventBody::TaskQueued(task) = &copies[0].body else { panic!("a task") };
+        task.task_id
     };
     let heard = stage.receive(Queue::Tasks(Pool::Net), |all| all.len() >= admitted).await;
     let heard: BTreeSet<_> = heard.values().map(task_of).collect();

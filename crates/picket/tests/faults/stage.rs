@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use picket_domain::{EventBody, NewScan, NewTask, OrganizationId, Subscription, TaskId, TaskQueued};
 use picket_kit::Clock;
 use picket_queue::{Broker, BrokerSettings};
@@ -67,20 +66,20 @@ impl Stage {
         let shape = tool.shapes(Some(&params)).unwrap().pop().unwrap();
         let mut scan = seed::scan(self.organization, 1);
         let shard = scan.tasks.remove(0).shard;
-        let id = TaskId::mint(Timestamp::now());
+        let id = TaskId::mint(Clock::system().now());
         scan.tasks = vec![NewTask { id, tool: "nmap", needs: shape.needs, params: shape.params, shard }];
         self.store(&scan).await;
         scan
     }
 
     pub(crate) async fn store(&self, scan: &NewScan) {
-        let now = Timestamp::now();
+        let now = Clock::system().now();
         self.db.run("test", self.organization, async |tx| scans::create(tx, scan, now).await).await.unwrap();
     }
 
     /// Stops a scan, as the gateway does.
     pub(crate) async fn stop(&self, scan: &NewScan) {
-        let now = Timestamp::now();
+        let now = Clock::system().now();
         let stopped = self.db.run("test", self.organization, async |tx| {
             let locked = scans::lock(tx, scan.id).await?.expect("the scan");
             let change = locked.scan.cancel(now).expect("a scan that can be stopped");

@@ -1,12 +1,20 @@
 //! The store against a real Postgres; each test has a database of its own.
 
+#[cfg(test)]
 mod deliveries;
+#[cfg(test)]
 mod errors;
+#[cfg(test)]
 mod events;
+#[cfg(test)]
 mod leases;
+#[cfg(test)]
 mod quotas;
 #[cfg(test)]
 mod reports;
+#[cfg(test)]
 mod scenario;
+#[cfg(test)]
 mod states;
+#[cfg(test)]
 mod tenancy;

@@ -69,10 +69,9 @@ impl Scenario {
         let claimed = self.db.operate("test", async |tx| events::claim(tx, 1_000).await).await.unwrap();
         claimed
             .into_iter()
-            .filter_map(|outgoing| match outgoing.event.body {
-                EventBody::TaskQueued(task) => Some(task),
-                _ => None,
-            })
+            .filter_map(
+                |outgoing| if let EventBody::TaskQueued(task) = outgoing.event.body { Some(task) } else { None },
+            )
             .collect()
     }
 
