@@ -98,8 +98,8 @@ pub struct Locked {
 pub async fn create(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Created, StoreError> {
     let created = [EventBody::ScanCreated(ScanChanged { scan_id: new.id, reason: None })];
     let event = events::append(tx, new.organization_id, &created, new.traceparent.as_deref(), now);
-    // In one round trip: until the commit, the organization's next scan waits for its number.
-    let (number, ()) = tokio::try_join!(insert(tx, new, now), event)?;
+    // In one round trip, and the number last: until the commit, the organization's next scan waits for its own.
+    let ((), number) = tokio::try_join!(event, insert(tx, new, now))?;
     tx.notify(Notice::Tasks);
     if new.tasks.is_empty() {
         end_if_over(tx, new.id, now).await?;
