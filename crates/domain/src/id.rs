@@ -117,6 +117,10 @@ ids! {
     EventId = "evt";
     /// A weakness of one target, known across scans.
     FindingId = "vuln";
+    /// An invitation to an organization.
+    InvitationId = "inv";
+    /// A letter on its way.
+    MailId = "mail";
     /// The tenant.
     OrganizationId = "org";
     /// A rendered document.

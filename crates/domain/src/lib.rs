@@ -4,6 +4,7 @@
 mod address;
 mod admission;
 mod allow_list;
+pub mod audit;
 mod cause;
 mod delivery;
 mod event;
@@ -11,6 +12,7 @@ mod finding;
 mod host_name;
 mod id;
 mod invocation;
+mod letter;
 mod permission;
 mod plan;
 mod report;
@@ -26,16 +28,18 @@ mod webhook;
 pub use address::{AddressClass, classify};
 pub use admission::{Candidate, choose};
 pub use allow_list::{AllowList, AllowListError, TargetVerdict, judge};
+pub use audit::{AuditAction, AuditEntry};
 pub use cause::cause;
 pub use delivery::{ClaimedDelivery, DeliveryAttempt, DeliveryFence, DeliveryState, Outcome, Verdict};
 pub use event::{Event, EventBody, FindingFound, ReportChanged, ScanChanged, TaskQueued};
 pub use finding::{Location, Observation, Protocol, Service};
 pub use host_name::HostName;
 pub use id::{
-    ApiKeyId, DeliveryId, EventId, FindingId, IdError, OrganizationId, ReportId, ScanId, SessionId, TargetId, TaskId,
-    UserId, WebhookId, WorkerId,
+    ApiKeyId, DeliveryId, EventId, FindingId, IdError, InvitationId, MailId, OrganizationId, ReportId, ScanId,
+    SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
 };
 pub use invocation::{Invocation, Network, PinnedHost};
+pub use letter::{Letter, Locale};
 pub use permission::{Permission, Role};
 pub use plan::{Coverage, CoverageState, Dialect, NewScan, Plan, PlanGap};
 pub use report::{

@@ -82,6 +82,12 @@ permissions! {
     ApiKeysRead = "api_keys:read", Admin;
     /// Make and withdraw API keys.
     ApiKeysWrite = "api_keys:write", Admin;
+    /// See the audit log.
+    AuditRead = "audit:read", Admin;
+    /// See the organization: plan, limits, policy.
+    OrganizationRead = "organization:read", Viewer;
+    /// Change the organization's policy.
+    OrganizationWrite = "organization:write", Admin;
     /// See reports and download them.
     ReportsRead = "reports:read", Viewer;
     /// Ask for reports.
@@ -94,6 +100,10 @@ permissions! {
     TargetsRead = "targets:read", Viewer;
     /// Add targets.
     TargetsWrite = "targets:write", Analyst;
+    /// See members and invitations.
+    TeamRead = "team:read", Viewer;
+    /// Invite and remove members, change their roles.
+    TeamWrite = "team:write", Admin;
     /// See the catalogue of tools.
     ToolsRead = "tools:read", Viewer;
     /// See webhooks and their deliveries.

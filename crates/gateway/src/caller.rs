@@ -4,9 +4,11 @@
 use std::{collections::BTreeSet, future::Ready};
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
-use picket_domain::{ApiKeyId, OrganizationId, Permission, Role, Subscription, UserId};
+use jiff::Timestamp;
+use picket_domain::{ApiKeyId, OrganizationId, Permission, Role, SessionId, Subscription, UserId};
+use picket_store::sessions::BearerRow;
 
-use crate::Problem;
+use crate::{Problem, tokens::Bearer};
 
 /// An identified client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,21 @@ pub struct Caller {
     /// What the organization pays for.
     pub subscription: Subscription,
     pub(crate) permissions: BTreeSet<Permission>,
+    /// Whether the organization demands a second factor that the session has not shown: then there are no permissions.
+    pub(crate) lacks_mfa: bool,
+}
+
+/// A caller who is a person, for routes about the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Person {
+    /// Identity.
+    pub user_id: UserId,
+    /// The organization that the session is in.
+    pub organization_id: OrganizationId,
+    /// The session.
+    pub session_id: SessionId,
+    /// When credentials were shown last.
+    pub authenticated_at: Timestamp,
 }
 
 /// Who it is.
@@ -29,6 +46,10 @@ pub enum Subject {
         id: UserId,
         /// The role in the organization.
         role: Role,
+        /// The session.
+        session_id: SessionId,
+        /// When credentials were shown last.
+        authenticated_at: Timestamp,
     },
     /// A program with an API key.
     ApiKey {
@@ -41,10 +62,33 @@ pub enum Subject {
 
 impl Caller {
     /// A person with all that the role allows.
-    #[must_use]
-    pub fn user(organization_id: OrganizationId, id: UserId, role: Role, subscription: Subscription) -> Self {
-        let permissions = Permission::ALL.iter().copied().filter(|one| role.allows(*one)).collect();
-        Self { organization_id, subject: Subject::User { id, role }, subscription, permissions }
+    pub(crate) fn user(bearer: Bearer, row: &BearerRow) -> Self {
+        let may = |one: &Permission| row.role.allows(*one) && !row.lacks_mfa;
+        Self {
+            organization_id: bearer.organization_id,
+            subject: Subject::User {
+                id: bearer.user_id,
+                role: row.role,
+                session_id: bearer.session_id,
+                authenticated_at: row.authenticated_at,
+            },
+            subscription: row.subscription,
+            permissions: Permission::ALL.iter().copied().filter(may).collect(),
+            lacks_mfa: row.lacks_mfa,
+        }
+    }
+
+    /// The person; the first line of every handler about the person.
+    ///
+    /// # Errors
+    /// [`Problem::NotAPerson`] for an API key.
+    pub(crate) const fn person(&self) -> Result<Person, Problem> {
+        match self.subject {
+            Subject::User { id, session_id, authenticated_at, .. } => {
+                Ok(Person { user_id: id, organization_id: self.organization_id, session_id, authenticated_at })
+            }
+            Subject::ApiKey { .. } => Err(Problem::NotAPerson),
+        }
     }
 
     /// Demands a permission; the first line of every handler.
@@ -52,7 +96,13 @@ impl Caller {
     /// # Errors
     /// [`Problem::Forbidden`] without it.
     pub fn may(&self, permission: Permission) -> Result<(), Problem> {
-        if self.has(permission) { Ok(()) } else { Err(Problem::Forbidden(permission)) }
+        if self.has(permission) {
+            Ok(())
+        } else if self.lacks_mfa {
+            Err(Problem::MfaRequired)
+        } else {
+            Err(Problem::Forbidden(permission))
+        }
     }
 
     /// Whether the caller has the permission.

@@ -3,7 +3,8 @@
 use std::{future::Ready, net::IpAddr};
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
-use picket_domain::Dialect;
+use jiff::Timestamp;
+use picket_domain::{AuditAction, AuditEntry, Dialect};
 use picket_kit::TraceParent;
 
 use crate::Problem;
@@ -19,6 +20,8 @@ pub struct RequestContext {
     pub dialect: Dialect,
     /// The client's address, as far as trusted proxies tell it.
     pub address: IpAddr,
+    /// What the client calls itself, bounded and without control characters.
+    pub user_agent: String,
 }
 
 impl RequestContext {
@@ -26,6 +29,20 @@ impl RequestContext {
     #[must_use]
     pub fn traceparent(&self) -> String {
         self.trace.to_string()
+    }
+
+    /// A row for the audit log about this request, without what changed.
+    pub(crate) fn entry(&self, at: Timestamp, actor: &str, action: AuditAction, object: Option<String>) -> AuditEntry {
+        AuditEntry {
+            at,
+            actor: actor.to_owned(),
+            action,
+            object,
+            address: Some(self.address.to_string()),
+            request_id: Some(self.request_id.clone()),
+            before: None,
+            after: None,
+        }
     }
 }
 

@@ -29,7 +29,12 @@ use crate::{FieldError, ProblemCode, ProblemView, route_table::UNCOUNTED, routes
     servers((url = "/", description = "The gateway that served this document.")),
     components(schemas(ProblemView, ProblemCode, FieldError)),
     tags(
-        (name = "accounts", description = "People, and the tokens they get."),
+        (name = "authentication", description = "Registering, signing in and out, second factors, providers."),
+        (name = "account", description = "Forgotten passwords, and the devices that are signed in."),
+        (name = "organization", description = "The organization, its policy and limits."),
+        (name = "team", description = "Members and invitations."),
+        (name = "audit", description = "What was done, by whom, in a chain of hashes."),
+        (name = "plans", description = "What can be paid for, and its limits."),
         (name = "api keys", description = "Credentials of programs."),
         (name = "scans", description = "Asking for scans and reading their results."),
         (name = "reports", description = "Rendered results."),

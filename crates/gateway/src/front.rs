@@ -88,7 +88,13 @@ fn context(app: &App, request: &ServiceRequest) -> RequestContext {
         trace: trace.map_or_else(TraceParent::begin, |trace| trace.child()),
         dialect: if request.path().starts_with("/api/v2/") { Dialect::V2 } else { Dialect::V1 },
         address: client_address(app, request),
+        user_agent: user_agent(header("user-agent").unwrap_or_default()),
     }
+}
+
+/// What is kept of the header: enough for a person to recognise a device by.
+fn user_agent(header: &str) -> String {
+    header.chars().filter(|c| !c.is_control()).take(256).collect()
 }
 
 /// A client's request id is taken over when it can do no harm in a log.

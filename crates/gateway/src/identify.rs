@@ -9,8 +9,8 @@ use std::{
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use jiff::Timestamp;
-use picket_domain::{OrganizationId, Permission, UserId};
-use picket_store::{accounts, api_keys};
+use picket_domain::Permission;
+use picket_store::{api_keys, sessions};
 
 use crate::{App, Caller, Problem, Subject, key_text, tokens::Bearer};
 
@@ -29,7 +29,7 @@ pub(crate) struct Callers {
 /// What a caller showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Credential {
-    Token(OrganizationId, UserId),
+    Token(Bearer),
     Key([u8; 32]),
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn claim(app: &App, headers: &HeaderMap) -> Claim {
 pub(crate) async fn look_up(app: &App, unproven: &Unproven) -> Result<Caller, Problem> {
     let credential = unproven.credential;
     let (caller, expires_at) = match credential {
-        Credential::Token(organization_id, user_id) => (member(app, Bearer { user_id, organization_id }).await?, None),
+        Credential::Token(bearer) => member(app, bearer).await?,
         Credential::Key(digest) => {
             let found = holder(app, digest, app.clock.now()).await;
             if matches!(found, Ok(_) | Err(Problem::Unauthenticated)) {
@@ -140,8 +140,7 @@ fn credential(app: &App, headers: &HeaderMap, now: Timestamp) -> Option<Credenti
             } else if text.starts_with(key_text::PREFIX) {
                 key_text::parse(text).map(Credential::Key)
             } else {
-                let bearer = app.tokens.verify(text, now)?;
-                Some(Credential::Token(bearer.organization_id, bearer.user_id))
+                app.tokens.verify(text, now).map(Credential::Token)
             }
         }
         (None, Some(key)) => key_text::parse(key.trim()).map(Credential::Key),
@@ -160,15 +159,17 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<Option<&'a s
     }
 }
 
-async fn member(app: &App, bearer: Bearer) -> Result<Caller, Problem> {
-    let member = app
+async fn member(app: &App, bearer: Bearer) -> Result<(Caller, Option<Timestamp>), Problem> {
+    let (session, organization, user) = (bearer.session_id, bearer.organization_id, bearer.user_id);
+    let now = app.clock.now();
+    let row = app
         .db
         .operate("identify_member", async |tx| {
-            Ok::<_, Problem>(accounts::find_member(tx, bearer.organization_id, bearer.user_id).await?)
+            Ok::<_, Problem>(sessions::find_bearer(tx, session, organization, user, now).await?)
         })
         .await?
         .ok_or(Problem::Unauthenticated)?;
-    Ok(Caller::user(bearer.organization_id, bearer.user_id, member.role, member.subscription))
+    Ok((Caller::user(bearer, &row), Some(row.expires_at)))
 }
 
 async fn holder(app: &App, digest: [u8; 32], now: Timestamp) -> Result<(Caller, Option<Timestamp>), Problem> {
@@ -184,6 +185,7 @@ async fn holder(app: &App, digest: [u8; 32], now: Timestamp) -> Result<(Caller, 
         subject: Subject::ApiKey { id: holder.id, created_by: holder.created_by },
         subscription: holder.subscription,
         permissions,
+        lacks_mfa: false,
     };
     Ok((caller, holder.expires_at))
 }

@@ -21,6 +21,7 @@ mod front;
 mod id;
 mod identify;
 mod key_text;
+mod mailbox;
 mod paging;
 mod passwords;
 mod planning;
@@ -30,7 +31,9 @@ mod route_table;
 mod routes;
 mod server;
 mod settings;
+mod sign_in;
 mod text;
+mod token_text;
 mod tokens;
 
 pub use app::{App, AppParts};

@@ -60,6 +60,15 @@ pub enum Problem {
     /// The caller lacks a permission.
     #[error("expected a caller with the permission `{}`", .0.name())]
     Forbidden(Permission),
+    /// An API key where a person is needed.
+    #[error("expected the access token of a person, an API key cannot do this")]
+    NotAPerson,
+    /// The organization demands a second factor that the session has not shown.
+    #[error("expected a session with a second factor, which the organization demands; set one up and sign in again")]
+    MfaRequired,
+    /// The credentials were shown too long ago for what is asked.
+    #[error("expected credentials that were shown in the last minutes; sign in again")]
+    NotFresh,
     /// A key would grant what its creator does not have.
     #[error("expected scopes that the caller has, `{}` is not among them", .0.name())]
     Escalation(Permission),
@@ -171,6 +180,9 @@ codes! {
     Unauthenticated      = UNAUTHORIZED,           "unauthenticated",        "Unauthenticated";
     WrongCredentials     = UNAUTHORIZED,           "wrong_credentials",      "Wrong credentials";
     Forbidden            = FORBIDDEN,              "forbidden",              "Forbidden";
+    PersonRequired       = FORBIDDEN,              "person_required",        "Person required";
+    MfaRequired          = FORBIDDEN,              "mfa_required",           "Second factor required";
+    LoginRequired        = FORBIDDEN,              "login_required",         "Fresh login required";
     TargetNotAuthorized  = FORBIDDEN,              "target_not_authorized",  "Target not authorized";
     NotFound             = NOT_FOUND,              "not_found",              "Not found";
     MethodNotAllowed     = METHOD_NOT_ALLOWED,     "method_not_allowed",     "Method not allowed";
@@ -246,6 +258,9 @@ impl Problem {
             Self::Unauthenticated => ProblemCode::Unauthenticated,
             Self::WrongCredentials => ProblemCode::WrongCredentials,
             Self::Forbidden(_) | Self::Escalation(_) => ProblemCode::Forbidden,
+            Self::NotAPerson => ProblemCode::PersonRequired,
+            Self::MfaRequired => ProblemCode::MfaRequired,
+            Self::NotFresh => ProblemCode::LoginRequired,
             Self::NotFound(_) => ProblemCode::NotFound,
             Self::MethodNotAllowed { .. } => ProblemCode::MethodNotAllowed,
             Self::AlreadyExists(_) | Self::Store(StoreError::Conflict { .. }) => ProblemCode::AlreadyExists,

@@ -3,12 +3,17 @@
 
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
-mod accounts;
+mod account;
 mod api_keys;
+mod audit;
+mod auth;
+mod organization;
+mod plans;
 pub(crate) mod platform;
 mod reports;
 mod scans;
 mod targets;
+mod team;
 mod tools;
 mod webhooks;
 
@@ -30,7 +35,12 @@ fn v2(config: &mut ServiceConfig<'_>) {
 fn shared(config: &mut ServiceConfig<'_>) {
     config
         .configure(platform::configure)
-        .configure(accounts::configure)
+        .configure(auth::configure)
+        .configure(account::configure)
+        .configure(organization::configure)
+        .configure(team::configure)
+        .configure(audit::configure)
+        .configure(plans::configure)
         .configure(api_keys::configure)
         .configure(targets::configure)
         .configure(tools::configure)

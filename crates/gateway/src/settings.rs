@@ -28,8 +28,12 @@ pub struct GatewaySettings {
     /// one counts, so a proxy must set it or remove it. `X-Forwarded-Proto` is never read: the gateway writes no absolute
     /// URL but in the redirect of its own plain listener, and a proxy that ends TLS redirects plain requests itself.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where clients reach the API, for links in letters and the callbacks of providers: scheme, host and port.
+    pub public_url: Option<String>,
     /// How long an access token is valid.
     pub access_token_minutes: u32,
+    /// How long a session lasts, however often it is refreshed.
+    pub session_days: u32,
     /// The Ed25519 key that access tokens are signed with: PEM (PKCS#8), or the path of such a file. Without one, a key
     /// that lives as long as the process.
     pub signing_key: Option<SecretString>,
@@ -84,7 +88,9 @@ impl Default for GatewaySettings {
             threads: 0,
             v2_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
+            public_url: None,
             access_token_minutes: 15,
+            session_days: 30,
             signing_key: None,
             registration_plan: Subscription::Trial,
             allow_targets: Vec::new(),

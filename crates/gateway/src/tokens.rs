@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode, jwk::Jwk};
-use picket_domain::{OrganizationId, UserId};
+use picket_domain::{OrganizationId, SessionId, UserId};
 use rand::RngCore;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -33,12 +33,14 @@ pub(crate) struct Tokens {
 }
 
 /// Who a token is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Bearer {
     /// The person.
     pub user_id: UserId,
     /// The organization that the person signed in to.
     pub organization_id: OrganizationId,
+    /// The session that the token is worth.
+    pub session_id: SessionId,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,6 +50,7 @@ struct Claims {
     aud: String,
     sub: UserId,
     org: OrganizationId,
+    sid: SessionId,
     token_use: String,
     jti: String,
     iat: u32,
@@ -90,6 +93,7 @@ impl Tokens {
             aud: AUDIENCE.to_owned(),
             sub: bearer.user_id,
             org: bearer.organization_id,
+            sid: bearer.session_id,
             token_use: USE.to_owned(),
             jti: id.iter().map(|byte| format!("{byte:02x}")).collect(),
             iat: seconds(now.as_second())?,
@@ -112,7 +116,11 @@ impl Tokens {
         let claims = decode::<Claims>(token, &self.decoding, &validation).ok()?.claims;
         let now = now.as_second();
         let is_current = now < i64::from(claims.exp) && i64::from(claims.iat) <= now.saturating_add(SKEW);
-        (is_current && claims.token_use == USE).then_some(Bearer { user_id: claims.sub, organization_id: claims.org })
+        (is_current && claims.token_use == USE).then_some(Bearer {
+            user_id: claims.sub,
+            organization_id: claims.org,
+            session_id: claims.sid,
+        })
     }
 
     /// What the header of each of our tokens says, and nothing besides.

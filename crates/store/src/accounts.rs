@@ -2,22 +2,22 @@
 //! organization itself.
 
 use jiff::Timestamp;
-use picket_domain::{OrganizationId, Role, Subscription, UserId};
+use picket_domain::{Locale, OrganizationId, Role, Subscription, UserId};
 
 use crate::{StoreError, Tx, row::Columns, statements::statements};
 
 statements! {
     REGISTER = "-- accounts.register
 WITH organization AS (
-  INSERT INTO organizations (id, created_at, name, plan)
-  VALUES ($1, $2, $3, $4)
+  INSERT INTO organizations (id, created_at, name, plan, trial_ends_at)
+  VALUES ($1, $2, $3, $4, $9)
   RETURNING id
 ), counters AS (
   INSERT INTO organization_counters (organization_id)
   SELECT id FROM organization
 ), person AS (
-  INSERT INTO users (id, created_at, email, name, password_hash)
-  VALUES ($5, $2, $6, $7, $8)
+  INSERT INTO users (id, created_at, email, name, password_hash, locale, email_verified_at)
+  VALUES ($5, $2, $6, $7, $8, $10, $11)
   RETURNING id
 )
 INSERT INTO memberships (organization_id, user_id, role, created_at)
@@ -26,18 +26,14 @@ FROM organization, person";
 
     // A person of several organizations signs in to the oldest membership.
     FIND_LOGIN = "-- accounts.find_login
-SELECT u.id, u.password_hash, m.organization_id
+SELECT u.id, u.email, u.name, u.locale, u.password_hash, u.email_verified_at IS NOT NULL AS is_verified,
+       u.totp_enabled_at IS NOT NULL AS has_factor, m.organization_id
 FROM users AS u
 JOIN memberships AS m ON m.user_id = u.id
-WHERE lower(u.email) = lower($1)
+JOIN organizations AS o ON o.id = m.organization_id
+WHERE lower(u.email) = lower($1) AND u.disabled_at IS NULL AND o.suspended_at IS NULL
 ORDER BY m.created_at, m.organization_id
 LIMIT 1";
-
-    FIND_MEMBER = "-- accounts.find_member
-SELECT m.role, o.plan
-FROM memberships AS m
-JOIN organizations AS o ON o.id = m.organization_id
-WHERE m.organization_id = $1 AND m.user_id = $2";
 
     FIND_PROFILE = "-- accounts.find_profile
 SELECT u.email, u.name, u.created_at, m.role, o.name AS organization_name, o.plan
@@ -65,8 +61,14 @@ pub struct NewAccount<'a> {
     pub email: &'a str,
     /// How the person is called.
     pub name: &'a str,
-    /// PHC string.
-    pub password_hash: &'a str,
+    /// PHC string; none for a person who signs in through a provider.
+    pub password_hash: Option<&'a str>,
+    /// When the trial ends; only of a trial.
+    pub trial_ends_at: Option<Timestamp>,
+    /// The language of letters.
+    pub locale: Locale,
+    /// When the address was proven, where a provider vouches for it.
+    pub email_verified_at: Option<Timestamp>,
 }
 
 /// What signing in needs.
@@ -76,8 +78,18 @@ pub struct Login {
     pub user_id: UserId,
     /// The organization to sign in to.
     pub organization_id: OrganizationId,
-    /// PHC string.
-    pub password_hash: String,
+    /// PHC string; none for a person who signs in through a provider.
+    pub password_hash: Option<String>,
+    /// The address as it was registered.
+    pub email: String,
+    /// How the person is called.
+    pub name: String,
+    /// The language of letters.
+    pub locale: Locale,
+    /// Whether the address was proven.
+    pub is_verified: bool,
+    /// Whether a second factor is on.
+    pub has_factor: bool,
 }
 
 /// A person's rights in an organization.
@@ -121,6 +133,9 @@ pub async fn register(tx: &Tx<'_>, new: &NewAccount<'_>, now: Timestamp) -> Resu
             &new.email,
             &new.name,
             &new.password_hash,
+            &new.trial_ends_at,
+            &new.locale.name(),
+            &new.email_verified_at,
         ],
     )
     .await
@@ -138,21 +153,12 @@ pub async fn find_login(tx: &Tx<'_>, email: &str) -> Result<Option<Login>, Store
         user_id: UserId::from_uuid(columns.get("id")?),
         organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
         password_hash: columns.get("password_hash")?,
+        email: columns.get("email")?,
+        name: columns.get("name")?,
+        locale: columns.named("locale", Locale::find)?,
+        is_verified: columns.get("is_verified")?,
+        has_factor: columns.get("has_factor")?,
     }))
-}
-
-/// The person's rights in the organization, as they are now.
-///
-/// # Errors
-/// When the database refuses, or a row is inconsistent.
-#[tracing::instrument(name = "db.accounts.find_member", skip_all, err(level = "debug"))]
-pub async fn find_member(
-    tx: &Tx<'_>,
-    organization: OrganizationId,
-    user: UserId,
-) -> Result<Option<Member>, StoreError> {
-    let row = tx.query_opt(FIND_MEMBER, &[&organization.uuid(), &user.uuid()]).await?;
-    row.map(|row| member(Columns::new("memberships", &row))).transpose()
 }
 
 /// The person, as a member of the organization.

@@ -7,11 +7,14 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod audit;
 mod db;
 pub mod deliveries;
 mod error;
 pub mod events;
 pub mod findings;
+pub mod mails;
+pub mod mfa;
 mod migrate;
 mod notice;
 mod open;
@@ -19,6 +22,7 @@ pub mod quota;
 pub mod reports;
 mod row;
 pub mod scans;
+pub mod sessions;
 mod statements;
 pub mod targets;
 pub mod tasks;

@@ -16,7 +16,11 @@ fn now() -> Timestamp {
 }
 
 fn bearer() -> Bearer {
-    Bearer { user_id: UserId::mint(now()), organization_id: OrganizationId::mint(now()) }
+    Bearer {
+        user_id: UserId::mint(now()),
+        organization_id: OrganizationId::mint(now()),
+        session_id: SessionId::mint(now()),
+    }
 }
 
 fn part(value: &Value) -> String {

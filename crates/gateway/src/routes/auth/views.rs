@@ -87,17 +87,6 @@ pub(super) struct LoginRequest {
     pub password: SecretString,
 }
 
-/// An access token.
-#[derive(Serialize, ToSchema)]
-pub(super) struct TokenView {
-    /// Goes into the header `Authorization: Bearer …`.
-    pub access_token: String,
-    /// Always `Bearer`.
-    pub token_type: &'static str,
-    /// Seconds until it ends.
-    pub expires_in: i64,
-}
-
 /// An organization.
 #[derive(Serialize, ToSchema)]
 pub(super) struct OrganizationView {

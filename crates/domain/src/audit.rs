@@ -1,0 +1,184 @@
+//! What the audit log says: one line an action, and the one text that is hashed. Never holds a secret: `before` and `after`
+//! are made of views that have none.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::OrganizationId;
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+        /// Something that was done.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum AuditAction {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl AuditAction {
+            /// Every action, in the order of this file.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name on the wire and in the database.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The action of that name.
+            #[must_use]
+            pub fn find(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|action| action.name() == name)
+            }
+        }
+    };
+}
+
+// Alphabetical; append in place, never rename: the names are in chains of hashes.
+actions! {
+    /// A key was made.
+    ApiKeyCreated = "api_key.created";
+    /// A key was replaced by another.
+    ApiKeyRotated = "api_key.rotated";
+    /// A key was withdrawn.
+    ApiKeyRevoked = "api_key.revoked";
+    /// Somebody's picture changed.
+    AvatarChanged = "user.avatar_changed";
+    /// An address was proven.
+    EmailVerified = "user.email_verified";
+    /// An identity at a provider was linked to a person.
+    IdentityLinked = "user.identity_linked";
+    /// An invitation was taken up.
+    InvitationAccepted = "invitation.accepted";
+    /// Somebody was invited.
+    InvitationCreated = "invitation.created";
+    /// An invitation was withdrawn.
+    InvitationWithdrawn = "invitation.withdrawn";
+    /// A member was removed.
+    MemberRemoved = "member.removed";
+    /// A member got another role.
+    MemberRoleChanged = "member.role_changed";
+    /// New backup codes were made.
+    MfaBackupCodesRegenerated = "mfa.backup_codes_regenerated";
+    /// A challenge was burnt by wrong codes.
+    MfaChallengeBurnt = "mfa.challenge_burnt";
+    /// The second factor was taken off.
+    MfaDisabled = "mfa.disabled";
+    /// The second factor was put on.
+    MfaEnabled = "mfa.enabled";
+    /// An organization came into being.
+    OrganizationCreated = "organization.created";
+    /// The plan or another thing of the operator's changed.
+    OrganizationAdministered = "organization.administered";
+    /// Policy, name or branding changed.
+    OrganizationUpdated = "organization.updated";
+    /// A password was changed by who knew it.
+    PasswordChanged = "user.password_changed";
+    /// A password was set anew by mail.
+    PasswordReset = "user.password_reset";
+    /// Name, locale or time zone changed.
+    ProfileUpdated = "user.profile_updated";
+    /// A report was asked for.
+    ReportRequested = "report.requested";
+    /// A scan was asked for.
+    ScanCreated = "scan.created";
+    /// A scan was stopped.
+    ScanStopped = "scan.stopped";
+    /// Somebody signed in.
+    SessionOpened = "session.opened";
+    /// A refresh token was used twice: its family was revoked.
+    SessionReused = "session.reused";
+    /// Somebody signed out, or was signed out.
+    SessionRevoked = "session.revoked";
+    /// A target was added.
+    TargetCreated = "target.created";
+    /// A webhook was made.
+    WebhookCreated = "webhook.created";
+    /// A webhook was removed.
+    WebhookDeleted = "webhook.deleted";
+}
+
+/// One row of the audit log, before it has its place in the chain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who: `usr_…`, `key_…`, or `operator`.
+    pub actor: String,
+    /// What.
+    pub action: AuditAction,
+    /// To what: an id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// From where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The request, as logs name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// What it was before; without secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What it is now; without secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+impl AuditEntry {
+    /// The same with what changed.
+    #[must_use]
+    pub fn change(mut self, before: Option<Value>, after: Option<Value>) -> Self {
+        (self.before, self.after) = (before, after);
+        self
+    }
+
+    /// The text that is stored and hashed.
+    ///
+    /// # Errors
+    /// Never for what JSON can hold.
+    pub fn text(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+}
+
+/// The hash before the first row of an organization.
+#[must_use]
+pub fn genesis(organization: OrganizationId) -> [u8; 32] {
+    Sha256::digest(organization.uuid().as_bytes()).into()
+}
+
+/// The hash of a row: SHA-256 of the hash before, the sequence as 8 bytes (big-endian), and the entry's text. The database
+/// computes the same in `picket_audit`.
+#[must_use]
+pub fn chain(before: &[u8; 32], sequence: i64, text: &str) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(before);
+    hasher.update(sequence.to_be_bytes());
+    hasher.update(text.as_bytes());
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_action_has_a_name_of_its_own() {
+        let names: HashSet<_> = AuditAction::ALL.iter().map(|action| action.name()).collect();
+        assert_eq!(names.len(), AuditAction::ALL.len());
+        assert!(AuditAction::ALL.iter().all(|action| AuditAction::find(action.name()) == Some(*action)));
+    }
+
+    #[test]
+    fn a_hash_depends_on_place_text_and_predecessor() {
+        let first = genesis(OrganizationId::from_uuid(uuid::Uuid::from_u128(1)));
+        let hash = chain(&first, 1, "{}");
+        assert_ne!(hash, chain(&first, 2, "{}"));
+        assert_ne!(hash, chain(&first, 1, "{ }"));
+        assert_ne!(hash, chain(&hash, 1, "{}"));
+    }
+}

@@ -1,0 +1,37 @@
+//! Letters of the gateway: sealed and stored with what causes them. Nothing is sent here.
+
+use picket_domain::{Letter, Locale, MailId, OrganizationId};
+use picket_store::{
+    Tx,
+    mails::{self, NewMail},
+};
+
+use crate::{App, Problem};
+
+/// Whom a letter goes to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recipient<'a> {
+    /// The address.
+    pub email: &'a str,
+    /// The language.
+    pub locale: Locale,
+    /// The organization that the letter concerns, if it concerns one.
+    pub organization_id: Option<OrganizationId>,
+}
+
+/// Puts a letter into the outbox; it leaves when the transaction is committed.
+pub(crate) async fn post(app: &App, tx: &Tx<'_>, to: Recipient<'_>, letter: &Letter) -> Result<(), Problem> {
+    let now = app.clock.now();
+    let id = MailId::mint(now);
+    let text = serde_json::to_vec(letter).map_err(Problem::internal)?;
+    let sealed = app.sealer.seal(&text, &mails::place(id)).map_err(Problem::internal)?;
+    let new = NewMail {
+        id,
+        organization_id: to.organization_id,
+        recipient: to.email,
+        locale: to.locale,
+        template: letter.template(),
+        letter: &sealed,
+    };
+    Ok(mails::enqueue(tx, &new, now).await?)
+}

@@ -1,0 +1,5 @@
+//! Signing in through providers.
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub(super) fn configure(_config: &mut ServiceConfig<'_>) {}

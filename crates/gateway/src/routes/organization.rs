@@ -1,0 +1,5 @@
+//! `/org`: the organization, its policy and limits.
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub(super) fn configure(_config: &mut ServiceConfig<'_>) {}

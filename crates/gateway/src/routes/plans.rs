@@ -1,0 +1,5 @@
+//! `/plans`: what can be paid for, and its limits.
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub(super) fn configure(_config: &mut ServiceConfig<'_>) {}

@@ -1,0 +1,120 @@
+//! The one way to a session. Whoever has proven the first factor (a password, a provider) passes through `proceed`, and a
+//! person with a second factor gets a challenge instead of a session.
+
+use jiff::SignedDuration;
+use picket_domain::{AuditAction, OrganizationId, SessionId, UserId};
+use picket_store::{
+    Tx, audit, mfa,
+    sessions::{self, NewSession},
+};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{App, Problem, RequestContext, token_text::TokenKind, tokens::Bearer};
+
+/// How long a challenge waits for its code.
+const CHALLENGE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Somebody whose first factor is proven.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Proven {
+    /// The person.
+    pub user_id: UserId,
+    /// The organization to sign in to.
+    pub organization_id: OrganizationId,
+    /// Whether a second factor is on.
+    pub has_factor: bool,
+}
+
+/// What a login answers: the tokens of a session, or a challenge.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum SignedIn {
+    /// A session.
+    Session(SessionTokens),
+    /// Not yet: the second factor is missing.
+    Challenge(MfaChallenge),
+}
+
+/// The tokens of a session.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SessionTokens {
+    /// Goes into the header `Authorization: Bearer …`.
+    pub access_token: String,
+    /// Always `Bearer`.
+    pub token_type: &'static str,
+    /// Seconds until the access token ends.
+    pub expires_in: i64,
+    /// Gives the next pair of tokens, once.
+    pub refresh_token: String,
+    /// Seconds until the session ends, however often it is refreshed.
+    pub refresh_expires_in: i64,
+}
+
+/// A login that waits for its second factor.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MfaChallenge {
+    /// Always true.
+    pub mfa_required: bool,
+    /// Goes to `POST /auth/mfa/verify`, with a code; opens nothing else.
+    pub mfa_token: String,
+    /// Seconds until it ends.
+    pub expires_in: i64,
+}
+
+/// Goes on with a proven first factor. `tx` runs as the operator.
+pub(crate) async fn proceed(
+    app: &App,
+    tx: &Tx<'_>,
+    context: &RequestContext,
+    proven: Proven,
+) -> Result<SignedIn, Problem> {
+    if !proven.has_factor {
+        return Ok(SignedIn::Session(open(app, tx, context, proven, false).await?));
+    }
+    let now = app.clock.now();
+    let token = TokenKind::MfaChallenge.generate();
+    let until = now.saturating_add(CHALLENGE).map_err(Problem::internal)?;
+    mfa::challenge(tx, &token.digest, proven.user_id, proven.organization_id, now, until).await?;
+    Ok(SignedIn::Challenge(MfaChallenge {
+        mfa_required: true,
+        mfa_token: token.secret.expose_secret().to_owned(),
+        expires_in: CHALLENGE.as_secs(),
+    }))
+}
+
+/// Opens a session; `mfa` says whether the second factor was shown. `tx` runs as the operator.
+pub(crate) async fn open(
+    app: &App,
+    tx: &Tx<'_>,
+    context: &RequestContext,
+    proven: Proven,
+    mfa: bool,
+) -> Result<SessionTokens, Problem> {
+    let now = app.clock.now();
+    let lifetime = SignedDuration::from_hours(i64::from(app.settings.session_days).saturating_mul(24));
+    let refresh = TokenKind::Refresh.generate();
+    let session = NewSession {
+        id: SessionId::mint(now),
+        organization_id: proven.organization_id,
+        user_id: proven.user_id,
+        expires_at: now.saturating_add(lifetime).map_err(Problem::internal)?,
+        user_agent: &context.user_agent,
+        address: &context.address.to_string(),
+        mfa,
+        refresh_digest: refresh.digest,
+    };
+    sessions::open(tx, &session, now).await?;
+    let actor = proven.user_id.to_string();
+    let entry = context.entry(now, &actor, AuditAction::SessionOpened, Some(session.id.to_string()));
+    audit::record(tx, proven.organization_id, &entry).await?;
+    let bearer = Bearer { user_id: proven.user_id, organization_id: proven.organization_id, session_id: session.id };
+    Ok(SessionTokens {
+        access_token: app.tokens.issue(bearer, now)?,
+        token_type: "Bearer",
+        expires_in: app.tokens.lifetime_seconds(),
+        refresh_token: refresh.secret.expose_secret().to_owned(),
+        refresh_expires_in: lifetime.as_secs(),
+    })
+}

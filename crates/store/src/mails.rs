@@ -1,0 +1,56 @@
+//! The outbox of letters: stored with what causes them, sent by the dispatcher. A letter is sealed by who writes it.
+
+use jiff::Timestamp;
+use picket_domain::{Locale, MailId, OrganizationId};
+
+use crate::{StoreError, Tx, statements::statements};
+
+statements! {
+    ENQUEUE = "-- mails.enqueue
+INSERT INTO mails (id, organization_id, recipient, locale, template, letter, created_at, next_attempt_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
+}
+
+/// A letter to send.
+#[derive(Clone)]
+pub struct NewMail<'a> {
+    /// Identity.
+    pub id: MailId,
+    /// The organization that it concerns; none when it concerns a person. As a tenant only one's own.
+    pub organization_id: Option<OrganizationId>,
+    /// The address.
+    pub recipient: &'a str,
+    /// The language.
+    pub locale: Locale,
+    /// The template's name, for people who look at the table.
+    pub template: &'a str,
+    /// The letter as JSON, sealed for [`place`].
+    pub letter: &'a [u8],
+}
+
+/// The place that a letter is sealed for.
+#[must_use]
+pub fn place(id: MailId) -> String {
+    format!("mails/{}/letter", id.uuid())
+}
+
+/// Stores a letter to be sent once the transaction is committed.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.mails.enqueue", skip_all, fields(mail.id = %new.id), err(level = "debug"))]
+pub async fn enqueue(tx: &Tx<'_>, new: &NewMail<'_>, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute_one(
+        ENQUEUE,
+        &[
+            &new.id.uuid(),
+            &new.organization_id.map(OrganizationId::uuid),
+            &new.recipient,
+            &new.locale.name(),
+            &new.template,
+            &new.letter,
+            &now,
+        ],
+    )
+    .await
+}
