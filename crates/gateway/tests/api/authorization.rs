@@ -9,6 +9,7 @@ mod rows;
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
 use picket_domain::Permission;
 use serde_json::Value;
 
@@ -55,7 +56,7 @@ async fn without_credentials_every_other_route_is_401() {
             Class::Public => {
                 assert!(![401, 403, 405, 500].contains(&answer.status), "{} {path}: {}", row.method, answer.text)
             }
-            Class::Anybody | Class::Needs(_) => {
+            Class::Anybody | Class::Person | Class::Needs(_) => {
                 assert_eq!(answer.status, 401, "{} {path}: {}", row.method, answer.text);
                 answer.assert_problem(401, "unauthenticated");
             }
@@ -75,6 +76,39 @@ async fn a_key_without_the_scope_is_403_and_changes_nothing() {
         let answer = call(&app, &fixture, row, &path, Some(&key)).await;
         assert_eq!(answer.status, 403, "{} {path}: {}", row.method, answer.text);
         answer.assert_problem(403, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_403_where_a_person_is_needed() {
+    let app = Fixture::app().await;
+    let fixture = Fixture::new(&app).await;
+    let all: Vec<&str> = Permission::ALL.iter().map(|permission| permission.name()).collect();
+    let key = app.api_key(&fixture.owner.token, &all).await;
+    for (row, path) in rows::all().filter(|(row, _)| matches!(row.class, Class::Person)) {
+        let answer = call(&app, &fixture, row, &path, Some(&key)).await;
+        assert_eq!(answer.status, 403, "{} {path}: {}", row.method, answer.text);
+        answer.assert_problem(403, "person_required");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_expired_or_signed_by_another_are_401() {
+    let app = Fixture::app().await;
+    let fixture = Fixture::new(&app).await;
+    let (payload, signature) = fixture.owner.token.rsplit_once('.').unwrap();
+    let forged: String = signature.chars().rev().collect();
+    let other = TestApp::spawn().await.member("owner@example.com").await.token;
+    let tokens = [format!("{payload}.{forged}"), other, fixture.owner.token.clone()];
+    for (place, token) in tokens.iter().enumerate() {
+        if place == 2 {
+            // Good until now.
+            app.clock.advance(SignedDuration::from_mins(16));
+        }
+        for (row, path) in rows::all().filter(|(row, _)| !matches!(row.class, Class::Public)) {
+            let answer = call(&app, &fixture, row, &path, Some(token)).await;
+            assert_eq!(answer.status, 401, "{} {path}: {}", row.method, answer.text);
+        }
     }
 }
 
@@ -100,10 +134,10 @@ async fn another_organizations_ids_are_404() {
     let app = Fixture::app().await;
     let fixture = Fixture::new(&app).await;
     let stranger = app.member("stranger@example.com").await;
-    for (row, path) in rows::all().filter(|(_, path)| path.contains('{')) {
+    for (row, path) in rows::all().filter(|(row, path)| path.contains('{') && !matches!(row.class, Class::Public)) {
         let answer = call(&app, &fixture, row, &path, Some(&stranger.token)).await;
         assert_eq!(answer.status, 404, "{} {path}: {}", row.method, answer.text);
-        let random = call_with(&app, row, &path.replace("{id}", fixture.nobodys(&path)), Some(&stranger.token)).await;
+        let random = call_with(&app, row, &fixture.nobodys(&path), Some(&stranger.token)).await;
         let blind = |answer: &Answer| {
             let mut body: Value = answer.json();
             body["request_id"].take();
@@ -124,7 +158,7 @@ async fn the_owner_reaches_every_route() {
 }
 
 async fn call(app: &TestApp, fixture: &Fixture, row: &Row, path: &str, token: Option<&str>) -> Answer {
-    call_with(app, row, &path.replace("{id}", fixture.id(path)), token).await
+    call_with(app, row, &fixture.own(path), token).await
 }
 
 async fn call_with(app: &TestApp, row: &Row, path: &str, token: Option<&str>) -> Answer {

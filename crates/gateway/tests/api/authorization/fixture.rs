@@ -1,5 +1,6 @@
 //! One resource of each kind, of one organization.
 
+use picket_kit::Clock;
 use serde_json::json;
 
 use crate::{
@@ -21,7 +22,7 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// A gateway that can have these resources.
     pub(crate) async fn app() -> TestApp {
-        TestApp::spawn_with(allow_example).await
+        TestApp::spawn_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap()), allow_example).await
     }
 
     pub(crate) async fn new(app: &TestApp) -> Self {
@@ -39,8 +40,18 @@ impl Fixture {
         Self { api_key: keys["data"][0]["id"].as_str().unwrap().to_owned(), scan, report, webhook, owner }
     }
 
-    /// The id that stands for `{id}` in a path.
-    pub(crate) fn id(&self, path: &str) -> &str {
+    /// The path with an id of this organization in place of its parameter.
+    pub(crate) fn own(&self, path: &str) -> String {
+        fill(path, self.id(path))
+    }
+
+    /// The path with an id that nobody has.
+    pub(crate) fn nobodys(&self, path: &str) -> String {
+        fill(path, self.unknown(path))
+    }
+
+    /// What stands for the parameter of a path.
+    fn id(&self, path: &str) -> &str {
         match kind(path) {
             "api-keys" => &self.api_key,
             "scan" => &self.scan,
@@ -54,7 +65,7 @@ impl Fixture {
     }
 
     /// An id of that kind that nobody has.
-    pub(crate) fn nobodys(&self, path: &str) -> &'static str {
+    fn unknown(&self, path: &str) -> &'static str {
         match kind(path) {
             "api-keys" => "key_00000000000000000000000001",
             "scan" => "scan_00000000000000000000000001",
@@ -70,8 +81,16 @@ fn is_v2(path: &str) -> bool {
     path.starts_with("/api/v2/")
 }
 
-/// The segment before `{id}`; empty for a path without one.
+/// The segment before the first parameter; empty for a path without one.
 fn kind(path: &str) -> &str {
-    let Some((before, _)) = path.split_once("/{id}") else { return "" };
+    let Some((before, _)) = path.split_once("/{") else { return "" };
     before.rsplit('/').next().unwrap_or_default()
+}
+
+/// The path with `value` in place of its first parameter.
+fn fill(path: &str, value: &str) -> String {
+    match (path.find('{'), path.find('}')) {
+        (Some(begin), Some(end)) => format!("{}{value}{}", &path[..begin], &path[end + 1..]),
+        _ => path.to_owned(),
+    }
 }

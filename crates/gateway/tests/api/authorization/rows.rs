@@ -28,6 +28,8 @@ pub(crate) enum Class {
     Public,
     /// Any valid credentials.
     Anybody,
+    /// The access token of any person; not an API key.
+    Person,
     /// This permission.
     Needs(P),
 }
@@ -42,7 +44,7 @@ impl Row {
     }
 }
 
-use Class::{Anybody, Needs, Public};
+use Class::{Anybody, Needs, Person, Public};
 use Mount::{Both, Root, V1, V2};
 
 /// Every route, by group.
