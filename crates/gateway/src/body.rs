@@ -4,12 +4,19 @@
 mod object;
 mod shape;
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Bytes};
+use std::time::Duration;
+
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header,
+    web::{Bytes, Data},
+};
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture};
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::object::object;
-use crate::{Problem, text};
+use crate::{App, Problem, text};
 
 /// The longest body, in bytes (`docs/contract.md`, bad input).
 pub(crate) const LONGEST_BYTES: usize = 1024 * 1024;
@@ -26,7 +33,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let (request, payload) = (request.clone(), payload.take());
         async move {
             check_headers(&request)?;
-            parse(&read(payload).await?).map(Self)
+            parse(&read_in_time(&request, payload).await?).map(Self)
         }
         .boxed_local()
     }
@@ -47,6 +54,14 @@ fn check_headers(request: &HttpRequest) -> Result<(), Problem> {
         return Err(Problem::TooLarge { limit_bytes: LONGEST_BYTES });
     }
     Ok(())
+}
+
+/// The body, unless the client takes too long over it.
+async fn read_in_time(request: &HttpRequest, payload: Payload) -> Result<Vec<u8>, Problem> {
+    let patience = request.app_data::<Data<App>>().map_or(30_000, |app| app.settings.body_timeout_ms);
+    tokio::time::timeout(Duration::from_millis(u64::from(patience)), read(payload))
+        .await
+        .map_err(|_| Problem::Malformed("expected the whole body in time"))?
 }
 
 async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {

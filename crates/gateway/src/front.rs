@@ -28,6 +28,9 @@ use crate::{App, Problem, RequestContext, access::admit, route_table::Found};
 /// The pattern in logs and metrics of a path that is none.
 const NO_ROUTE: &str = "(none)";
 
+/// The most that names and values of headers may take together, in bytes.
+const LONGEST_HEADERS: usize = 32 * 1024;
+
 /// The middleware around everything.
 pub(crate) async fn front<B: MessageBody + 'static>(
     app: Data<App>,
@@ -63,6 +66,9 @@ async fn pass<'a, B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> (&'a str, Result<ServiceResponse<BoxBody>, Error>) {
+    if header_bytes(request.headers()) > LONGEST_HEADERS {
+        return (NO_ROUTE, Ok(request.error_response(Problem::Malformed("expected at most 32 KiB of headers"))));
+    }
     match app.routes.find(request.method(), request.match_info().as_str()) {
         Found::Route(route) => {
             if request.method() == Method::HEAD {
@@ -78,6 +84,10 @@ async fn pass<'a, B: MessageBody + 'static>(
         Found::OtherMethods(allow) => (NO_ROUTE, Ok(request.error_response(Problem::MethodNotAllowed { allow }))),
         Found::Nothing => (NO_ROUTE, Ok(request.error_response(Problem::NotFound("path")))),
     }
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len().saturating_add(value.len())).sum()
 }
 
 fn context(app: &App, request: &ServiceRequest) -> RequestContext {

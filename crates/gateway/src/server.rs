@@ -1,32 +1,38 @@
 //! The listeners: plain or TLS 1.3 alone, and in the latter case one that sends plain requests there.
 
-mod tls;
+mod certificate;
+mod cors;
+mod redirect;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{
     App as Web, HttpRequest, HttpServer,
     dev::{Server, ServerHandle},
-    middleware::{Compress, from_fn},
+    middleware::{Compress, Condition, from_fn},
     web::{Data, to},
 };
 use futures_util::future::try_join_all;
 use picket_kit::Shutdown;
 use utoipa_actix_web::AppExt;
 
+use self::certificate::Certificate;
 use crate::{App, AppParts, GatewayError, GatewaySettings, front::front, routes};
 
 /// How long requests in flight may take once the gateway stops, in seconds.
 const DRAIN_SECONDS: u64 = 20;
-/// How long a client may take over its headers, and over saying goodbye.
+/// How long a client of the redirecting listener may take over its headers, any client over saying goodbye, and over a
+/// handshake.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A gateway that listens.
 pub struct Gateway {
     servers: Vec<Server>,
     address: SocketAddr,
     redirect_address: Option<SocketAddr>,
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl Gateway {
@@ -37,8 +43,9 @@ impl Gateway {
     pub fn bind(parts: AppParts, settings: GatewaySettings) -> Result<Self, GatewayError> {
         let app = App::new(parts, settings)?;
         let settings = app.settings.clone();
-        let (server, address) = api(app)?;
-        let mut gateway = Self { servers: vec![server], address, redirect_address: None };
+        let certificate = settings.tls.as_ref().map(Certificate::open).transpose()?;
+        let (server, address) = api(app, certificate.as_ref())?;
+        let mut gateway = Self { servers: vec![server], address, redirect_address: None, certificate };
         if let Some(tls) = &settings.tls {
             let (server, redirect_address) = redirector(tls.redirect_address(settings.listen), address.port())?;
             gateway.servers.push(server);
@@ -66,6 +73,9 @@ impl Gateway {
     pub async fn serve(self, shutdown: Shutdown) -> Result<(), GatewayError> {
         tracing::info!(address = %self.address, "the gateway listens");
         let handles = self.servers.iter().map(Server::handle).collect();
+        if let Some(certificate) = self.certificate {
+            tokio::spawn(certificate.watch(shutdown.clone()));
+        }
         let stopper = tokio::spawn(stop(handles, shutdown));
         let served = try_join_all(self.servers).await;
         stopper.abort();
@@ -75,27 +85,31 @@ impl Gateway {
 }
 
 /// The listener of the API.
-fn api(app: App) -> Result<(Server, SocketAddr), GatewayError> {
+fn api(app: App, certificate: Option<&Arc<Certificate>>) -> Result<(Server, SocketAddr), GatewayError> {
     let settings = app.settings.clone();
+    let origins = cors::origins(&settings.cors_origins)?;
     let mut server = HttpServer::new(move || {
         Web::new()
             .app_data(Data::new(app.clone()))
             .wrap(Compress::default())
             .wrap(from_fn(front))
+            .wrap(Condition::new(!origins.is_empty(), cors::middleware(&origins)))
             .into_utoipa_app()
             .configure(routes::configure)
             .into_app()
     })
-    .client_request_timeout(REQUEST_TIMEOUT)
+    .client_request_timeout(Duration::from_millis(u64::from(settings.request_timeout_ms)))
     .client_disconnect_timeout(GOODBYE_TIMEOUT)
+    .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
+    .max_connections(settings.max_connections)
     .keep_alive(Duration::from_secs(75))
     .shutdown_timeout(DRAIN_SECONDS)
     .disable_signals();
     if settings.threads > 0 {
         server = server.workers(settings.threads);
     }
-    let server = match &settings.tls {
-        Some(tls) => server.bind_rustls_0_23(settings.listen, tls::config(tls)?)?,
+    let server = match certificate {
+        Some(certificate) => server.bind_rustls_0_23(settings.listen, certificate.config()?)?,
         None => server.bind(settings.listen)?,
     };
     let address = server.addrs().first().copied().unwrap_or(settings.listen);
@@ -105,7 +119,7 @@ fn api(app: App) -> Result<(Server, SocketAddr), GatewayError> {
 /// The listener that sends plain requests to `port`.
 fn redirector(listen: SocketAddr, port: u16) -> Result<(Server, SocketAddr), GatewayError> {
     let server = HttpServer::new(move || {
-        Web::new().default_service(to(move |request: HttpRequest| async move { tls::redirect(&request, port) }))
+        Web::new().default_service(to(move |request: HttpRequest| async move { redirect::redirect(&request, port) }))
     })
     .workers(1)
     .client_request_timeout(REQUEST_TIMEOUT)

@@ -51,6 +51,14 @@ pub struct GatewaySettings {
     pub public_burst: u32,
     /// Password hashes that are computed at the same time; each takes 19 MiB.
     pub password_threads: usize,
+    /// Origins whose pages may use the API from a browser, exactly as browsers send them; none by default.
+    pub cors_origins: Vec<String>,
+    /// How long a client may take over the head of a request, in milliseconds.
+    pub request_timeout_ms: u32,
+    /// How long a client may take over a body, in milliseconds.
+    pub body_timeout_ms: u32,
+    /// Connections of one thread; more wait until one is closed.
+    pub max_connections: usize,
     /// Serve TLS 1.3 alone, and redirect plain HTTP from a second listener.
     pub tls: Option<TlsSettings>,
 }
@@ -67,6 +75,13 @@ pub struct TlsSettings {
     /// port 0). Not port 80, which a process without privileges cannot have: publish this one as 80.
     #[serde(default)]
     pub redirect_listen: Option<SocketAddr>,
+    /// How often the files are looked at for a new certificate, in milliseconds.
+    #[serde(default = "default_reload_ms")]
+    pub reload_ms: u32,
+}
+
+const fn default_reload_ms() -> u32 {
+    10_000
 }
 
 /// The default port that redirects to TLS.
@@ -99,6 +114,10 @@ impl Default for GatewaySettings {
             public_per_minute: 60,
             public_burst: 30,
             password_threads: 2,
+            cors_origins: Vec::new(),
+            request_timeout_ms: 10_000,
+            body_timeout_ms: 30_000,
+            max_connections: 10_000,
             tls: None,
         }
     }
@@ -130,7 +149,8 @@ mod tests {
 
     #[test]
     fn the_redirect_is_beside_the_gateway_unless_it_is_told_where() {
-        let mut tls = TlsSettings { certificate: "c".into(), key: "k".into(), redirect_listen: None };
+        let mut tls =
+            TlsSettings { certificate: "c".into(), key: "k".into(), redirect_listen: None, reload_ms: 10_000 };
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
         assert_eq!(tls.redirect_address(at("0.0.0.0:8443")), at("0.0.0.0:8081"));
         assert_eq!(tls.redirect_address(at("[::1]:0")), at("[::1]:0"));

@@ -29,4 +29,6 @@ mod tls;
 #[cfg(test)]
 mod tools;
 #[cfg(test)]
+mod transport;
+#[cfg(test)]
 mod webhooks;

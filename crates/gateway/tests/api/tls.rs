@@ -6,6 +6,39 @@ use reqwest::{Certificate, redirect::Policy, tls::Version};
 use crate::harness::TestApp;
 
 #[tokio::test]
+async fn a_renewed_certificate_is_served_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let renew = || {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()
+    };
+    let first = renew();
+    let tls = TlsSettings { certificate: certificate.clone(), key: key.clone(), redirect_listen: None, reload_ms: 50 };
+    let app = TestApp::spawn_with(|settings| settings.tls = Some(tls)).await;
+    let health = format!("https://localhost:{}/health", app.base.rsplit(':').next().unwrap());
+    // A client of its own each time: a kept connection would not see the new certificate.
+    let is_served = async |trusted: &Certificate| {
+        let client = reqwest::Client::builder().tls_certs_only([trusted.clone()]).build().unwrap();
+        client.get(&health).send().await.is_ok()
+    };
+    assert!(is_served(&first).await);
+    std::fs::write(&key, "no key").unwrap();
+    let broken = std::time::Instant::now();
+    while broken.elapsed() < std::time::Duration::from_millis(300) {
+        assert!(is_served(&first).await, "a pair that cannot be used changes nothing");
+    }
+    let second = renew();
+    let begun = std::time::Instant::now();
+    while !is_served(&second).await {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "the renewed certificate is not served");
+    }
+    assert!(!is_served(&first).await);
+}
+
+#[tokio::test]
 async fn only_tls_1_3_is_spoken_and_plain_http_is_sent_there() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -13,7 +46,7 @@ async fn only_tls_1_3_is_spoken_and_plain_http_is_sent_there() {
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let app = TestApp::spawn_with(|settings| {
-        settings.tls = Some(TlsSettings { certificate, key, redirect_listen: None });
+        settings.tls = Some(TlsSettings { certificate, key, redirect_listen: None, reload_ms: 100 });
     })
     .await;
     let port = app.base.rsplit(':').next().unwrap();

@@ -1,30 +1,9 @@
-//! TLS 1.3 and nothing older (`docs/contract.md` §10), and the listener that sends plain requests there.
+//! The listener that sends plain requests to TLS (`docs/contract.md` §10).
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{HOST, LOCATION},
 };
-use rustls::{
-    ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    version::TLS13,
-};
-
-use crate::{GatewayError, TlsSettings};
-
-/// The configuration of these settings.
-pub(super) fn config(settings: &TlsSettings) -> Result<ServerConfig, GatewayError> {
-    let bad_certificate = |error| GatewayError::setting("tls.certificate", "a certificate chain in PEM", error);
-    let certificates = CertificateDer::pem_file_iter(&settings.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(bad_certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&settings.key)
-        .map_err(|error| GatewayError::setting("tls.key", "a private key in PEM", error))?;
-    ServerConfig::builder_with_protocol_versions(&[&TLS13])
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)
-        .map_err(|error| GatewayError::setting("tls.key", "the private key of the certificate", error))
-}
 
 /// Sends a plain request to the same path over TLS.
 pub(super) fn redirect(request: &HttpRequest, port: u16) -> HttpResponse {
