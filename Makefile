@@ -5,7 +5,10 @@ STACK := deploy/dev/stack.sh
 # Cargo where rustup puts it, for shells that have not been told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help run test bench lint fmt down clean-state
+# Scanners that look at our own TLS in tests.
+TEST_TOOLS = nmap sslscan testssl.sh
+
+.PHONY: help run test test-slow bench lint fmt down clean-state
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +17,11 @@ run: ## start everything, run the demo, serve until Ctrl-C (ONCE=1: stop after t
 	@ONCE='$(ONCE)' deploy/dev/run.sh
 
 test: ## all tests, with services of their own
-	@PICKET_INSTANCE=test $(STACK) run --beside 'cargo test --workspace --no-run' cargo test --workspace --no-fail-fast
+	@PICKET_INSTANCE=test PICKET_TOOLS='$(TEST_TOOLS)' $(STACK) run --beside 'cargo test --workspace --no-run' \
+		cargo test --workspace --no-fail-fast
+
+test-slow: ## the tests that take minutes each
+	@PICKET_INSTANCE=test PICKET_TOOLS='$(TEST_TOOLS)' $(STACK) run cargo test --workspace --no-fail-fast -- --ignored
 
 bench: ## the benchmarks, in release, with services of their own
 	@PICKET_INSTANCE=bench $(STACK) run --beside 'cargo build --release -p picket-bench' cargo run --release -p picket-bench

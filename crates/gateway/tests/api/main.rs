@@ -21,6 +21,8 @@ mod platform;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
+mod scanned;
+#[cfg(test)]
 mod scans;
 #[cfg(test)]
 mod targets;
