@@ -5,12 +5,16 @@
 //! own (`parse`); and the stand-in for nmap that tells when it was started (called `nmap`).
 
 mod accepted;
+mod bare;
 mod figure;
 mod http;
 mod load;
+mod logins;
 mod overhead;
 mod parse;
 mod platform;
+mod reads;
+mod seeded;
 mod stand_in;
 mod started;
 mod template;
@@ -32,8 +36,10 @@ fn main() -> ExitCode {
     let ended = match words.as_slice() {
         _ if Path::new(&name).file_name().is_some_and(|name| name == "nmap") => stand_in::run(&words),
         [word, file, keep] if word == "parse" => parse::child(Path::new(file), keep == "keep"),
-        chosen if chosen.iter().all(|letter| ["a", "b", "c", "d"].contains(&letter.as_str())) => bench(chosen),
-        _ => Err("usage: picket-bench [a] [b] [c] [d]".into()),
+        chosen if chosen.iter().all(|letter| ["a", "b", "c", "d", "e", "f"].contains(&letter.as_str())) => {
+            bench(chosen)
+        }
+        _ => Err("usage: picket-bench [a] [b] [c] [d] [e] [f]".into()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,6 +69,14 @@ async fn bench(chosen: &[String]) -> Result<(), Failure> {
     if is_chosen("d") {
         eprintln!("bench: parsing a report of 200 MB");
         figures.extend(tokio::task::spawn_blocking(parse::measure).await??);
+    }
+    if is_chosen("e") {
+        eprintln!("bench: authenticated reads per second (API, constant, one query)");
+        figures.extend(reads::measure().await?);
+    }
+    if is_chosen("f") {
+        eprintln!("bench: logins, and what a storm of them does to others");
+        figures.extend(logins::measure().await?);
     }
     figure::print(&figures);
     figure::write(&figures, Path::new(RESULT))?;

@@ -7,6 +7,7 @@ use picket_blobs::{BlobSettings, Blobs};
 use picket_domain::Subscription;
 use picket_gateway::{AppParts, Gateway, GatewaySettings};
 use picket_kit::{Clock, Sealer, Shutdown};
+use picket_live::{Live, LiveSettings};
 use picket_outbound::OutboundSettings;
 use picket_store::{Db, DbSettings};
 use picket_testkit::Database;
@@ -15,7 +16,7 @@ use serde_json::json;
 use crate::{Failure, http::Client};
 
 /// Connections to Postgres: as many as clients, so that nobody waits for one.
-const CONNECTIONS: usize = 32;
+pub(crate) const CONNECTIONS: usize = 32;
 
 /// A running platform; it stops with the bench.
 pub(crate) struct Platform {
@@ -28,7 +29,19 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
+    /// A gateway that counts no requests.
     pub(crate) async fn start() -> Result<Self, Failure> {
+        Self::start_with(None).await
+    }
+
+    /// A gateway that counts every request in Redis, and knows clients by what its proxy says.
+    pub(crate) async fn start_limited() -> Result<Self, Failure> {
+        let key_prefix = picket_testkit::Namespace::new().prefix;
+        let url = picket_testkit::required("REDIS_URL").into();
+        Self::start_with(Some(Live::new(&LiveSettings { url, key_prefix, timeout_ms: 2_000 })?)).await
+    }
+
+    async fn start_with(live: Option<Live>) -> Result<Self, Failure> {
         let database = Database::new().await;
         let settings = DbSettings { url: database.url(), max_connections: CONNECTIONS, wait: Duration::from_secs(30) };
         let (db, clock, folder) = (Db::new(&settings)?, Clock::system(), tempfile::tempdir()?);
@@ -38,11 +51,14 @@ impl Platform {
             sealer: Sealer::new(&Sealer::generate_key())?,
             blobs: Blobs::open(&BlobSettings::Folder { path: folder.path().to_owned() })?,
             outbound: OutboundSettings::default(),
-            live: None,
+            live: live.clone(),
         };
         let settings = GatewaySettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            rate_limits: false,
+            rate_limits: live.is_some(),
+            public_per_minute: 1_000_000,
+            public_burst: 1_000_000,
+            trusted_proxies: vec!["127.0.0.0/8".parse()?],
             allow_targets: vec!["127.0.0.0/8".to_owned()],
             registration_plan: Subscription::Enterprise,
             ..GatewaySettings::default()
