@@ -18,3 +18,5 @@ mod scenario;
 mod states;
 #[cfg(test)]
 mod tenancy;
+#[cfg(test)]
+mod transactions;
