@@ -53,6 +53,9 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn bench(chosen: &[String]) -> Result<(), Failure> {
     let is_chosen = |letter: &str| chosen.is_empty() || chosen.iter().any(|one| one == letter);
+    // What a gateway does for each request: a line of JSON, which goes nowhere here, and its metrics.
+    tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::sink).init();
+    picket_kit::install_metrics()?;
     let mut figures: Vec<Figure> = Vec::new();
     if is_chosen("a") {
         eprintln!("bench: scans accepted per second (API, transaction alone, bare commit)");

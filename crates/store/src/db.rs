@@ -100,6 +100,33 @@ impl Db {
         self.transact(&scope, work).await
     }
 
+    /// Reads rows of `tenant` alone. The transaction begins in the same round trip as the first statement of `work`, and
+    /// nobody waits for its end; it can change nothing. Statements that `work` polls together share a round trip too.
+    ///
+    /// # Errors
+    /// What `work` returned, or the store's own.
+    #[tracing::instrument(name = "db.read", skip_all, fields(db.tx = name, tenant.id = %tenant), err(level = "debug"))]
+    pub async fn read<T, E>(
+        &self,
+        name: &'static str,
+        tenant: OrganizationId,
+        work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + Display,
+    {
+        let scope = format!(
+            "SET TRANSACTION READ ONLY; SET LOCAL ROLE picket_tenant; SET LOCAL picket.organization = '{}'",
+            tenant.uuid()
+        );
+        let open = Open::take(&self.pool).await?;
+        let tx = Tx { client: open.client()?, notices: AtomicU8::new(0) };
+        // Polled in this order, so that the beginning is sent first. Were it refused, what was read is not looked at.
+        let (begun, done) = futures_util::future::join(open.begin_now(&scope), work(&tx)).await;
+        begun?;
+        done
+    }
+
     /// Runs `work` over all organizations: for the loops of the platform, and for look-ups before the tenant is known.
     ///
     /// # Errors

@@ -11,9 +11,19 @@ pub(crate) struct Open(Option<Client>);
 impl Open {
     /// Begins a transaction in `scope`: statements that set what holds for this transaction alone.
     pub(crate) async fn begin(pool: &Pool, scope: &str) -> Result<Self, StoreError> {
-        let open = Self(Some(pool.get().await?));
-        open.client()?.batch_execute(&format!("BEGIN; {scope}")).await?;
+        let open = Self::take(pool).await?;
+        open.begin_now(scope).await?;
         Ok(open)
+    }
+
+    /// A connection on which nothing has begun yet.
+    pub(crate) async fn take(pool: &Pool) -> Result<Self, StoreError> {
+        Ok(Self(Some(pool.get().await?)))
+    }
+
+    /// Begins; the message is sent when this is polled first.
+    pub(crate) async fn begin_now(&self, scope: &str) -> Result<(), StoreError> {
+        Ok(self.client()?.batch_execute(&format!("BEGIN; {scope}")).await?)
     }
 
     /// The connection.

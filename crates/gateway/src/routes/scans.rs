@@ -67,7 +67,16 @@ async fn with_counts(tx: &Tx<'_>, record: ScanRecord) -> Result<LoadedScan, Prob
 /// A scan without its findings.
 async fn load(app: &App, caller: &Caller, key: impl Into<ScanKey>) -> Result<LoadedScan, Problem> {
     let key = key.into();
-    app.db.run("load_scan", caller.organization_id, async |tx| with_counts(tx, find(tx, key).await?).await).await
+    app.db
+        .read("load_scan", caller.organization_id, async |tx| {
+            let id = match key {
+                ScanKey::Id(id) => id,
+                ScanKey::Number(_) => find(tx, key).await?.scan.id,
+            };
+            let (record, counts, coverage) = read::overview(tx, id).await?.ok_or(Problem::NotFound("scan"))?;
+            Ok(LoadedScan { record, counts, coverage })
+        })
+        .await
 }
 
 /// A scan with its findings, worst first.

@@ -262,8 +262,32 @@ pub async fn findings(tx: &Tx<'_>, id: ScanId, limit: i64, text_bytes: i64) -> R
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
 pub async fn coverage(tx: &Tx<'_>, record: &ScanRecord) -> Result<Vec<Coverage>, StoreError> {
-    let rows = tx.query(TASKS, &[&record.scan.id.uuid()]).await?;
-    let mut coverage = rows.iter().map(task_coverage).collect::<Result<Vec<_>, Inconsistent>>()?;
+    let tasks = coverage_of_tasks(tx, record.scan.id).await?;
+    Ok(with_gaps(tasks, record))
+}
+
+/// A scan with the counts of its findings and its coverage, in one round trip.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn overview(
+    tx: &Tx<'_>,
+    id: ScanId,
+) -> Result<Option<(ScanRecord, SeverityCounts, Vec<Coverage>)>, StoreError> {
+    let ids = [id];
+    let (found, counts, tasks) =
+        futures_util::future::join3(find(tx, id), severity_counts(tx, &ids), coverage_of_tasks(tx, id)).await;
+    let (Some(record), counts, tasks) = (found?, counts?, tasks?) else { return Ok(None) };
+    let coverage = with_gaps(tasks, &record);
+    Ok(Some((record, counts.into_iter().next().unwrap_or_default(), coverage)))
+}
+
+async fn coverage_of_tasks(tx: &Tx<'_>, id: ScanId) -> Result<Vec<Coverage>, StoreError> {
+    let rows = tx.query(TASKS, &[&id.uuid()]).await?;
+    Ok(rows.iter().map(task_coverage).collect::<Result<Vec<_>, Inconsistent>>()?)
+}
+
+fn with_gaps(mut coverage: Vec<Coverage>, record: &ScanRecord) -> Vec<Coverage> {
     coverage.extend(record.gaps.iter().map(|gap| Coverage {
         tool: gap.tool.clone(),
         target: gap.target.clone(),
@@ -271,7 +295,7 @@ pub async fn coverage(tx: &Tx<'_>, record: &ScanRecord) -> Result<Vec<Coverage>,
         reason: Some(gap.gap),
         detail: None,
     }));
-    Ok(coverage)
+    coverage
 }
 
 fn task_coverage(row: &Row) -> Result<Coverage, Inconsistent> {

@@ -87,3 +87,20 @@ async fn what_nobody_waits_for_any_more_is_rolled_back_and_the_connection_is_use
     db.run("test", stranger, async |tx| add(tx, stranger, "two.example.com").await).await.unwrap();
     assert_eq!((seen(&db, organization).await, seen(&db, stranger).await), (0, 1));
 }
+
+#[tokio::test]
+async fn a_read_sees_its_tenant_alone_and_can_change_nothing() {
+    let scenario = Scenario::new().await;
+    let (db, organization) = (narrow(&scenario), scenario.organization);
+    db.run("test", organization, async |tx| add(tx, organization, "one.example.com").await).await.unwrap();
+    let stranger = seed::organization(&scenario.database, Subscription::Trial).await;
+    let range = picket_store::scans::read::Range { limit: 10, offset: 0 };
+    let read = async |tenant| db.read("test", tenant, async |tx| targets::list(tx, range).await).await.unwrap().total;
+    assert_eq!((read(organization).await, read(stranger).await, read(organization).await), (1, 0, 1));
+    let refused = db.read("test", organization, async |tx| add(tx, organization, "two.example.com").await).await;
+    assert!(refused.is_err());
+    assert_eq!(read(organization).await, 1);
+    // The connection that only read is good for changes again.
+    db.run("test", organization, async |tx| add(tx, organization, "two.example.com").await).await.unwrap();
+    assert_eq!(read(organization).await, 2);
+}
