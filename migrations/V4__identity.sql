@@ -192,6 +192,8 @@ CREATE TABLE mails (
     locale          text NOT NULL,
     template        text NOT NULL,
     created_at      timestamptz NOT NULL,
+    -- From then on it is worth nothing to its reader, and is not sent any more.
+    expires_at      timestamptz NOT NULL,
 
     -- Change as it is sent. Sealed, since a letter holds tokens; gone once it has ended.
     letter          bytea,
@@ -210,6 +212,7 @@ CREATE TABLE mails (
 ) WITH (fillfactor = 70);
 CREATE INDEX due_mails ON mails (next_attempt_at) WHERE state = 'pending';
 CREATE INDEX leased_mails ON mails (lease_until) WHERE state = 'sending';
+CREATE INDEX ended_mails ON mails (ended_at) WHERE ended_at IS NOT NULL;
 CALL picket_isolate('mails');
 CREATE TRIGGER ended_mails_stay_ended BEFORE UPDATE ON mails
     FOR EACH ROW EXECUTE FUNCTION ended_rows_stay_ended();

@@ -91,6 +91,7 @@ async fn dispatch(stack: &Stack) {
         db: stack.db.clone(),
         broker,
         http: stack.http(),
+        mailer: None,
         sealer: stack.sealer.clone(),
         clock: stack.clock.clone(),
         health: Health::starting(),

@@ -1,4 +1,4 @@
-//! The dispatcher as a process: making deliveries, sending them, and a sweep for what went wrong.
+//! The dispatcher as a process: making deliveries, sending them, sending letters, and a sweep for what went wrong.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use picket_queue::Broker;
 use picket_store::{Db, workers};
 use tokio::sync::Notify;
 
-use crate::{DispatcherSettings, attempt::Attempter, error::cause, fan_out::FanOut, send::Sender};
+use crate::{DispatcherSettings, Mailer, attempt::Attempter, error::cause, fan_out::FanOut, mail::Post, send::Sender};
 
 /// How often the dispatcher tells what it knows of the broker.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -21,7 +21,9 @@ pub struct Parts {
     pub broker: Broker,
     /// The way out.
     pub http: HttpClient,
-    /// Opens webhooks' secrets.
+    /// The way to the mail server, where one is set.
+    pub mailer: Option<Mailer>,
+    /// Opens webhooks' secrets and letters.
     pub sealer: Sealer,
     /// The time.
     pub clock: Clock,
@@ -31,14 +33,16 @@ pub struct Parts {
 
 /// Works until shutdown. Begins without its broker and goes on while that is away: the sweep makes what messages do not.
 pub async fn run(settings: DispatcherSettings, parts: Parts, shutdown: Shutdown) {
-    let Parts { db, broker, http, sealer, clock, health } = parts;
+    let Parts { db, broker, http, mailer, sealer, clock, health } = parts;
     let due = Arc::new(Notify::new());
-    let fan_out = FanOut { db: db.clone(), clock: clock.clone(), settings, due: due.clone() };
+    let fan_out = FanOut { db: db.clone(), clock: clock.clone(), settings: settings.clone(), due: due.clone() };
+    let post = Post { db: db.clone(), sealer: sealer.clone(), clock: clock.clone(), settings: settings.clone() };
     let sender = Sender { db: db.clone(), attempter: Attempter { http, sealer, clock }, settings, due };
     tokio::join!(
         fan_out.consume(&broker, &shutdown),
         fan_out.sweep_all(&shutdown),
         sender.run(&shutdown),
+        post.run(mailer, &shutdown),
         beat(&db, &broker, &health, &shutdown),
     );
     health.set_ready(false);

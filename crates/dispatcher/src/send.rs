@@ -8,14 +8,10 @@ use picket_store::{
     Db, StoreError,
     deliveries::lease::{self, Finished},
 };
-use tokio::{
-    sync::Notify,
-    task::{Id, JoinSet},
-    time::timeout,
-};
+use tokio::sync::Notify;
 use tracing::Instrument;
 
-use crate::{DispatcherSettings, attempt::Attempter, error::cause};
+use crate::{DispatcherSettings, attempt::Attempter, error::cause, under_way::UnderWay};
 
 /// How often the end of a claim is written again while the database is away; within the lease.
 const FINISH_TRIES: u32 = 5;
@@ -28,13 +24,6 @@ pub(crate) struct Sender {
     pub(crate) due: Arc<Notify>,
 }
 
-/// Sends under way.
-#[derive(Default)]
-struct UnderWay {
-    sends: JoinSet<()>,
-    held: std::collections::HashMap<Id, DeliveryFence>,
-}
-
 impl Sender {
     /// Sends until shutdown; then what is under way may end within the drain time, and the rest is given back.
     pub(crate) async fn run(&self, shutdown: &Shutdown) {
@@ -43,9 +32,11 @@ impl Sender {
             let claimed = self.claim(&under_way).await;
             let found = !claimed.is_empty();
             for delivery in claimed {
-                under_way.start(self.send(delivery));
+                let (fence, send) = self.send(delivery);
+                under_way.start(fence, send);
             }
-            metrics::gauge!("picket_deliveries_in_flight").set(f64::from(under_way.count()));
+            metrics::gauge!("picket_deliveries_in_flight")
+                .set(f64::from(u32::try_from(under_way.count()).unwrap_or(u32::MAX)));
             // Whoever found something looks again at once: there may be more.
             if !found {
                 self.wait(&mut under_way, shutdown).await;
@@ -55,8 +46,8 @@ impl Sender {
         self.drain(under_way).await;
     }
 
-    async fn claim(&self, under_way: &UnderWay) -> Vec<ClaimedDelivery> {
-        let free = self.settings.in_flight.saturating_sub(under_way.sends.len());
+    async fn claim(&self, under_way: &UnderWay<DeliveryFence>) -> Vec<ClaimedDelivery> {
+        let free = self.settings.in_flight.saturating_sub(under_way.count());
         let (Ok(free), Ok(per_webhook)) = (i64::try_from(free), i64::try_from(self.settings.in_flight_per_webhook))
         else {
             return Vec::new();
@@ -72,7 +63,7 @@ impl Sender {
     }
 
     /// Until something is due, something ended, the timer, or the end.
-    async fn wait(&self, under_way: &mut UnderWay, shutdown: &Shutdown) {
+    async fn wait(&self, under_way: &mut UnderWay<DeliveryFence>, shutdown: &Shutdown) {
         tokio::select! {
             () = shutdown.wait() => {}
             () = self.due.notified() => {}
@@ -91,59 +82,17 @@ impl Sender {
         (fence, send.instrument(span))
     }
 
-    async fn drain(&self, mut under_way: UnderWay) {
-        let all =
-            async { while under_way.sends.join_next_with_id().await.is_some_and(|ended| under_way.forget(ended)) {} };
-        if timeout(self.settings.drain(), all).await.is_ok() {
+    async fn drain(&self, under_way: UnderWay<DeliveryFence>) {
+        let held = under_way.drain(self.settings.drain()).await;
+        if held.is_empty() {
             return;
         }
-        let held: Vec<DeliveryFence> = under_way.held.values().copied().collect();
-        under_way.sends.shutdown().await;
         match self.db.operate("deliveries.release", async |tx| lease::release(tx, &held).await).await {
             Ok(released) => tracing::info!(deliveries = released, "given back, to be sent again"),
             Err(error) => {
                 tracing::warn!(error = cause(&error), "left to the sweep, once their leases end");
             }
         }
-    }
-}
-
-impl UnderWay {
-    fn start(&mut self, (fence, send): (DeliveryFence, impl Future<Output = ()> + Send + 'static)) {
-        let started = self.sends.spawn(send);
-        self.held.insert(started.id(), fence);
-    }
-
-    fn count(&self) -> u32 {
-        u32::try_from(self.sends.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Waits until one ends; for ever when none is under way.
-    async fn ended(&mut self) {
-        match self.sends.join_next_with_id().await {
-            Some(ended) => {
-                self.forget(ended);
-            }
-            None => std::future::pending().await,
-        }
-    }
-
-    fn forget_ended(&mut self) {
-        while let Some(ended) = self.sends.try_join_next_with_id() {
-            self.forget(ended);
-        }
-    }
-
-    fn forget(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) -> bool {
-        let id = match ended {
-            Ok((id, ())) => id,
-            Err(error) => {
-                tracing::error!(error = cause(&error), "a send broke; its lease will end");
-                error.id()
-            }
-        };
-        self.held.remove(&id);
-        true
     }
 }
 

@@ -3,10 +3,13 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::Role;
+
+/// How long a letter without an end of its own is worth sending: news of a changed password helps for days, not for weeks.
+const WORTH_SENDING: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// The languages that letters are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -117,6 +120,19 @@ impl Letter {
             Self::Invitation { .. } => "invitation",
         }
     }
+
+    /// From when on it is worth nothing to its reader: with its link, or a week after it was `written`.
+    #[must_use]
+    pub fn expires_at(&self, written: Timestamp) -> Timestamp {
+        match self {
+            Self::VerifyAddress { expires_at, .. }
+            | Self::ResetPassword { expires_at, .. }
+            | Self::Invitation { expires_at, .. } => *expires_at,
+            Self::AddressTaken { .. } | Self::PasswordChanged { .. } | Self::MfaChanged { .. } => {
+                written.saturating_add(WORTH_SENDING).unwrap_or(Timestamp::MAX)
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Letter {
@@ -138,6 +154,16 @@ mod tests {
         assert!(stored.contains(&format!("\"{}\"", letter.template())));
         assert_eq!(serde_json::from_str::<Letter>(&stored).unwrap(), letter);
         assert!(!format!("{letter:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_letter_is_worth_sending_as_long_as_its_link_or_for_a_week() {
+        let (now, link) = (Timestamp::UNIX_EPOCH, "https://api.example/".to_owned());
+        let expires_at = now + SignedDuration::from_mins(30);
+        let reset = Letter::ResetPassword { name: "Ada".to_owned(), link: link.clone(), expires_at };
+        assert_eq!(reset.expires_at(now), expires_at);
+        let taken = Letter::AddressTaken { name: "Ada".to_owned(), link };
+        assert_eq!(taken.expires_at(now).duration_since(now), SignedDuration::from_hours(168));
     }
 
     #[test]

@@ -9,6 +9,10 @@ use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 const DELIVERY_DELAYS_S: [u64; 9] =
     [5, 5 * 60, 30 * 60, 2 * 3_600, 5 * 3_600, 10 * 3_600, 14 * 3_600, 20 * 3_600, 24 * 3_600];
 
+/// The same for letters: eight attempts over 1 h 57 min 40 s. A mail server that is away for longer is an outage that
+/// somebody looks at, and most links have expired by then.
+const MAIL_DELAYS_S: [u64; 7] = [10, 30, 2 * 60, 5 * 60, 15 * 60, 35 * 60, 60 * 60];
+
 /// The longest that a receiver's `Retry-After` is obeyed.
 const LONGEST_HINT: Duration = Duration::from_secs(6 * 3_600);
 
@@ -28,6 +32,9 @@ pub struct RetrySchedule {
 impl RetrySchedule {
     /// The schedule of webhooks.
     pub const DELIVERIES: Self = Self { delays_s: &DELIVERY_DELAYS_S };
+
+    /// The schedule of letters.
+    pub const MAILS: Self = Self { delays_s: &MAIL_DELAYS_S };
 
     /// Attempts in all, the first included.
     #[must_use]
@@ -103,6 +110,14 @@ mod tests {
         // The name rounds the five seconds off.
         assert_eq!(total, Duration::from_secs(75 * 3_600 + 35 * 60 + 5));
         assert_eq!(SCHEDULE.delay(10, Jitter(0), Some(LONGEST_HINT)), None);
+    }
+
+    #[test]
+    fn eight_attempts_of_a_letter_span_two_hours() {
+        assert_eq!(RetrySchedule::MAILS.attempts(), 8);
+        let total: Duration =
+            (1..=8).filter_map(|failures| RetrySchedule::MAILS.delay(failures, Jitter(0), None)).sum();
+        assert_eq!(total, Duration::from_secs(3_600 + 57 * 60 + 40));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(crate) async fn post(app: &App, tx: &Tx<'_>, to: Recipient<'_>, letter: &Let
         locale: to.locale,
         template: letter.template(),
         letter: &sealed,
+        expires_at: letter.expires_at(now),
     };
     Ok(mails::enqueue(tx, &new, now).await?)
 }

@@ -26,6 +26,9 @@ pub enum CommandError {
     /// The worker.
     #[error(transparent)]
     Worker(#[from] picket_worker::WorkerError),
+    /// The mail server's settings.
+    #[error(transparent)]
+    Mailer(#[from] picket_dispatcher::MailerError),
     /// The object store.
     #[error(transparent)]
     Blobs(#[from] picket_blobs::BlobError),
@@ -68,6 +71,7 @@ impl CommandError {
             Self::Settings(_)
             | Self::Missing(_)
             | Self::Key(_)
+            | Self::Mailer(_)
             | Self::Worker(picket_worker::WorkerError::Unproven(_)) => ExitCode::from(78),
             Self::Migrate(_)
             | Self::Store(_)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use picket_blobs::{BlobSettings, Blobs};
+use picket_dispatcher::Mailer;
 use picket_gateway::{AppParts, Gateway};
 use picket_kit::{Clock, Health, Sealer, Shutdown};
 use picket_live::Live;
@@ -91,11 +92,12 @@ impl Parts {
             db: self.db.clone(),
             broker: self.broker("dispatcher")?,
             http: HttpClient::new(self.settings.outbound.clone())?,
+            mailer: self.settings.dispatcher.smtp.as_ref().map(Mailer::new).transpose()?,
             sealer: self.sealer()?,
             clock: self.clock.clone(),
             health,
         };
-        picket_dispatcher::run(self.settings.dispatcher, parts, shutdown).await;
+        picket_dispatcher::run(self.settings.dispatcher.clone(), parts, shutdown).await;
         Ok(())
     }
 

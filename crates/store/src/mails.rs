@@ -1,14 +1,18 @@
 //! The outbox of letters: stored with what causes them, sent by the dispatcher. A letter is sealed by who writes it.
+//! Nothing in here opens one.
+
+pub mod lease;
 
 use jiff::Timestamp;
 use picket_domain::{Locale, MailId, OrganizationId};
 
-use crate::{StoreError, Tx, statements::statements};
+use crate::{Notice, StoreError, Tx, statements::statements};
 
 statements! {
+    // Due at once by the clock that claims, whatever the caller's says.
     ENQUEUE = "-- mails.enqueue
-INSERT INTO mails (id, organization_id, recipient, locale, template, letter, created_at, next_attempt_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
+INSERT INTO mails (id, organization_id, recipient, locale, template, letter, created_at, expires_at, next_attempt_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now())";
 }
 
 /// A letter to send.
@@ -26,6 +30,8 @@ pub struct NewMail<'a> {
     pub template: &'a str,
     /// The letter as JSON, sealed for [`place`].
     pub letter: &'a [u8],
+    /// When it stops to be worth sending.
+    pub expires_at: Timestamp,
 }
 
 /// The place that a letter is sealed for.
@@ -50,7 +56,10 @@ pub async fn enqueue(tx: &Tx<'_>, new: &NewMail<'_>, now: Timestamp) -> Result<(
             &new.template,
             &new.letter,
             &now,
+            &new.expires_at,
         ],
     )
-    .await
+    .await?;
+    tx.notify(Notice::Mails);
+    Ok(())
 }

@@ -19,16 +19,19 @@ use tokio_postgres::{AsyncMessage, Config, NoTls};
 pub enum Notice {
     /// Events wait for the relay.
     Events,
+    /// Letters wait for the dispatcher.
+    Mails,
     /// Tasks became ready, or room became free.
     Tasks,
 }
 
 impl Notice {
-    const ALL: [Self; 2] = [Self::Events, Self::Tasks];
+    const ALL: [Self; 3] = [Self::Events, Self::Mails, Self::Tasks];
 
     const fn channel(self) -> &'static str {
         match self {
             Self::Events => "picket_events",
+            Self::Mails => "picket_mails",
             Self::Tasks => "picket_tasks",
         }
     }
@@ -37,6 +40,7 @@ impl Notice {
         match self {
             Self::Events => 1,
             Self::Tasks => 2,
+            Self::Mails => 4,
         }
     }
 }

@@ -28,6 +28,7 @@ mod tests {
         crate::events::STATEMENTS,
         crate::findings::STATEMENTS,
         crate::mails::STATEMENTS,
+        crate::mails::lease::STATEMENTS,
         crate::mfa::STATEMENTS,
         crate::quota::STATEMENTS,
         crate::reports::STATEMENTS,

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# A real Standard Webhooks receiver, which is not ours: the library from PyPI, and a Python that runs it.
-# The tests let it verify what our dispatcher sends.
+# Real receivers, which are not ours: of Standard Webhooks and of mail. The libraries from PyPI, and a Python that runs
+# them. The tests let them verify what our dispatcher sends.
 
-RECEIVER_LIBRARY="standardwebhooks>=1.0,<2"
+RECEIVER_LIBRARIES="standardwebhooks>=1.0,<2 aiosmtpd>=1.4.6,<2"
 RECEIVER_PROOF='
 from standardwebhooks import Webhook
 import datetime, sys
@@ -13,8 +13,12 @@ hook.verify("{}", headers)
 try:
     hook.verify("{ }", headers)
 except Exception:
-    sys.exit(0)
-sys.exit("a changed body was accepted")
+    pass
+else:
+    sys.exit("a changed body was accepted")
+
+from aiosmtpd.controller import UnthreadedController
+from aiosmtpd.smtp import SMTP
 '
 
 # A python3 with pip that this uid can run; its real path, since shims depend on their environment.
@@ -43,9 +47,9 @@ write_python_wrapper() {
 
 fetch_receiver() {
   local key new python
-  key=$(stamp_of receiver "$RECEIVER_LIBRARY" "$(declare -f fetch_receiver private_python_command write_python_wrapper)")
-  is_fresh receiver "$key" && "$STATE/receiver/python" -c 'import standardwebhooks' 2>/dev/null && return 0
-  say "fetch: webhook receiver"
+  key=$(stamp_of receiver "$RECEIVER_LIBRARIES" "$(declare -f fetch_receiver private_python_command write_python_wrapper)")
+  is_fresh receiver "$key" && "$STATE/receiver/python" -c 'import standardwebhooks, aiosmtpd' 2>/dev/null && return 0
+  say "fetch: receivers of webhooks and mail"
   new=$(scratch receiver)
   mkdir -p "$new/site"
   if python=$(system_python); then
@@ -57,9 +61,10 @@ fetch_receiver() {
     write_python_wrapper "$new" "$(private_python_command "$new/root")"
   fi
   local log=$STATE/new/pip.log
+  # shellcheck disable=SC2086 # a list of requirements
   "$new/python" -m pip install --quiet --no-input --no-cache-dir --disable-pip-version-check --only-binary :all: \
-    --target "$new/site" "$RECEIVER_LIBRARY" >"$log" 2>&1 || die "pip cannot install $RECEIVER_LIBRARY: $(tail -1 "$log")"
-  "$new/python" -c "$RECEIVER_PROOF" || die "the webhook receiver does not work"
+    --target "$new/site" $RECEIVER_LIBRARIES >"$log" 2>&1 || die "pip cannot install $RECEIVER_LIBRARIES: $(tail -1 "$log")"
+  "$new/python" -c "$RECEIVER_PROOF" || die "the receivers do not work"
   replace "$new" "$STATE/receiver"
   stamp receiver "$key"
 }

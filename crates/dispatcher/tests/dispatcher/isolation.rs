@@ -17,7 +17,7 @@ async fn a_hanging_receiver_holds_eight_sends_and_no_neighbor() {
         stage.scan().await;
     }
     let settings = DispatcherSettings { drain_seconds: 0, ..quick() };
-    let dispatchers = [stage.dispatcher(settings), stage.dispatcher(settings)];
+    let dispatchers = [stage.dispatcher(settings.clone()), stage.dispatcher(settings)];
     eventually("eight sends under way", async || {
         let made = stage.deliveries(stuck).await.len() == 30;
         (made && hanging.requests().len() >= 8).then_some(())

@@ -6,6 +6,16 @@ mod faults;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
+mod mail;
+#[cfg(test)]
+mod mail_faults;
+#[cfg(test)]
+mod mail_server;
+#[cfg(test)]
+mod python;
+#[cfg(test)]
 mod receiver;
 #[cfg(test)]
 mod retries;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use picket_dispatcher::{DispatcherSettings, Parts};
+use picket_dispatcher::{DispatcherSettings, Mailer, Parts};
 use picket_domain::{
     Dialect, EventId, NewScan, OrganizationId, Plan, ScanId, Webhook, WebhookEvent, WebhookId, WebhookSecret,
     WebhookUrl,
@@ -32,7 +32,7 @@ pub(crate) struct Stage {
     pub(crate) admin: Client,
     pub(crate) organization: OrganizationId,
     pub(crate) broker: Broker,
-    sealer: Sealer,
+    pub(crate) sealer: Sealer,
     _database: Database,
 }
 
@@ -157,6 +157,7 @@ impl Stage {
             db: self.db.clone(),
             broker: self.broker.clone(),
             http: HttpClient::new(outbound).unwrap(),
+            mailer: settings.smtp.as_ref().map(|smtp| Mailer::new(smtp).unwrap()),
             sealer: self.sealer.clone(),
             clock: Clock::system(),
             health: Health::starting(),

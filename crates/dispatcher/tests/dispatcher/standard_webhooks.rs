@@ -9,7 +9,10 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use crate::stage::{Stage, by_message_alone};
+use crate::{
+    python::python,
+    stage::{Stage, by_message_alone},
+};
 
 struct PublicReceiver {
     url: String,
@@ -34,16 +37,6 @@ impl PublicReceiver {
     async fn next(&mut self) -> Value {
         serde_json::from_str(&self.lines.next_line().await.unwrap().unwrap()).unwrap()
     }
-}
-
-/// The python with the library; absent only on a machine that is neither `make test` nor CI.
-fn python() -> Option<String> {
-    let python = picket_testkit::optional("PICKET_RECEIVER_PYTHON");
-    if python.is_none() {
-        assert_ne!(picket_testkit::optional("CI").as_deref(), Some("true"), "PICKET_RECEIVER_PYTHON is not set");
-        println!("skipped: PICKET_RECEIVER_PYTHON is not set");
-    }
-    python
 }
 
 #[tokio::test]

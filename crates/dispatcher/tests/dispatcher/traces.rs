@@ -1,48 +1,17 @@
 //! The trace of the request that caused an event goes on in the dispatcher.
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex, PoisonError},
-};
-
 use picket_domain::Dialect;
 use serde_json::Value;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
+    log::Log,
     receiver::Receiver,
     stage::{Stage, quick},
 };
 
-/// Everything that was logged in this process.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn the_lines_of_a_delivery_name_the_trace_that_caused_it() {
-    let log = Log::default();
-    let filter = tracing_subscriber::EnvFilter::new("picket_dispatcher=debug");
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(log.clone()).init();
-
+    let log = Log::collect();
     let stage = Stage::new().await;
     let receiver = Receiver::answering("410 Gone").await;
     let (webhook, _) = stage.webhook(&receiver.url, Dialect::V2).await;
@@ -54,7 +23,7 @@ async fn the_lines_of_a_delivery_name_the_trace_that_caused_it() {
     let delivery = stage.settled(webhook, 1, "exhausted").await.remove(0);
     dispatcher.stop().await;
 
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     for (message, key, id) in [
         ("an event was fanned out", "event.id", delivery.event_id.to_string()),

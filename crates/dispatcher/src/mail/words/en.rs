@@ -1,0 +1,82 @@
+//! English.
+
+use super::{Text, Words};
+
+pub(super) static WORDS: Words = Words {
+    tag: "en",
+    verify_address: Text {
+        subject: "Confirm your e-mail address",
+        before: &[
+            "Hello {name},",
+            "Please confirm that this e-mail address is yours, so that you can use Picket with it.",
+        ],
+        action: Some("Confirm address"),
+        after: &[
+            "The link works once, until {expires}.",
+            "If you did not sign up for Picket, ignore this message: without your confirmation nothing happens.",
+        ],
+    },
+    address_taken: Text {
+        subject: "You already have a Picket account",
+        before: &[
+            "Hello {name},",
+            "Somebody just tried to sign up for Picket with this e-mail address, but you already have an account. If it \
+             was you, sign in as usual. If you forgot your password, you can set a new one.",
+        ],
+        action: Some("Set a new password"),
+        after: &["If it was not you, there is nothing to do: your account has not changed."],
+    },
+    reset_password: Text {
+        subject: "Set a new password",
+        before: &["Hello {name},", "You asked to set a new password for your Picket account."],
+        action: Some("Set a new password"),
+        after: &[
+            "The link works once, until {expires}. When you have set a new password, you are signed out everywhere else.",
+            "If you did not ask for this, ignore this message: your password stays as it is.",
+        ],
+    },
+    password_changed: Text {
+        subject: "Your password was changed",
+        before: &[
+            "Hello {name},",
+            "The password of your Picket account was changed on {at}, from the network address {address}.",
+        ],
+        action: None,
+        after: &["If it was not you, set a new password at once with “Forgot password” and tell your administrator."],
+    },
+    mfa_enabled: Text {
+        subject: "Two-factor authentication is on",
+        before: &[
+            "Hello {name},",
+            "Two-factor authentication was turned on for your Picket account on {at}. From now on you need a code from \
+             your authenticator app to sign in. Keep your backup codes in a safe place.",
+        ],
+        action: None,
+        after: &["If it was not you, set a new password at once and tell your administrator."],
+    },
+    mfa_disabled: Text {
+        subject: "Two-factor authentication is off",
+        before: &[
+            "Hello {name},",
+            "Two-factor authentication was turned off for your Picket account on {at}. Your password alone now protects \
+             it.",
+        ],
+        action: None,
+        after: &["If it was not you, set a new password at once and tell your administrator."],
+    },
+    invitation: Text {
+        subject: "Invitation to join {organization} on Picket",
+        before: &["Hello,", "{inviter} invites you to join the organization {organization} on Picket as {role}."],
+        action: Some("Accept the invitation"),
+        after: &[
+            "The invitation is valid until {expires}.",
+            "If you do not know who invites you, ignore this message: nobody can join in your name.",
+        ],
+    },
+    viewer: "viewer",
+    analyst: "analyst",
+    admin: "administrator",
+    owner: "owner",
+    copy_link: "If the button does not work, copy this address into your browser:",
+    footer: "Picket sent this message because of an action on an account. Nobody reads replies to it.",
+};

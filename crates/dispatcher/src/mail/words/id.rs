@@ -1,0 +1,82 @@
+//! Indonesian.
+
+use super::{Text, Words};
+
+pub(super) static WORDS: Words = Words {
+    tag: "id",
+    verify_address: Text {
+        subject: "Konfirmasi alamat email Anda",
+        before: &["Halo {name},", "Mohon konfirmasi bahwa alamat email ini milik Anda agar dapat digunakan di Picket."],
+        action: Some("Konfirmasi alamat"),
+        after: &[
+            "Tautan ini hanya dapat dipakai satu kali, sampai {expires}.",
+            "Jika Anda tidak mendaftar di Picket, abaikan pesan ini: tanpa konfirmasi Anda tidak ada yang berubah.",
+        ],
+    },
+    address_taken: Text {
+        subject: "Anda sudah memiliki akun Picket",
+        before: &[
+            "Halo {name},",
+            "Seseorang baru saja mencoba mendaftar di Picket dengan alamat email ini, tetapi Anda sudah memiliki akun. \
+             Jika itu Anda, silakan masuk seperti biasa. Jika lupa kata sandi, Anda dapat membuat yang baru.",
+        ],
+        action: Some("Buat kata sandi baru"),
+        after: &["Jika itu bukan Anda, Anda tidak perlu melakukan apa pun: akun Anda tidak berubah."],
+    },
+    reset_password: Text {
+        subject: "Buat kata sandi baru",
+        before: &["Halo {name},", "Anda meminta untuk membuat kata sandi baru bagi akun Picket Anda."],
+        action: Some("Buat kata sandi baru"),
+        after: &[
+            "Tautan ini hanya dapat dipakai satu kali, sampai {expires}. Setelah kata sandi baru dibuat, Anda akan \
+             dikeluarkan dari semua perangkat lain.",
+            "Jika Anda tidak memintanya, abaikan pesan ini: kata sandi Anda tidak berubah.",
+        ],
+    },
+    password_changed: Text {
+        subject: "Kata sandi Anda telah diubah",
+        before: &["Halo {name},", "Kata sandi akun Picket Anda diubah pada {at} dari alamat jaringan {address}."],
+        action: None,
+        after: &[
+            "Jika itu bukan Anda, segera buat kata sandi baru melalui “Lupa kata sandi” dan beri tahu administrator Anda.",
+        ],
+    },
+    mfa_enabled: Text {
+        subject: "Autentikasi dua faktor telah diaktifkan",
+        before: &[
+            "Halo {name},",
+            "Autentikasi dua faktor untuk akun Picket Anda diaktifkan pada {at}. Mulai sekarang Anda memerlukan kode dari \
+             aplikasi autentikator untuk masuk. Simpan kode cadangan Anda di tempat yang aman.",
+        ],
+        action: None,
+        after: &["Jika itu bukan Anda, segera buat kata sandi baru dan beri tahu administrator Anda."],
+    },
+    mfa_disabled: Text {
+        subject: "Autentikasi dua faktor telah dinonaktifkan",
+        before: &[
+            "Halo {name},",
+            "Autentikasi dua faktor untuk akun Picket Anda dinonaktifkan pada {at}. Sekarang akun Anda hanya dilindungi \
+             oleh kata sandi.",
+        ],
+        action: None,
+        after: &["Jika itu bukan Anda, segera buat kata sandi baru dan beri tahu administrator Anda."],
+    },
+    invitation: Text {
+        subject: "Undangan untuk bergabung dengan {organization} di Picket",
+        before: &[
+            "Halo,",
+            "{inviter} mengundang Anda untuk bergabung dengan organisasi {organization} di Picket sebagai {role}.",
+        ],
+        action: Some("Terima undangan"),
+        after: &[
+            "Undangan ini berlaku sampai {expires}.",
+            "Jika Anda tidak mengenal pengundangnya, abaikan pesan ini: tidak ada yang dapat bergabung atas nama Anda.",
+        ],
+    },
+    viewer: "pengamat",
+    analyst: "analis",
+    admin: "administrator",
+    owner: "pemilik",
+    copy_link: "Jika tombol tidak berfungsi, salin alamat ini ke peramban Anda:",
+    footer: "Picket mengirim pesan ini karena ada tindakan pada sebuah akun. Balasan atas pesan ini tidak dibaca.",
+};

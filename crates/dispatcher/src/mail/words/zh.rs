@@ -1,0 +1,67 @@
+//! Chinese (simplified).
+
+use super::{Text, Words};
+
+pub(super) static WORDS: Words = Words {
+    tag: "zh-Hans",
+    verify_address: Text {
+        subject: "请确认您的邮箱地址",
+        before: &["{name}，您好：", "请确认这个邮箱地址属于您，以便在 Picket 中使用。"],
+        action: Some("确认邮箱地址"),
+        after: &[
+            "该链接只能使用一次，有效期至 {expires}。",
+            "如果您没有注册 Picket，请忽略本邮件：未经您确认，不会有任何变化。",
+        ],
+    },
+    address_taken: Text {
+        subject: "您已拥有 Picket 账户",
+        before: &[
+            "{name}，您好：",
+            "刚刚有人尝试用这个邮箱地址注册 Picket，但您已经拥有账户。如果是您本人操作，请照常登录；如果忘记了密码，可以设置新密码。",
+        ],
+        action: Some("设置新密码"),
+        after: &["如果不是您本人操作，无需任何处理：您的账户没有变化。"],
+    },
+    reset_password: Text {
+        subject: "设置新密码",
+        before: &["{name}，您好：", "您申请为 Picket 账户设置新密码。"],
+        action: Some("设置新密码"),
+        after: &[
+            "该链接只能使用一次，有效期至 {expires}。设置新密码后，您在其他设备上的登录将全部退出。",
+            "如果您没有提出申请，请忽略本邮件：您的密码不会改变。",
+        ],
+    },
+    password_changed: Text {
+        subject: "您的密码已更改",
+        before: &["{name}，您好：", "您的 Picket 账户密码已于 {at} 更改，操作来自网络地址 {address}。"],
+        action: None,
+        after: &["如果不是您本人操作，请立即通过“忘记密码”设置新密码，并告知管理员。"],
+    },
+    mfa_enabled: Text {
+        subject: "双重验证已开启",
+        before: &[
+            "{name}，您好：",
+            "您的 Picket 账户已于 {at} 开启双重验证。今后登录时需要输入身份验证器应用中的验证码。请妥善保管备用码。",
+        ],
+        action: None,
+        after: &["如果不是您本人操作，请立即设置新密码，并告知管理员。"],
+    },
+    mfa_disabled: Text {
+        subject: "双重验证已关闭",
+        before: &["{name}，您好：", "您的 Picket 账户已于 {at} 关闭双重验证。现在账户仅由密码保护。"],
+        action: None,
+        after: &["如果不是您本人操作，请立即设置新密码，并告知管理员。"],
+    },
+    invitation: Text {
+        subject: "邀请您加入 Picket 上的 {organization}",
+        before: &["您好：", "{inviter} 邀请您以{role}身份加入 Picket 上的组织 {organization}。"],
+        action: Some("接受邀请"),
+        after: &["邀请有效期至 {expires}。", "如果您不认识邀请人，请忽略本邮件：没有人能以您的名义加入。"],
+    },
+    viewer: "查看者",
+    analyst: "分析员",
+    admin: "管理员",
+    owner: "所有者",
+    copy_link: "如果按钮无法点击，请将以下地址复制到浏览器中打开：",
+    footer: "本邮件由 Picket 因账户操作自动发送，请勿回复。",
+};
