@@ -39,6 +39,8 @@ ALTER TABLE users
     ADD totp_enabled_at     timestamptz,
     -- The last step whose code was accepted: a code is good once.
     ADD totp_step           bigint,
+    -- When wrong codes of an app were shown lately, over all logins and sessions; the latest ten.
+    ADD totp_failures       timestamptz[] NOT NULL DEFAULT '{}',
     ADD CONSTRAINT a_locale_is_known CHECK (locale IN ('en', 'zh', 'id')),
     ADD CONSTRAINT an_enabled_factor_has_a_secret CHECK ((totp_secret IS NULL) = (totp_enabled_at IS NULL));
 

@@ -11,12 +11,15 @@
 
 mod access;
 mod app;
+mod backup_code;
 mod body;
 mod caller;
+mod confirm;
 mod context;
 mod crypto;
 mod documentation;
 mod error;
+mod factor;
 mod front;
 mod id;
 mod identify;
@@ -35,6 +38,7 @@ mod sign_in;
 mod text;
 mod token_text;
 mod tokens;
+mod totp;
 
 pub use app::{App, AppParts};
 pub use body::Body;

@@ -57,6 +57,9 @@ pub enum Problem {
     /// Login with credentials that do not fit.
     #[error("the e-mail address or the password is wrong")]
     WrongCredentials,
+    /// A second factor that does not fit.
+    #[error("the code is wrong or was used, or the login that waits for it has ended")]
+    WrongFactor,
     /// The caller lacks a permission.
     #[error("expected a caller with the permission `{}`", .0.name())]
     Forbidden(Permission),
@@ -256,7 +259,7 @@ impl Problem {
             Self::TargetForbidden(_) => ProblemCode::TargetForbidden,
             Self::TargetNotAuthorized(_) => ProblemCode::TargetNotAuthorized,
             Self::Unauthenticated => ProblemCode::Unauthenticated,
-            Self::WrongCredentials => ProblemCode::WrongCredentials,
+            Self::WrongCredentials | Self::WrongFactor => ProblemCode::WrongCredentials,
             Self::Forbidden(_) | Self::Escalation(_) => ProblemCode::Forbidden,
             Self::NotAPerson => ProblemCode::PersonRequired,
             Self::MfaRequired => ProblemCode::MfaRequired,

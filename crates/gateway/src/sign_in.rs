@@ -4,7 +4,7 @@
 use jiff::SignedDuration;
 use picket_domain::{AuditAction, OrganizationId, SessionId, UserId};
 use picket_store::{
-    Tx, audit, mfa,
+    Tx, audit, mfa, quota,
     sessions::{self, NewSession},
 };
 use secrecy::ExposeSecret;
@@ -70,7 +70,7 @@ pub(crate) async fn proceed(
     context: &RequestContext,
     proven: Proven,
 ) -> Result<SignedIn, Problem> {
-    if !proven.has_factor {
+    if !proven.has_factor && !puts_on_factor(tx, proven).await? {
         return Ok(SignedIn::Session(open(app, tx, context, proven, false).await?));
     }
     let now = app.clock.now();
@@ -82,6 +82,13 @@ pub(crate) async fn proceed(
         mfa_token: token.secret.expose_secret().to_owned(),
         expires_in: CHALLENGE.as_secs(),
     }))
+}
+
+/// Whether a factor was put on since the first one was read; if not, nobody puts one on before this transaction ends, so
+/// that no session slips past it.
+async fn puts_on_factor(tx: &Tx<'_>, proven: Proven) -> Result<bool, Problem> {
+    quota::lock(tx, proven.organization_id).await?;
+    Ok(mfa::factor::is_on(tx, proven.user_id).await?)
 }
 
 /// Opens a session; `mfa` says whether the second factor was shown. `tx` runs as the operator.

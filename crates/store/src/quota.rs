@@ -37,6 +37,15 @@ pub enum Quota {
     Webhooks(u32),
 }
 
+/// Takes the lock that every audited change of the organization takes, before any other row is locked.
+///
+/// # Errors
+/// [`StoreError::Stale`] when there is no such organization, or when the database refuses.
+#[tracing::instrument(name = "db.quota.lock", skip_all, err(level = "debug"))]
+pub async fn lock(tx: &Tx<'_>, organization: OrganizationId) -> Result<(), StoreError> {
+    tx.execute_one(LOCK, &[&organization.uuid()]).await
+}
+
 /// Whether there is room for one more; if so, nobody else gets it before this transaction ends.
 ///
 /// # Errors

@@ -30,6 +30,8 @@ mod tests {
         crate::mails::STATEMENTS,
         crate::mails::lease::STATEMENTS,
         crate::mfa::STATEMENTS,
+        crate::mfa::backup::STATEMENTS,
+        crate::mfa::factor::STATEMENTS,
         crate::quota::STATEMENTS,
         crate::reports::STATEMENTS,
         crate::reports::content::STATEMENTS,

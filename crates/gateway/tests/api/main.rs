@@ -15,6 +15,8 @@ mod hostile;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod mfa;
+#[cfg(test)]
 mod observability;
 #[cfg(test)]
 mod platform;

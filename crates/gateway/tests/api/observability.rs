@@ -12,7 +12,7 @@ use crate::harness::{PASSWORD, TestApp};
 
 /// Everything that was logged in this process.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -35,7 +35,7 @@ impl<'a> MakeWriter<'a> for Log {
 
 impl Log {
     /// Collects from now on; all tests of the process share it.
-    fn get() -> Self {
+    pub(crate) fn get() -> Self {
         static LOG: OnceLock<Log> = OnceLock::new();
         LOG.get_or_init(|| {
             let log = Self::default();
@@ -52,7 +52,7 @@ impl Log {
         .clone()
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
