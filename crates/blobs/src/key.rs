@@ -4,13 +4,19 @@
 use std::fmt;
 
 use object_store::path::Path;
-use picket_domain::{OrganizationId, ReportFormat, ReportId};
+use picket_domain::{AvatarId, OrganizationId, ReportFormat, ReportId, UserId};
 
 /// The name of one stored object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BlobKey(String);
 
 impl BlobKey {
+    /// A person's picture. Each upload has a name of its own, so that what a client keeps of one is never another.
+    #[must_use]
+    pub fn avatar(user: UserId, avatar: AvatarId) -> Self {
+        Self(format!("avatars/{user}/{avatar}.png"))
+    }
+
     /// The document that one attempt to render a report made. The attempt is part of the name, so that a renderer that
     /// lost its lease cannot overwrite what its successor stored.
     #[must_use]
@@ -61,6 +67,15 @@ mod tests {
                 assert_eq!(key.path().as_ref(), key.as_str(), "the store must not rewrite the key");
             }
         }
+    }
+
+    #[test]
+    fn a_picture_is_in_the_folder_of_its_person() {
+        let user: UserId = "usr_0000000000000000000000000a".parse().unwrap();
+        let avatar: AvatarId = "avt_0000000000000000000000000b".parse().unwrap();
+        let key = BlobKey::avatar(user, avatar);
+        assert_eq!(key.as_str(), format!("avatars/{user}/{avatar}.png"));
+        assert_eq!(key.path().as_ref(), key.as_str());
     }
 
     #[test]

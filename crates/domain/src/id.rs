@@ -111,6 +111,8 @@ macro_rules! ids {
 ids! {
     /// A key that a program authenticates with.
     ApiKeyId = "key";
+    /// A picture of a person.
+    AvatarId = "avt";
     /// One event on its way to one webhook.
     DeliveryId = "dlv";
     /// Something that happened.

@@ -35,8 +35,8 @@ pub use event::{Event, EventBody, FindingFound, ReportChanged, ScanChanged, Task
 pub use finding::{Location, Observation, Protocol, Service};
 pub use host_name::HostName;
 pub use id::{
-    ApiKeyId, DeliveryId, EventId, FindingId, IdError, InvitationId, MailId, OrganizationId, ReportId, ScanId,
-    SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
+    ApiKeyId, AvatarId, DeliveryId, EventId, FindingId, IdError, InvitationId, MailId, OrganizationId, ReportId,
+    ScanId, SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
 };
 pub use invocation::{Invocation, Network, PinnedHost};
 pub use letter::{Letter, Locale};

@@ -100,9 +100,9 @@ async fn identify(app: &App, context: &RequestContext, request: &ServiceRequest)
     };
     if unproven.is_strange {
         count_address(app, context, request).await?;
-        return look_up(app, &unproven).await;
+        return look_up(app, context, &unproven).await;
     }
-    let found = look_up(app, &unproven).await;
+    let found = look_up(app, context, &unproven).await;
     if matches!(found, Err(Problem::Unauthenticated)) {
         count_address(app, context, request).await?;
     }

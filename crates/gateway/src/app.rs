@@ -11,7 +11,7 @@ use picket_store::Db;
 
 use crate::{
     GatewayError, GatewaySettings, access::Limits, crypto, documentation::Documents, identify::Callers, openapi,
-    passwords::Passwords, planning::Planner, route_table::RouteTable, tokens::Tokens,
+    passwords::Passwords, pictures::Pictures, planning::Planner, route_table::RouteTable, tokens::Tokens,
 };
 
 /// What the gateway is given by whoever starts it.
@@ -52,6 +52,7 @@ pub struct App {
     pub(crate) documents: Arc<Documents>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) passwords: Passwords,
+    pub(crate) pictures: Pictures,
     pub(crate) callers: Arc<Callers>,
     pub(crate) limits: Arc<Limits>,
 }
@@ -74,7 +75,8 @@ impl App {
         let planner = Planner::new(&settings.pin_hosts, resolver.clone(), allow_list);
         let http = HttpClient::with_resolver(outbound, resolver)
             .map_err(|error| GatewayError::setting("outbound", "certificate authorities that can be read", error))?;
-        let tokens = Tokens::new(settings.signing_key.as_ref(), settings.access_token_minutes)?;
+        let tokens =
+            Tokens::new(settings.signing_key.as_ref(), &settings.previous_signing_keys, settings.access_token_minutes)?;
         let passwords = Passwords::new(settings.password_threads)
             .map_err(|error| GatewayError::setting("password_threads", "memory for password hashes", error))?;
         let document = openapi();
@@ -90,6 +92,7 @@ impl App {
             documents: Arc::new(Documents::new(&document)),
             tokens: Arc::new(tokens),
             passwords,
+            pictures: Pictures::default(),
             callers: Arc::default(),
             limits: Arc::new(Limits::new(parts.live)),
         })

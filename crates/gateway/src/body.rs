@@ -33,10 +33,33 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         let (request, payload) = (request.clone(), payload.take());
         async move {
             check_headers(&request)?;
-            parse(&read_in_time(&request, payload).await?).map(Self)
+            parse(&read(&request, payload, LONGEST_BYTES).await?).map(Self)
         }
         .boxed_local()
     }
+}
+
+/// A JSON body that may be missing: [`Body`], or nothing where the request announces none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionalBody<T>(pub Option<T>);
+
+impl<T: DeserializeOwned + 'static> FromRequest for OptionalBody<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if !has_body(request) {
+            return std::future::ready(Ok(Self(None))).boxed_local();
+        }
+        Body::<T>::from_request(request, payload).map(|body| body.map(|Body(body)| Self(Some(body)))).boxed_local()
+    }
+}
+
+/// Whether a body follows the headers (RFC 9112 §6).
+fn has_body(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    let length = headers.get(header::CONTENT_LENGTH);
+    headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length.as_bytes() != b"0")
 }
 
 /// Media type, encoding and announced length, before a byte is read.
@@ -56,20 +79,20 @@ fn check_headers(request: &HttpRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The body, unless the client takes too long over it.
-async fn read_in_time(request: &HttpRequest, payload: Payload) -> Result<Vec<u8>, Problem> {
+/// The bytes of a body, whatever they are, unless the client takes too long over them.
+pub(crate) async fn read(request: &HttpRequest, payload: Payload, limit_bytes: usize) -> Result<Vec<u8>, Problem> {
     let patience = request.app_data::<Data<App>>().map_or(30_000, |app| app.settings.body_timeout_ms);
-    tokio::time::timeout(Duration::from_millis(u64::from(patience)), read(payload))
+    tokio::time::timeout(Duration::from_millis(u64::from(patience)), collect(payload, limit_bytes))
         .await
         .map_err(|_| Problem::Malformed("expected the whole body in time"))?
 }
 
-async fn read(mut payload: Payload) -> Result<Vec<u8>, Problem> {
+async fn collect(mut payload: Payload, limit_bytes: usize) -> Result<Vec<u8>, Problem> {
     let mut body = Vec::new();
     while let Some(chunk) = payload.next().await {
         let chunk: Bytes = chunk.map_err(|_| Problem::Malformed("expected a complete body"))?;
-        if body.len().saturating_add(chunk.len()) > LONGEST_BYTES {
-            return Err(Problem::TooLarge { limit_bytes: LONGEST_BYTES });
+        if body.len().saturating_add(chunk.len()) > limit_bytes {
+            return Err(Problem::TooLarge { limit_bytes });
         }
         body.extend_from_slice(&chunk);
     }

@@ -8,14 +8,16 @@ use std::{
 };
 
 use actix_web::http::header::{HeaderMap, HeaderName};
-use jiff::Timestamp;
-use picket_domain::Permission;
+use jiff::{SignedDuration, Timestamp};
+use picket_domain::{Permission, SessionId};
 use picket_store::{api_keys, sessions};
 
-use crate::{App, Caller, Problem, Subject, key_text, tokens::Bearer};
+use crate::{App, Caller, Problem, RequestContext, Subject, key_text, tokens::Bearer};
 
 /// How long a caller is remembered: whoever lost a right is refused within a second by every gateway.
 const MEMORY: Duration = Duration::from_millis(800);
+/// How often it is noted that a session is in use.
+const TOUCH_EVERY: SignedDuration = SignedDuration::from_mins(1);
 /// The most callers that are remembered.
 const MOST: usize = 10_000;
 
@@ -53,12 +55,13 @@ impl Callers {
         is_valid.then(|| known.caller.clone())
     }
 
-    fn remember(&self, credential: Credential, caller: &Caller, expires_at: Option<Timestamp>) {
+    /// Remembers from `since` on, which was before the look-up: what was changed after it must not be missed for longer.
+    fn remember(&self, credential: Credential, caller: &Caller, expires_at: Option<Timestamp>, since: Instant) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.clear();
         }
-        known.insert(credential, Known { caller: caller.clone(), expires_at, since: Instant::now() });
+        known.insert(credential, Known { caller: caller.clone(), expires_at, since });
     }
 
     /// Whether anybody could have made this up: a token bears our signature, a key was good before or may be a stranger's.
@@ -111,10 +114,11 @@ pub(crate) fn claim(app: &App, headers: &HeaderMap) -> Claim {
 }
 
 /// Whose credential it is.
-pub(crate) async fn look_up(app: &App, unproven: &Unproven) -> Result<Caller, Problem> {
+pub(crate) async fn look_up(app: &App, context: &RequestContext, unproven: &Unproven) -> Result<Caller, Problem> {
     let credential = unproven.credential;
+    let since = Instant::now();
     let (caller, expires_at) = match credential {
-        Credential::Token(bearer) => member(app, bearer).await?,
+        Credential::Token(bearer) => member(app, context, bearer).await?,
         Credential::Key(digest) => {
             let found = holder(app, digest, app.clock.now()).await;
             if matches!(found, Ok(_) | Err(Problem::Unauthenticated)) {
@@ -123,7 +127,7 @@ pub(crate) async fn look_up(app: &App, unproven: &Unproven) -> Result<Caller, Pr
             found?
         }
     };
-    app.callers.remember(credential, &caller, expires_at);
+    app.callers.remember(credential, &caller, expires_at, since);
     Ok(caller)
 }
 
@@ -159,7 +163,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<Option<&'a s
     }
 }
 
-async fn member(app: &App, bearer: Bearer) -> Result<(Caller, Option<Timestamp>), Problem> {
+async fn member(app: &App, context: &RequestContext, bearer: Bearer) -> Result<(Caller, Option<Timestamp>), Problem> {
     let (session, organization, user) = (bearer.session_id, bearer.organization_id, bearer.user_id);
     let now = app.clock.now();
     let row = app
@@ -169,7 +173,21 @@ async fn member(app: &App, bearer: Bearer) -> Result<(Caller, Option<Timestamp>)
         })
         .await?
         .ok_or(Problem::Unauthenticated)?;
+    if now.duration_since(row.last_used_at) > TOUCH_EVERY {
+        touch(app, context, bearer.session_id, now);
+    }
     Ok((Caller::user(bearer, &row), Some(row.expires_at)))
+}
+
+/// Notes beside the request that a session is in use; nobody waits for it, and nothing is lost when it fails.
+fn touch(app: &App, context: &RequestContext, session: SessionId, now: Timestamp) {
+    let (db, address) = (app.db.clone(), context.address.to_string());
+    actix_web::rt::spawn(async move {
+        let touched = db.operate("touch_session", async |tx| sessions::touch(tx, session, &address, now).await).await;
+        if let Err(error) = touched {
+            tracing::warn!(session.id = %session, error = picket_domain::cause(&error), "a session was not touched");
+        }
+    });
 }
 
 async fn holder(app: &App, digest: [u8; 32], now: Timestamp) -> Result<(Caller, Option<Timestamp>), Problem> {

@@ -7,6 +7,7 @@ mod account;
 mod api_keys;
 mod audit;
 mod auth;
+mod jwks;
 mod organization;
 mod plans;
 pub(crate) mod platform;
@@ -20,6 +21,7 @@ mod webhooks;
 /// Mounts the API.
 pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
     config.configure(platform::configure_root);
+    config.configure(jwks::configure);
     config.service(scope("/api/v1").configure(v1));
     config.service(scope("/api/v2").configure(v2));
 }

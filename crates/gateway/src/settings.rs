@@ -37,6 +37,9 @@ pub struct GatewaySettings {
     /// The Ed25519 key that access tokens are signed with: PEM (PKCS#8), or the path of such a file. Without one, a key
     /// that lives as long as the process.
     pub signing_key: Option<SecretString>,
+    /// Further Ed25519 keys whose access tokens are accepted, and which sign none: public or private halves, as PEM or the
+    /// path of such a file. The key before, while its tokens still live; or the next one, until every gateway knows it.
+    pub previous_signing_keys: Vec<SecretString>,
     /// The plan of an organization that registers.
     pub registration_plan: Subscription,
     /// Names and ranges that may be scanned without proof (`docs/contract.md` §14).
@@ -107,6 +110,7 @@ impl Default for GatewaySettings {
             access_token_minutes: 15,
             session_days: 30,
             signing_key: None,
+            previous_signing_keys: Vec::new(),
             registration_plan: Subscription::Trial,
             allow_targets: Vec::new(),
             pin_hosts: BTreeMap::new(),

@@ -8,6 +8,7 @@ use aes_gcm::{
     aead::{Aead, Payload},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use hmac::{Hmac, Mac};
 use rand::RngCore;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -22,6 +23,8 @@ const NONCE_LENGTH: usize = 12;
 pub struct Sealer {
     cipher: Aes256Gcm,
     key_id: [u8; KEY_ID_LENGTH],
+    /// What other keys are derived from; itself derived, so that the cipher's key is used for the cipher alone.
+    root: Zeroizing<[u8; 32]>,
 }
 
 /// A secret could not be sealed or opened.
@@ -45,7 +48,17 @@ impl Sealer {
         let key = <&Key<Aes256Gcm>>::try_from(bytes.as_slice()).map_err(|_| SealError::Key)?;
         let digest = Sha256::digest(bytes.as_slice());
         let key_id = digest.first_chunk().copied().ok_or(SealError::Key)?;
-        Ok(Self { cipher: Aes256Gcm::new(key), key_id })
+        let root = Zeroizing::new(keyed(bytes.as_slice(), "picket derived keys 1")?);
+        Ok(Self { cipher: Aes256Gcm::new(key), key_id, root })
+    }
+
+    /// A key for the use that `context` names: the same in every process with the same platform's key, and of no use for
+    /// finding that key or the one of another context (HMAC-SHA256).
+    ///
+    /// # Errors
+    /// Never: HMAC takes keys of any length.
+    pub fn derive(&self, context: &str) -> Result<Zeroizing<[u8; 32]>, SealError> {
+        keyed(self.root.as_slice(), context).map(Zeroizing::new)
     }
 
     /// A new key, for a development stack and for tests.
@@ -82,6 +95,12 @@ impl Sealer {
         let payload = Payload { msg: ciphertext, aad: context.as_bytes() };
         self.cipher.decrypt(&Nonce::from(*nonce), payload).map(Zeroizing::new).map_err(|_| SealError::Sealed)
     }
+}
+
+fn keyed(key: &[u8], context: &str) -> Result<[u8; 32], SealError> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| SealError::Key)?;
+    mac.update(context.as_bytes());
+    Ok(mac.finalize().into_bytes().into())
 }
 
 impl std::fmt::Debug for Sealer {
@@ -124,6 +143,16 @@ mod tests {
     fn the_same_secret_is_never_sealed_the_same_way() {
         let sealer = sealer();
         assert_ne!(sealer.seal(b"x", "place").unwrap(), sealer.seal(b"x", "place").unwrap());
+    }
+
+    #[test]
+    fn a_derived_key_depends_on_the_key_and_on_its_use_alone() {
+        let key = Sealer::generate_key();
+        let derive = |key: &SecretString, context: &str| *Sealer::new(key).unwrap().derive(context).unwrap();
+        assert_eq!(derive(&key, "a"), derive(&key, "a"));
+        assert_ne!(derive(&key, "a"), derive(&key, "b"));
+        assert_ne!(derive(&key, "a"), derive(&Sealer::generate_key(), "a"));
+        assert_ne!(derive(&key, "a").as_slice(), STANDARD.decode(key.expose_secret()).unwrap());
     }
 
     #[test]

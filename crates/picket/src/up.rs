@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use picket_gateway::generate_signing_key;
 use picket_kit::{Health, InternalPort, Roles, Sealer, Shutdown, install_metrics};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
@@ -91,7 +92,11 @@ async fn demonstrate(api: &str, once: bool, shutdown: &Shutdown) -> Result<(), C
 /// Fills in what a development machine has no settings for.
 fn complete(settings: &mut Settings) -> Result<(), CommandError> {
     if settings.sealing_key.is_none() {
-        settings.sealing_key = Some(kept_key(&settings.state_dir.join("sealing.key"))?);
+        settings.sealing_key = Some(kept_key(&settings.state_dir.join("sealing.key"), Sealer::generate_key)?);
+    }
+    if settings.gateway.signing_key.is_none() {
+        let path = settings.state_dir.join("signing.key");
+        settings.gateway.signing_key = Some(kept_key(&path, generate_signing_key)?);
     }
     settings.gateway.listen = free(settings.gateway.listen);
     settings.internal.listen = free(settings.internal.listen);
@@ -103,26 +108,40 @@ fn free(wanted: SocketAddr) -> SocketAddr {
     if TcpListener::bind(wanted).is_ok() { wanted } else { SocketAddr::new(wanted.ip(), 0) }
 }
 
-/// The key of this development stack; made once, since its database is kept between runs.
-fn kept_key(path: &Path) -> Result<SecretString, CommandError> {
+/// A key of this development stack; made once, since its database, and with it sessions and secrets, is kept between runs.
+fn kept_key(path: &Path, make: impl FnOnce() -> SecretString) -> Result<SecretString, CommandError> {
     if let Ok(key) = std::fs::read_to_string(path) {
         return Ok(SecretString::from(key));
     }
-    let key = Sealer::generate_key();
+    let key = make();
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(io("cannot make the state folder"))?;
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(io("cannot keep the sealing key"))?;
-    file.write_all(key.expose_secret().as_bytes()).map_err(io("cannot keep the sealing key"))?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io("cannot keep a key"))?;
+    file.write_all(key.expose_secret().as_bytes()).map_err(io("cannot keep a key"))?;
     Ok(key)
 }
 
 fn io(what: &str) -> impl FnOnce(std::io::Error) -> CommandError {
     let what = what.to_owned();
     move |source| CommandError::Io { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_only_its_owner_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state").join("signing.key");
+        let first = kept_key(&path, generate_signing_key).unwrap();
+        assert!(first.expose_secret().starts_with("-----BEGIN PRIVATE KEY-----"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let again = kept_key(&path, generate_signing_key).unwrap();
+        assert_eq!(first.expose_secret(), again.expose_secret());
+    }
 }

@@ -39,7 +39,9 @@ SELECT k.id, k.organization_id, k.created_by, k.scopes, k.expires_at, o.plan, m.
 FROM api_keys AS k
 JOIN organizations AS o ON o.id = k.organization_id
 JOIN memberships AS m ON m.organization_id = k.organization_id AND m.user_id = k.created_by
-WHERE k.digest = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)";
+JOIN users AS u ON u.id = k.created_by
+WHERE k.digest = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)
+  AND u.disabled_at IS NULL AND o.suspended_at IS NULL";
 
     // Once a minute is enough to know which keys are in use.
     TOUCH = "-- api_keys.touch

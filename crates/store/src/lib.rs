@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
+pub mod avatars;
 mod db;
 pub mod deliveries;
 mod error;

@@ -1,6 +1,9 @@
 //! Sessions: one row per signed-in device, with the family of its refresh tokens. An access token is worth what its session
 //! is worth when it is looked up.
 
+pub mod own;
+pub mod refresh;
+
 use jiff::Timestamp;
 use picket_domain::{OrganizationId, Role, SessionId, Subscription, UserId};
 use tokio_postgres::Row;
@@ -20,7 +23,7 @@ SELECT $9, organization_id, id, $4, $5
 FROM session";
 
     FIND_BEARER = "-- sessions.find_bearer
-SELECT m.role, o.plan, o.allowed_ranges, o.require_mfa, s.mfa, s.authenticated_at, s.expires_at
+SELECT m.role, o.plan, o.allowed_ranges, o.require_mfa, s.mfa, s.authenticated_at, s.expires_at, s.last_used_at
 FROM sessions AS s
 JOIN users AS u ON u.id = s.user_id
 JOIN memberships AS m ON m.organization_id = s.organization_id AND m.user_id = s.user_id
@@ -85,6 +88,8 @@ pub struct BearerRow {
     pub authenticated_at: Timestamp,
     /// When the session ends.
     pub expires_at: Timestamp,
+    /// When it was used last, to the minute.
+    pub last_used_at: Timestamp,
 }
 
 /// Opens a session with its first refresh token. Runs as the operator.
@@ -176,5 +181,6 @@ fn bearer(row: &Row) -> Result<BearerRow, StoreError> {
         lacks_mfa: columns.get::<bool>("require_mfa")? && !columns.get::<bool>("mfa")?,
         authenticated_at: columns.get("authenticated_at")?,
         expires_at: columns.get("expires_at")?,
+        last_used_at: columns.get("last_used_at")?,
     })
 }

@@ -1,5 +1,9 @@
 //! `/account`: forgotten passwords and sessions.
 
+mod sessions;
+
 use utoipa_actix_web::service_config::ServiceConfig;
 
-pub(super) fn configure(_config: &mut ServiceConfig<'_>) {}
+pub(super) fn configure(config: &mut ServiceConfig<'_>) {
+    config.configure(sessions::configure);
+}

@@ -4,7 +4,7 @@
 mod download;
 mod logo;
 mod order;
-mod range;
+pub(super) mod range;
 pub(super) mod v1;
 pub(super) mod v2;
 mod view;

@@ -1,15 +1,16 @@
 //! A gateway per test, and a client that is short to write with.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use picket_blobs::{BlobSettings, Blobs};
-use picket_gateway::{AppParts, Gateway, GatewaySettings};
+use picket_gateway::{AppParts, Gateway, GatewaySettings, generate_signing_key};
 use picket_kit::{Clock, Sealer, Shutdown};
 use picket_live::{Live, LiveSettings};
 use picket_outbound::OutboundSettings;
 use picket_store::{Db, DbSettings};
 use picket_testkit::{Database, Namespace, required};
 use reqwest::{Method, header::HeaderMap};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -17,12 +18,21 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// A running gateway; it stops with the test.
 pub(crate) struct TestApp {
     pub(crate) base: String,
-    pub(crate) database: Database,
+    pub(crate) database: Arc<Database>,
     pub(crate) clock: Clock,
+    pub(crate) keys: Keys,
     pub(crate) client: reqwest::Client,
     pub(crate) redirect_address: Option<std::net::SocketAddr>,
     shutdown: Shutdown,
-    _folder: tempfile::TempDir,
+    /// Where the object store is.
+    pub(crate) folder: Arc<tempfile::TempDir>,
+}
+
+/// What gateways of one installation have in common.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    pub(crate) sealing: SecretString,
+    pub(crate) signing: SecretString,
 }
 
 /// What came back.
@@ -37,6 +47,7 @@ pub(crate) struct Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
     pub(crate) token: String,
+    pub(crate) refresh_token: String,
     pub(crate) user_id: String,
     pub(crate) organization_id: String,
 }
@@ -83,6 +94,12 @@ impl TestApp {
         Self::start_at(database, url, clock, live, change)
     }
 
+    /// Another gateway of the same installation: the same database, keys and clock, and a Redis of its own.
+    pub(crate) fn beside(&self, live: Live, change: impl FnOnce(&mut GatewaySettings)) -> Self {
+        let place = (self.database.clone(), self.folder.clone(), self.keys.clone());
+        Self::start_in(place, self.database.url(), self.clock.clone(), live, change)
+    }
+
     /// The same with a database that does not answer.
     pub(crate) async fn without_database(live: Live) -> Self {
         Self::without_database_with(live, |_| {}).await
@@ -101,12 +118,23 @@ impl TestApp {
         live: Live,
         change: impl FnOnce(&mut GatewaySettings),
     ) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys { sealing: Sealer::generate_key(), signing: generate_signing_key() };
+        let place = (Arc::new(database), Arc::new(tempfile::tempdir().unwrap()), keys);
+        Self::start_in(place, url, clock, live, change)
+    }
+
+    fn start_in(
+        (database, folder, keys): (Arc<Database>, Arc<tempfile::TempDir>, Keys),
+        url: String,
+        clock: Clock,
+        live: Live,
+        change: impl FnOnce(&mut GatewaySettings),
+    ) -> Self {
         let db = DbSettings { url, max_connections: 8, wait: Duration::from_secs(10) };
         let parts = AppParts {
             db: Db::new(&db).unwrap(),
             clock: clock.clone(),
-            sealer: Sealer::new(&Sealer::generate_key()).unwrap(),
+            sealer: Sealer::new(&keys.sealing).unwrap(),
             blobs: Blobs::open(&BlobSettings::Folder { path: folder.path().to_owned() }).unwrap(),
             outbound: OutboundSettings::default(),
             live: Some(live),
@@ -115,6 +143,7 @@ impl TestApp {
             listen: "127.0.0.1:0".parse().unwrap(),
             threads: 1,
             rate_limits: false,
+            signing_key: Some(keys.signing.clone()),
             ..GatewaySettings::default()
         };
         change(&mut settings);
@@ -123,7 +152,8 @@ impl TestApp {
         let base = format!("http://{}", gateway.address());
         let redirect_address = gateway.redirect_address();
         tokio::spawn(gateway.serve(shutdown.clone()));
-        Self { base, database, clock, client: reqwest::Client::new(), redirect_address, shutdown, _folder: folder }
+        let client = reqwest::Client::new();
+        Self { base, database, clock, keys, client, redirect_address, shutdown, folder }
     }
 
     /// A request without a body.
@@ -162,6 +192,12 @@ impl TestApp {
         self.request("POST", path, token, |request| request.json(body)).await
     }
 
+    /// A PUT of a picture.
+    pub(crate) async fn put_picture(&self, token: &str, media_type: &str, file: impl Into<reqwest::Body>) -> Answer {
+        let path = "/api/v1/auth/avatar";
+        self.request("PUT", path, Some(token), |request| request.header("content-type", media_type).body(file)).await
+    }
+
     /// A POST of bytes that claim to be JSON.
     pub(crate) async fn post_raw(&self, path: &str, token: Option<&str>, body: impl Into<reqwest::Body>) -> Answer {
         self.request("POST", path, token, |request| request.header("content-type", "application/json").body(body)).await
@@ -178,6 +214,7 @@ impl TestApp {
         assert_eq!(signed_in.status, 200, "{}", signed_in.text);
         Member {
             token: signed_in.json()["access_token"].as_str().unwrap().to_owned(),
+            refresh_token: signed_in.json()["refresh_token"].as_str().unwrap().to_owned(),
             user_id: account["id"].as_str().unwrap().to_owned(),
             organization_id: account["organization"]["id"].as_str().unwrap().to_owned(),
         }

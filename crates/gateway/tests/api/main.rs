@@ -7,6 +7,8 @@ mod api_keys;
 #[cfg(test)]
 mod authorization;
 #[cfg(test)]
+mod avatars;
+#[cfg(test)]
 mod front;
 #[cfg(test)]
 mod harness;
@@ -24,12 +26,17 @@ mod platform;
 mod reports;
 #[cfg(test)]
 mod scanned;
+mod revocation;
 #[cfg(test)]
 mod scans;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod targets;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod tools;
 #[cfg(test)]

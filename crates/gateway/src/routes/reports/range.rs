@@ -62,7 +62,7 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// Whether an `If-None-Match` names the entity tag.
-pub(super) fn names_etag(if_none_match: Option<&str>, etag: &str) -> bool {
+pub(in crate::routes) fn names_etag(if_none_match: Option<&str>, etag: &str) -> bool {
     let weakly = |tag: &str| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*";
     if_none_match.is_some_and(|tags| tags.split(',').any(weakly))
 }

@@ -16,6 +16,7 @@ pub(crate) struct Fixture {
     api_key: String,
     scan: String,
     report: String,
+    session: String,
     webhook: String,
 }
 
@@ -37,7 +38,11 @@ impl Fixture {
         let scan = made("/api/v1/scans/create", json!({"target": "example.com", "tool": "nmap"})).await;
         let report = made("/api/v1/reports/generate", json!({"scan_ids": [scan]})).await;
         let webhook = made("/api/v1/webhooks", json!({"url": "https://93.184.215.14/hook"})).await;
-        Self { api_key: keys["data"][0]["id"].as_str().unwrap().to_owned(), scan, report, webhook, owner }
+        let pictured = app.put_picture(&owner.token, "image/png", crate::avatars::png(8, 8)).await;
+        assert_eq!(pictured.status, 200, "{}", pictured.text);
+        let sessions = app.get("/api/v1/account/sessions", Some(&owner.token)).await.json();
+        let session = sessions["data"][0]["id"].as_str().unwrap().to_owned();
+        Self { api_key: keys["data"][0]["id"].as_str().unwrap().to_owned(), scan, report, session, webhook, owner }
     }
 
     /// The path with an id of this organization in place of its parameter.
@@ -55,6 +60,7 @@ impl Fixture {
         match kind(path) {
             "api-keys" => &self.api_key,
             "scan" => &self.scan,
+            "sessions" => &self.session,
             "webhooks" => &self.webhook,
             "reports" if !is_v2(path) => &self.report,
             // The first of each kind, by number.
@@ -69,6 +75,7 @@ impl Fixture {
         match kind(path) {
             "api-keys" => "key_00000000000000000000000001",
             "scan" => "scan_00000000000000000000000001",
+            "sessions" => "ses_00000000000000000000000001",
             "webhooks" => "whk_00000000000000000000000001",
             "reports" if !is_v2(path) => "rep_00000000000000000000000001",
             "scans" | "reports" => "999999",
