@@ -49,6 +49,7 @@ pub(crate) async fn newest(database: &Client, clock: &Clock) -> Result<NewScan, 
         notify: Vec::new(),
         gaps: Vec::new(),
         tasks,
+        probes: 10_000,
         requested_by: row.try_get("requested_by")?,
         traceparent: row.try_get("traceparent")?,
     })

@@ -101,6 +101,8 @@ pub struct NewScan {
     pub gaps: Vec<PlanGap>,
     /// The first stage; empty when nothing at all can be done.
     pub tasks: Vec<NewTask>,
+    /// Hosts × ports over all tasks: what the plan of the organization limits.
+    pub probes: u64,
     /// Who asked: a user's or an API key's id.
     pub requested_by: String,
     /// The trace that the request began.

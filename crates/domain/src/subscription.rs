@@ -1,4 +1,5 @@
-//! What an organization pays for, and the limits that follow from it. One line a plan; nothing else knows a number.
+//! What an organization pays for, and the limits that follow from it: one line a limit, one column a plan. Nothing else
+//! knows a number.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,33 +17,69 @@ pub enum Subscription {
     Enterprise,
 }
 
-/// The limits of a subscription.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SubscriptionLimits {
-    /// Requests a minute on v1 (`docs/contract.md`, rate limits).
-    pub v1_per_minute: u32,
-    /// Requests on v1 that may come at once.
-    pub v1_burst: u32,
-    /// Requests an hour on v2.
-    pub v2_per_hour: u32,
-    /// Tasks that are admitted or run at once.
-    pub tasks_in_flight: u32,
-    /// Share of free slots against other organizations.
-    pub weight: u32,
-    /// Addresses in one scan.
-    pub addresses: u32,
-    /// Webhooks at one time.
-    pub webhooks: u32,
-    /// API keys at one time.
-    pub api_keys: u32,
-    /// Targets that are kept at one time.
-    pub targets: u32,
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty = $trial:literal, $starter:literal, $professional:literal, $enterprise:literal;)*) => {
+        /// The limits of a subscription.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct SubscriptionLimits {
+            $($(#[$doc])* pub $name: $kind,)*
+        }
+
+        impl Subscription {
+            /// Its limits.
+            #[must_use]
+            pub const fn limits(self) -> SubscriptionLimits {
+                match self {
+                    Self::Trial => SubscriptionLimits { $($name: $trial,)* },
+                    Self::Starter => SubscriptionLimits { $($name: $starter,)* },
+                    Self::Professional => SubscriptionLimits { $($name: $professional,)* },
+                    Self::Enterprise => SubscriptionLimits { $($name: $enterprise,)* },
+                }
+            }
+        }
+
+        #[cfg(test)]
+        impl SubscriptionLimits {
+            /// Whether nothing here is less than there.
+            fn covers(&self, other: &Self) -> bool {
+                true $(&& self.$name >= other.$name)*
+            }
+        }
+    };
 }
 
-/// What may be kept on every plan alike: enough for any honest use, too little to fill the database with.
-const WEBHOOKS: u32 = 50;
-const API_KEYS: u32 = 100;
-const TARGETS: u32 = 10_000;
+// The one table of limits. The rates are the published ones (`docs/contract.md`, rate limits), the rest is ours.
+limits! {
+    //                                           trial,   starter, professional,  enterprise
+    /// Requests a minute on v1.
+    v1_per_minute: u32                       =      10,        30,           60,         300;
+    /// Requests on v1 that may come at once.
+    v1_burst: u32                            =       5,        15,           30,         100;
+    /// Requests an hour on v2.
+    v2_per_hour: u32                         =      20,       100,        1_000,      10_000;
+    /// Scans that have not ended, at one time.
+    concurrent_scans: u32                    =       5,        20,          100,       1_000;
+    /// Tasks that are admitted or run at once.
+    tasks_in_flight: u32                     =       2,         4,           10,          40;
+    /// Share of free slots against other organizations.
+    weight: u32                              =       1,         2,            4,           8;
+    /// Addresses in one scan.
+    addresses: u32                           =      16,       256,        4_096,      65_536;
+    /// Hosts × ports in one scan, over all its runs. Every plan has room for each port of one host in two runs.
+    probes: u64                              = 200_000, 1_000_000,   10_000_000, 100_000_000;
+    /// Reports that are waiting or being rendered, at one time.
+    reports_at_once: u32                     =       5,        10,           25,         200;
+    /// Reports in 24 hours.
+    reports_per_day: u32                     =      20,       100,        1_000,      10_000;
+    /// Targets that are kept at one time.
+    targets: u32                             =     100,     1_000,       10_000,      50_000;
+    /// Webhooks at one time; those that are disabled count.
+    webhooks: u32                            =      10,        20,           50,         200;
+    /// API keys that are valid at one time.
+    api_keys: u32                            =      20,        50,          100,         500;
+    /// The most days that results are kept.
+    retention_days: u32                      =      30,        90,          365,       1_095;
+}
 
 impl Subscription {
     /// Every subscription, smallest first.
@@ -64,28 +101,6 @@ impl Subscription {
     pub fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|subscription| subscription.name() == name)
     }
-
-    /// Its limits.
-    #[must_use]
-    pub const fn limits(self) -> SubscriptionLimits {
-        let (v1_per_minute, v1_burst, v2_per_hour, tasks_in_flight, weight, addresses) = match self {
-            Self::Trial => (10, 5, 20, 2, 1, 16),
-            Self::Starter => (30, 15, 100, 4, 2, 256),
-            Self::Professional => (60, 30, 1_000, 10, 4, 4_096),
-            Self::Enterprise => (300, 100, 10_000, 40, 8, 65_536),
-        };
-        SubscriptionLimits {
-            v1_per_minute,
-            v1_burst,
-            v2_per_hour,
-            tasks_in_flight,
-            weight,
-            addresses,
-            webhooks: WEBHOOKS,
-            api_keys: API_KEYS,
-            targets: TARGETS,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -95,12 +110,16 @@ mod tests {
     #[test]
     fn a_larger_subscription_never_allows_less() {
         for pair in Subscription::ALL.windows(2) {
-            let (less, more) = (pair[0].limits(), pair[1].limits());
-            assert!(less.v1_per_minute <= more.v1_per_minute && less.v1_burst <= more.v1_burst);
-            assert!(less.v2_per_hour <= more.v2_per_hour && less.tasks_in_flight <= more.tasks_in_flight);
-            assert!(less.addresses <= more.addresses && less.weight <= more.weight);
-            assert!(less.webhooks <= more.webhooks && less.api_keys <= more.api_keys && less.targets <= more.targets);
+            assert!(pair[1].limits().covers(&pair[0].limits()), "{pair:?}");
         }
         assert!(Subscription::ALL.into_iter().all(|one| Subscription::find(one.name()) == Some(one)));
+    }
+
+    #[test]
+    fn every_plan_can_run_the_published_examples() {
+        let trial = Subscription::Trial.limits();
+        // Seed 1: ports 1-10000 of one host, in a connect run and a raw one; seed 2: the full plan.
+        assert!(trial.probes >= 2 * 10_000 && trial.probes >= 1_000 * u64::from(trial.addresses));
+        assert!(trial.probes >= 2 * 65_535);
     }
 }

@@ -5,7 +5,11 @@
 
 mod local;
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use actix_web::{
     HttpMessage,
@@ -24,12 +28,16 @@ use crate::{
 pub(crate) use local::LocalLimits;
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// The bucket of an address.
+const PUBLIC: &str = "public";
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Both ways to count.
 pub(crate) struct Limits {
     live: Option<Live>,
     local: LocalLimits,
+    /// Whether the last count was made without Redis although there is one.
+    is_degraded: AtomicBool,
 }
 
 /// What the client is told of its limit.
@@ -44,7 +52,7 @@ pub(crate) struct Counted {
 impl Limits {
     /// Counts in Redis while it answers.
     pub(crate) fn new(live: Option<Live>) -> Self {
-        Self { live, local: LocalLimits::default() }
+        Self { live, local: LocalLimits::default(), is_degraded: AtomicBool::new(false) }
     }
 
     /// Whether Redis answers; `None` when there is none.
@@ -58,14 +66,29 @@ impl Limits {
     async fn count(&self, subject: &str, bucket: &'static str, rate: Rate) -> Count {
         let Some(live) = &self.live else { return self.local.count(subject, bucket, rate) };
         match live.count(subject, bucket, rate).await {
-            Ok(count) => count,
+            Ok(count) => {
+                if self.is_degraded.swap(false, Ordering::Relaxed) {
+                    tracing::info!("counting requests in redis again");
+                }
+                count
+            }
             Err(error) => {
                 metrics::counter!("picket_rate_limit_fallbacks_total").increment(1);
-                if !matches!(error, picket_live::LiveError::Resting) {
+                // One line for each time that Redis goes away, not for each request without it.
+                if !self.is_degraded.swap(true, Ordering::Relaxed) {
                     tracing::warn!(error = picket_domain::cause(&error), "counting requests without redis");
                 }
                 self.local.count(subject, bucket, rate)
             }
+        }
+    }
+
+    /// Takes a count back. Without Redis it stands: the local limiter cannot give back, and is no exact one anyway.
+    async fn give_back(&self, subject: &str, bucket: &'static str, rate: Rate) {
+        if let Some(live) = &self.live
+            && let Err(error) = live.give_back(subject, bucket, rate).await
+        {
+            tracing::debug!(error = picket_domain::cause(&error), "a count stands");
         }
     }
 }
@@ -100,7 +123,12 @@ async fn identify(app: &App, context: &RequestContext, request: &ServiceRequest)
     };
     if unproven.is_strange {
         count_address(app, context, request).await?;
-        return look_up(app, context, &unproven).await;
+        let found = look_up(app, context, &unproven).await;
+        if found.is_ok() && app.settings.rate_limits {
+            // It is counted as its organization's, and no request costs twice.
+            app.limits.give_back(&neighborhood(context.address), PUBLIC, public_rate(app)).await;
+        }
+        return found;
     }
     let found = look_up(app, context, &unproven).await;
     if matches!(found, Err(Problem::Unauthenticated)) {
@@ -119,8 +147,12 @@ const fn rate(subscription: Subscription, dialect: Dialect) -> Rate {
 }
 
 async fn count_address(app: &App, context: &RequestContext, request: &ServiceRequest) -> Result<(), Problem> {
-    let rate = Rate { limit: app.settings.public_per_minute, period: MINUTE, burst: app.settings.public_burst };
-    count(app, request, &neighborhood(context.address), "public", rate).await
+    count(app, request, &neighborhood(context.address), PUBLIC, public_rate(app)).await
+}
+
+/// The limit of one address without good credentials.
+fn public_rate(app: &App) -> Rate {
+    Rate { limit: app.settings.public_per_minute, period: MINUTE, burst: app.settings.public_burst }
 }
 
 async fn count(

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use picket_domain::{ApiKeyId, OrganizationId, Permission, Role, SessionId, Subscription, UserId};
 use picket_store::sessions::BearerRow;
 
-use crate::{Problem, tokens::Bearer};
+use crate::{Problem, idempotency, tokens::Bearer};
 
 /// An identified client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +97,7 @@ impl Caller {
     /// [`Problem::Forbidden`] without it.
     pub fn may(&self, permission: Permission) -> Result<(), Problem> {
         if self.has(permission) {
+            idempotency::note(permission);
             Ok(())
         } else if self.lacks_mfa {
             Err(Problem::MfaRequired)

@@ -6,15 +6,19 @@ use actix_web::App;
 use utoipa::{
     OpenApi as _,
     openapi::{
-        Content, OpenApi, RefOr, Response,
-        path::{Operation, Parameter, PathItem},
-        schema::Ref,
+        Content, OpenApi, RefOr, Required, Response,
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
+        schema::{ObjectBuilder, Ref, Type},
         security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
 };
 use utoipa_actix_web::AppExt;
 
-use crate::{FieldError, ProblemCode, ProblemView, route_table::UNCOUNTED, routes};
+use crate::{
+    FieldError, ProblemCode, ProblemView, idempotency,
+    route_table::{UNCOUNTED, takes_key},
+    routes,
+};
 
 /// The document without its paths.
 #[derive(utoipa::OpenApi)]
@@ -80,6 +84,9 @@ pub fn openapi() -> OpenApi {
         for operation in operations(item) {
             complete(path, operation);
         }
+        if let Some(operation) = item.post.as_mut().filter(|operation| takes_key(operation)) {
+            add_key(operation);
+        }
     }
     document
 }
@@ -114,6 +121,24 @@ fn complete(path: &str, operation: &mut Operation) {
     for (status, _, description) in failures.into_iter().filter(|(_, applies, _)| *applies) {
         operation.responses.responses.entry(status.to_owned()).or_insert_with(|| failure(description));
     }
+}
+
+/// The header under which a request may be repeated, and what may come of it.
+fn add_key(operation: &mut Operation) {
+    let about = "Names this request, so that it may be repeated: for 24 hours the same key with the same request is \
+                 answered as before, with `Idempotent-Replayed: true`, and nothing is created again.";
+    let kind =
+        ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(idempotency::LONGEST));
+    let parameter = ParameterBuilder::new()
+        .name(idempotency::HEADER)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(about))
+        .schema(Some(kind))
+        .build();
+    operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
+    let conflict = "A request with this `Idempotency-Key` is in flight, or it was another request.";
+    operation.responses.responses.entry("409".to_owned()).or_insert_with(|| failure(conflict));
 }
 
 /// A list of a shared resource takes the size of its pages under one name in v1 and under another in v2.

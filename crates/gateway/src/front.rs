@@ -23,7 +23,7 @@ use picket_kit::TraceParent;
 use rand::RngCore;
 use tracing::Instrument;
 
-use crate::{App, Problem, RequestContext, access::admit, route_table::Found};
+use crate::{App, Problem, RequestContext, access::admit, idempotency, route_table::Found};
 
 /// The pattern in logs and metrics of a path that is none.
 const NO_ROUTE: &str = "(none)";
@@ -76,7 +76,7 @@ async fn pass<'a, B: MessageBody + 'static>(
                 request.head_mut().method = Method::GET;
             }
             let answer = match admit(app, context, route, &request).await {
-                Ok(()) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+                Ok(()) => idempotency::pass(app, route, request, next).await,
                 Err(problem) => Ok(request.error_response(problem)),
             };
             (&route.pattern, answer)

@@ -22,6 +22,7 @@ mod error;
 mod factor;
 mod front;
 mod id;
+mod idempotency;
 mod identify;
 mod key_text;
 mod mailbox;

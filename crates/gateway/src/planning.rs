@@ -95,6 +95,7 @@ impl Planner {
             request: request.parameters.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())),
             notify: request.notify.to_vec(),
             tasks: tasks(tool, &shapes, &scope, asker.now),
+            probes: probes(&shapes, &scope),
             ..blank(asker, &scope)
         })
     }
@@ -111,9 +112,11 @@ impl Planner {
             return Err(Problem::field("options", "nothing_to_do", "expected at least one option that is true"));
         }
         let scope = self.authorize(target, asker.subscription, false).await?;
-        let mut tasks_of_plan = Vec::new();
+        let (mut tasks_of_plan, mut probes_of_plan) = (Vec::new(), 0);
         if let Some((tool, params)) = options::port_scan(plan).filter(|_| wanted.port_scan) {
-            tasks_of_plan = tasks(tool, &tool.shapes(Some(&params)).map_err(params_problem)?, &scope, asker.now);
+            let shapes = tool.shapes(Some(&params)).map_err(params_problem)?;
+            tasks_of_plan = tasks(tool, &shapes, &scope, asker.now);
+            probes_of_plan = probes(&shapes, &scope);
         }
         let gap = |option: &'static str| PlanGap {
             tool: option.to_owned(),
@@ -127,6 +130,7 @@ impl Planner {
             request: wanted.to_json(),
             gaps: wanted.without_tool().into_iter().map(gap).collect(),
             tasks: tasks_of_plan,
+            probes: probes_of_plan,
             ..blank(asker, &scope)
         })
     }
@@ -145,6 +149,7 @@ fn blank(asker: &Asker, scope: &Scope) -> NewScan {
         notify: Vec::new(),
         gaps: Vec::new(),
         tasks: Vec::new(),
+        probes: 0,
         requested_by: asker.requested_by.clone(),
         traceparent: asker.traceparent.clone(),
     }
@@ -163,6 +168,12 @@ fn tasks(tool: &'static dyn Tool, shapes: &[TaskShape], scope: &Scope, now: Time
         .iter()
         .flat_map(|shape| shards::cut(scope, shape.ports).into_iter().map(move |shard| task(shape, shard)))
         .collect()
+}
+
+/// Hosts × ports of all runs; the store holds it against the plan of the organization.
+fn probes(shapes: &[TaskShape], scope: &Scope) -> u64 {
+    let addresses = u64::try_from(scope.addresses.len()).unwrap_or(u64::MAX);
+    shapes.iter().map(|shape| addresses.saturating_mul(shape.ports.into())).fold(0, u64::saturating_add)
 }
 
 /// A tool that is not in the catalogue.

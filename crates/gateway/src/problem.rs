@@ -9,7 +9,7 @@ use actix_web::{
     },
 };
 use picket_domain::{InvalidTransition, Permission, TargetError};
-use picket_store::StoreError;
+use picket_store::{StoreError, quota::Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -130,6 +130,12 @@ pub enum Problem {
         /// The limit.
         most: u32,
     },
+    /// Another request under the same key is on its way.
+    #[error("a request with this Idempotency-Key is in flight; see Retry-After")]
+    IdempotencyInFlight,
+    /// The key stands for another request.
+    #[error("expected the request that this Idempotency-Key was first sent with; take a new key for a new request")]
+    IdempotencyMismatch,
     /// The readiness of a gateway whose database is down; says what else is known.
     #[error("something that we need is down; try again later")]
     NotServing {
@@ -187,9 +193,12 @@ codes! {
     MfaRequired          = FORBIDDEN,              "mfa_required",           "Second factor required";
     LoginRequired        = FORBIDDEN,              "login_required",         "Fresh login required";
     TargetNotAuthorized  = FORBIDDEN,              "target_not_authorized",  "Target not authorized";
+    TrialEnded           = FORBIDDEN,              "trial_ended",            "Trial ended";
     NotFound             = NOT_FOUND,              "not_found",              "Not found";
     MethodNotAllowed     = METHOD_NOT_ALLOWED,     "method_not_allowed",     "Method not allowed";
     AlreadyExists        = CONFLICT,               "already_exists",         "Already exists";
+    IdempotencyInFlight  = CONFLICT,               "idempotency_in_flight",  "Request in flight";
+    IdempotencyMismatch  = CONFLICT,               "idempotency_mismatch",   "Idempotency key in use";
     LimitReached         = CONFLICT,               "limit_reached",          "Limit reached";
     InvalidState         = CONFLICT,               "invalid_state",          "Invalid state";
     Changed              = CONFLICT,               "changed_meanwhile",      "Changed meanwhile";
@@ -267,7 +276,11 @@ impl Problem {
             Self::NotFound(_) => ProblemCode::NotFound,
             Self::MethodNotAllowed { .. } => ProblemCode::MethodNotAllowed,
             Self::AlreadyExists(_) | Self::Store(StoreError::Conflict { .. }) => ProblemCode::AlreadyExists,
-            Self::LimitReached { .. } => ProblemCode::LimitReached,
+            Self::IdempotencyInFlight => ProblemCode::IdempotencyInFlight,
+            Self::IdempotencyMismatch => ProblemCode::IdempotencyMismatch,
+            Self::LimitReached { .. } | Self::Store(StoreError::Refused(Refusal::LimitReached { .. })) => {
+                ProblemCode::LimitReached
+            }
             Self::InvalidState(_) => ProblemCode::InvalidState,
             Self::NotReady { .. } => ProblemCode::NotReady,
             Self::TooLarge { .. } => ProblemCode::TooLarge,
@@ -275,6 +288,7 @@ impl Problem {
             Self::RangeNotSatisfiable { .. } => ProblemCode::RangeNotSatisfiable,
             Self::RateLimited { .. } => ProblemCode::RateLimited,
             Self::Store(StoreError::Stale { .. }) => ProblemCode::Changed,
+            Self::Store(StoreError::Refused(Refusal::TrialEnded)) => ProblemCode::TrialEnded,
             Self::Store(error) if error.is_outage() => ProblemCode::Unavailable,
             Self::Unavailable(_) | Self::NotServing { .. } => ProblemCode::Unavailable,
             Self::Store(_) | Self::Internal(_) => ProblemCode::Internal,
@@ -290,6 +304,9 @@ impl Problem {
         ];
         if let Some((_, text)) = fixed.iter().find(|(code, _)| *code == self.code()) {
             return (*text).to_owned();
+        }
+        if let Self::Store(StoreError::Refused(refusal)) = self {
+            return refusal.to_string();
         }
         if matches!(self, Self::Store(_)) { "such a thing exists already".to_owned() } else { self.to_string() }
     }
@@ -311,6 +328,9 @@ impl Problem {
         }
         if let Self::NotReady { retry_after, .. } | Self::RateLimited { retry_after } = self {
             return Some((header::RETRY_AFTER, retry_after.to_string()));
+        }
+        if matches!(self, Self::IdempotencyInFlight) {
+            return Some((header::RETRY_AFTER, "1".to_owned()));
         }
         if let Self::RangeNotSatisfiable { size_bytes } = self {
             return Some((header::CONTENT_RANGE, format!("bytes */{size_bytes}")));

@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::Method;
-use utoipa::openapi::{OpenApi, PathItem};
+use utoipa::openapi::{OpenApi, PathItem, path::Operation};
 
 /// The tag of routes that no rate limit counts (`docs/contract.md` §8).
 pub(crate) const UNCOUNTED: &str = "platform";
+/// The tags of routes that take no idempotency key.
+const UNKEYED: [&str; 2] = ["authentication", "account"];
 
 /// All routes.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct Route {
     pub is_public: bool,
     /// Whether a rate limit counts it.
     pub is_counted: bool,
+    /// Whether a request may be repeated under an idempotency key.
+    pub takes_key: bool,
 }
 
 /// What the table says of a request.
@@ -114,17 +118,25 @@ fn methods(pattern: &str, item: &PathItem) -> Vec<(Method, Route)> {
         (Method::DELETE, &item.delete),
         (Method::PATCH, &item.patch),
     ];
-    let route = |operation: &utoipa::openapi::path::Operation| Route {
+    let route = |method: &Method, operation: &Operation| Route {
         pattern: pattern.to_owned(),
         is_public: operation.security.is_some(),
         is_counted: !operation.tags.iter().flatten().any(|tag| tag == UNCOUNTED),
+        takes_key: *method == Method::POST && takes_key(operation),
     };
-    known.into_iter().filter_map(|(method, operation)| Some((method, route(operation.as_ref()?)))).collect()
+    let found = known.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)));
+    found.map(|(method, operation)| (method.clone(), route(&method, operation))).collect()
+}
+
+/// Whether a POST takes an idempotency key (`docs/contract.md` §9): all that need credentials do, but for those about
+/// credentials, whose bodies hold passwords that must leave no trace, not even a digest.
+pub(crate) fn takes_key(operation: &Operation) -> bool {
+    operation.security.is_none() && !operation.tags.iter().flatten().any(|tag| UNKEYED.contains(&tag.as_str()))
 }
 
 #[cfg(test)]
 mod tests {
-    use utoipa::openapi::{HttpMethod, Info, Paths, path::Operation};
+    use utoipa::openapi::{HttpMethod, Info, Paths};
 
     use super::*;
 

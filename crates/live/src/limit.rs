@@ -48,12 +48,24 @@ impl Live {
     /// # Errors
     /// Whenever Redis does not answer at once; then the caller counts by itself.
     pub async fn count(&self, subject: &str, name: &str, rate: Rate) -> Result<Count, LiveError> {
+        self.spend(subject, name, rate, 1).await
+    }
+
+    /// Takes one count back, for what turned out to be another bucket's.
+    ///
+    /// # Errors
+    /// Whenever Redis does not answer at once; then the count stands.
+    pub async fn give_back(&self, subject: &str, name: &str, rate: Rate) -> Result<Count, LiveError> {
+        self.spend(subject, name, rate, -1).await
+    }
+
+    async fn spend(&self, subject: &str, name: &str, rate: Rate, cost: i8) -> Result<Count, LiveError> {
         let key = self.key("rate", subject, name);
         let interval = u64::try_from(rate.interval().as_micros()).unwrap_or(u64::MAX).max(1);
         let (allowed, _, remaining, retry_after, reset_after): (u8, u64, i64, i64, i64) = self
             .ask(async |mut connection| {
                 let mut call = GCRA.prepare_invoke();
-                call.key(&key).arg(interval).arg(rate.burst.max(1)).arg(1);
+                call.key(&key).arg(interval).arg(rate.burst.max(1)).arg(cost);
                 call.invoke_async(&mut connection).await
             })
             .await?;

@@ -27,6 +27,22 @@ async fn a_burst_passes_and_the_next_one_waits_a_sixth_of_a_minute() {
 }
 
 #[tokio::test]
+async fn what_is_given_back_may_be_taken_again_and_never_more() {
+    let live = Live::new(&settings(required("REDIS_URL"))).unwrap();
+    let slow = Rate { limit: 1, period: Duration::from_secs(3_600), burst: 2 };
+    for _ in 0..2 {
+        assert!(live.count("org_a", "v1", slow).await.unwrap().is_allowed);
+    }
+    assert_eq!(live.give_back("org_a", "v1", slow).await.unwrap().remaining, 1);
+    assert!(live.count("org_a", "v1", slow).await.unwrap().is_allowed);
+    assert!(!live.count("org_a", "v1", slow).await.unwrap().is_allowed);
+    for _ in 0..5 {
+        assert!(live.give_back("org_a", "v1", slow).await.unwrap().remaining <= 2);
+    }
+    assert_eq!(live.count("org_a", "v1", slow).await.unwrap().remaining, 1, "the burst is never exceeded");
+}
+
+#[tokio::test]
 async fn buckets_do_not_know_of_each_other() {
     let live = Live::new(&settings(required("REDIS_URL"))).unwrap();
     let once = Rate { burst: 1, ..TRIAL };

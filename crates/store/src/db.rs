@@ -182,6 +182,14 @@ impl Db {
 }
 
 impl Tx<'_> {
+    /// Prepares statements that are then sent in one round trip: what is prepared goes out in the order of its calls.
+    pub(crate) async fn prepare(&self, statements: &[&str]) -> Result<(), StoreError> {
+        for sql in statements {
+            self.client.prepare_cached(sql).await?;
+        }
+        Ok(())
+    }
+
     /// Rows of a statement.
     pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         let statement = self.client.prepare_cached(sql).await?;

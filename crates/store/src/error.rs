@@ -2,6 +2,8 @@
 
 use std::{error::Error, io};
 
+use crate::quota::Refusal;
+
 /// A failed store operation.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -32,6 +34,10 @@ pub enum StoreError {
         /// The constraint that refused.
         constraint: String,
     },
+
+    /// The organization's plan does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
 impl StoreError {
@@ -55,7 +61,7 @@ impl StoreError {
         match self {
             Self::Pool(_) => true,
             Self::Driver(error) => is_outage(error),
-            Self::Inconsistent(_) | Self::Stale { .. } | Self::Conflict { .. } => false,
+            Self::Inconsistent(_) | Self::Stale { .. } | Self::Conflict { .. } | Self::Refused(_) => false,
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod deliveries;
 mod error;
 pub mod events;
 pub mod findings;
+pub mod idempotency;
 pub mod mails;
 pub mod mfa;
 mod migrate;

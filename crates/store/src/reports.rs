@@ -14,7 +14,12 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
-use crate::{Inconsistent, StoreError, Tx, events, row::Columns, statements::statements};
+use crate::{
+    Inconsistent, StoreError, Tx, events,
+    quota::{self, Quota},
+    row::Columns,
+    statements::statements,
+};
 
 statements! {
     // A scan that is not the tenant's, or not there, makes no report.
@@ -142,13 +147,17 @@ struct StoredRequest {
     logo_url: Option<String>,
 }
 
-/// Stores a report with the event that wakes a renderer. `None` when one of its scans is not the tenant's: nothing is
-/// stored then.
+/// Stores a report with the event that wakes a renderer, when the plan of the organization allows it. `None` when one of
+/// its scans is not the tenant's: nothing is stored then.
 ///
 /// # Errors
-/// When the database refuses.
+/// [`StoreError::Refused`] when the plan does not allow it, or when the database refuses.
 #[tracing::instrument(name = "db.reports.create", skip_all, fields(report.id = %new.id), err(level = "debug"))]
 pub async fn create(tx: &Tx<'_>, new: &NewReport, now: Timestamp) -> Result<Option<CreatedReport>, StoreError> {
+    let allowance = quota::lock(tx, new.organization_id).await?;
+    allowance.demand_current(now)?;
+    allowance.demand(tx, |limits| Quota::ReportsAtOnce(limits.reports_at_once)).await?;
+    allowance.demand(tx, |limits| Quota::ReportsPerDay(limits.reports_per_day, now)).await?;
     let (request, organization) = (&new.request, new.organization_id.uuid());
     let scans: Vec<Uuid> = request.scan_ids.iter().map(|id| id.uuid()).collect();
     let stored = Json(StoredRequest {

@@ -6,31 +6,55 @@ pub mod read;
 
 use jiff::Timestamp;
 use picket_domain::{
-    EventBody, NewScan, NewTask, OrganizationId, Scan, ScanChanged, ScanEnd, ScanId, ScanState, Transition,
+    EventBody, NewScan, NewTask, OrganizationId, Scan, ScanChanged, ScanEnd, ScanId, ScanState, Subscription,
+    Transition,
 };
-use tokio_postgres::{Row, types::Json};
+use tokio_postgres::{
+    Row,
+    types::{Json, ToSql},
+};
 use uuid::Uuid;
 
-use crate::{Inconsistent, Notice, StoreError, Tx, events, row::Columns, statements::statements};
+use crate::{Inconsistent, Notice, StoreError, Tx, events, quota, row::Columns, statements::statements};
 
 statements! {
-    // One statement, so that the counter's lock lasts one round trip and the commit.
+    // Before CREATE, and in the same round trip: its lock lasts that long and the commit, and what CREATE counts behind it
+    // is what the create before this one has committed.
+    NUMBER = "-- scans.number
+UPDATE organization_counters
+SET scans = scans + 1
+WHERE organization_id = $1";
+
+    // No row when the plan refuses (`quota.rs` says why): the trial is over, the scan is too large, or too many have not
+    // ended.
     CREATE = "-- scans.create
-WITH counter AS (
-  UPDATE organization_counters
-  SET scans = scans + 1
-  WHERE organization_id = $2
-  RETURNING scans
+WITH room AS (
+  SELECT c.scans AS number
+  FROM organizations AS o
+  JOIN organization_counters AS c ON c.organization_id = o.id
+  JOIN unnest($19::text[], $20::bigint[], $21::bigint[]) AS most (plan, scans, probes) ON most.plan = o.plan
+  WHERE o.id = $2
+    AND (o.plan <> 'trial' OR o.trial_ends_at IS NULL OR o.trial_ends_at > $12)
+    AND $22 <= most.probes
+    AND most.scans > (
+      SELECT count(*)
+      FROM (
+        SELECT
+        FROM scans
+        WHERE organization_id = $2 AND state IN ('created', 'queued', 'running', 'paused')
+        LIMIT most.scans
+      ) AS unfinished
+    )
 ), scan AS (
   INSERT INTO scans (id, organization_id, number, dialect, plan, target, tool, request, notify, gaps, requested_by,
                      traceparent, created_at, state)
-  SELECT $1, $2, counter.scans, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'created'
-  FROM counter
+  SELECT $1, $2, room.number, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'created'
+  FROM room
   RETURNING number
 ), task AS (
   INSERT INTO tasks (id, organization_id, scan_id, tool, pool, level, params, shard, created_at, ready_at)
   SELECT t.id, $2, $1, t.tool, t.pool, t.level, t.params, t.shard, $12, now()
-  FROM unnest($13::uuid[], $14::text[], $15::text[], $16::text[], $17::jsonb[], $18::jsonb[])
+  FROM room, unnest($13::uuid[], $14::text[], $15::text[], $16::text[], $17::jsonb[], $18::jsonb[])
     AS t (id, tool, pool, level, params, shard)
 )
 SELECT number FROM scan";
@@ -90,16 +114,23 @@ pub struct Locked {
     pub traceparent: Option<String>,
 }
 
-/// Stores a scan with its first tasks and its event. A plan without a task that anybody could do ends at once.
+/// Stores a scan with its first tasks and its event, when the plan of the organization allows it. A scan without a task
+/// that anybody could do ends at once.
 ///
 /// # Errors
-/// When the database refuses, or the organization is unknown.
+/// [`StoreError::Refused`] when the plan does not allow it; when the database refuses, or the organization is unknown.
 #[tracing::instrument(name = "db.scans.create", skip_all, fields(scan.id = %new.id), err(level = "debug"))]
 pub async fn create(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Created, StoreError> {
     let created = [EventBody::ScanCreated(ScanChanged { scan_id: new.id, reason: None })];
     let event = events::append(tx, new.organization_id, &created, new.traceparent.as_deref(), now);
-    // In one round trip, and the number last: until the commit, the organization's next scan waits for its own.
-    let ((), number) = tokio::try_join!(event, insert(tx, new, now))?;
+    let id = new.organization_id.uuid();
+    let organization: [&(dyn ToSql + Sync); 1] = [&id];
+    tx.prepare(&[NUMBER, CREATE]).await?;
+    // In one round trip and in this order, the lock as late as can be: until the commit, the organization's next scan
+    // waits for it.
+    let number = tx.execute_one(NUMBER, &organization);
+    let ((), (), number) = tokio::try_join!(biased; event, number, insert(tx, new, now))?;
+    let Some(number) = number else { return Err(quota::why_no_scan(tx, new, now).await?) };
     tx.notify(Notice::Tasks);
     if new.tasks.is_empty() {
         end_if_over(tx, new.id, now).await?;
@@ -107,7 +138,7 @@ pub async fn create(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Create
     Ok(Created { number })
 }
 
-async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<i64, StoreError> {
+async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Option<i64>, StoreError> {
     fn column<T>(tasks: &[NewTask], value: impl Fn(&NewTask) -> T) -> Vec<T> {
         tasks.iter().map(value).collect()
     }
@@ -118,8 +149,11 @@ async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<i64, Store
     let levels: Vec<&str> = column(tasks, |task| task.needs.level.name());
     let params: Vec<Json<&serde_json::Value>> = tasks.iter().map(|task| Json(&task.params)).collect();
     let shards: Vec<Json<&picket_domain::Shard>> = tasks.iter().map(|task| Json(&task.shard)).collect();
+    let plans = Subscription::ALL.map(Subscription::name);
+    let most_scans = Subscription::ALL.map(|plan| i64::from(plan.limits().concurrent_scans));
+    let most_probes = Subscription::ALL.map(|plan| i64::try_from(plan.limits().probes).unwrap_or(i64::MAX));
     let row = tx
-        .query_one(
+        .query_opt(
             CREATE,
             &[
                 &new.id.uuid(),
@@ -140,10 +174,14 @@ async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<i64, Store
                 &levels,
                 &params,
                 &shards,
+                &plans.as_slice(),
+                &most_scans.as_slice(),
+                &most_probes.as_slice(),
+                &i64::try_from(new.probes).unwrap_or(i64::MAX),
             ],
         )
         .await?;
-    Ok(Columns::new("scans", &row).get("number")?)
+    Ok(row.map(|row| Columns::new("scans", &row).get("number")).transpose()?)
 }
 
 /// The scan, locked until the transaction ends; `None` when the tenant has no such scan.

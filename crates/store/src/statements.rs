@@ -28,6 +28,7 @@ mod tests {
         crate::deliveries::read::STATEMENTS,
         crate::events::STATEMENTS,
         crate::findings::STATEMENTS,
+        crate::idempotency::STATEMENTS,
         crate::mails::STATEMENTS,
         crate::mails::lease::STATEMENTS,
         crate::mfa::STATEMENTS,

@@ -116,6 +116,7 @@ impl Stage {
             notify: Vec::new(),
             gaps: Vec::new(),
             tasks: Vec::new(),
+            probes: 1_000,
             requested_by: "test".to_owned(),
             traceparent: None,
         };

@@ -7,7 +7,6 @@ use actix_web::{
 use jiff::Timestamp;
 use picket_domain::{Permission, Target, TargetId};
 use picket_store::{
-    StoreError,
     quota::{self, Quota},
     scans::read::Range,
     targets::{self, ListedTarget, TARGET_IS_LISTED},
@@ -75,17 +74,11 @@ async fn create_target(
     let (target, tags) = body.check()?;
     let new = ListedTarget { id: TargetId::mint(now), target, tags, created_at: now };
     let organization = caller.organization_id;
-    let most = caller.subscription.limits().targets;
     let stored = app.db.run("create_target", organization, async |tx| {
-        let has_room = quota::reserve(tx, organization, Quota::Targets(most)).await?;
-        if has_room {
-            targets::create(tx, organization, &new).await?;
-        }
-        Ok::<_, StoreError>(has_room)
+        quota::lock(tx, organization).await?.demand(tx, |limits| Quota::Targets(limits.targets)).await?;
+        targets::create(tx, organization, &new).await
     });
-    if !stored.await.map_err(|error| Problem::unless_taken(error, TARGET_IS_LISTED, "target"))? {
-        return Err(Problem::LimitReached { what: "targets", most });
-    }
+    stored.await.map_err(|error| Problem::unless_taken(error, TARGET_IS_LISTED, "target"))?;
     Ok(HttpResponse::Created().json(TargetView::new(new)))
 }
 

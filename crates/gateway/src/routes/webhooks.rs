@@ -78,12 +78,10 @@ async fn create_webhook(
     let secret = mint_secret();
     let place = WebhookSecret::context(webhook.organization_id, webhook.id);
     let sealed = app.sealer.seal(secret.expose(), &place).map_err(Problem::internal)?;
-    let most = caller.subscription.limits().webhooks;
     app.db
         .run("create_webhook", caller.organization_id, async |tx| {
-            if !quota::reserve(tx, caller.organization_id, Quota::Webhooks(most)).await? {
-                return Err(Problem::LimitReached { what: "webhooks", most });
-            }
+            let allowance = quota::lock(tx, caller.organization_id).await?;
+            allowance.demand(tx, |limits| Quota::Webhooks(limits.webhooks)).await?;
             webhooks::create(tx, &webhook, &sealed).await.map_err(Problem::from)
         })
         .await?;

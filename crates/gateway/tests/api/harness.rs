@@ -1,17 +1,21 @@
 //! A gateway per test, and a client that is short to write with.
 
-use std::{sync::Arc, time::Duration};
+mod start;
 
-use picket_blobs::{BlobSettings, Blobs};
-use picket_gateway::{AppParts, Gateway, GatewaySettings, generate_signing_key};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use picket_domain::{Letter, MailId};
 use picket_kit::{Clock, Sealer, Shutdown};
 use picket_live::{Live, LiveSettings};
-use picket_outbound::OutboundSettings;
-use picket_store::{Db, DbSettings};
-use picket_testkit::{Database, Namespace, required};
+use picket_testkit::Database;
 use reqwest::{Method, header::HeaderMap};
-use secrecy::SecretString;
 use serde_json::{Value, json};
+
+pub(crate) use self::start::Keys;
+use self::start::Parts;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
@@ -21,18 +25,13 @@ pub(crate) struct TestApp {
     pub(crate) database: Arc<Database>,
     pub(crate) clock: Clock,
     pub(crate) keys: Keys,
+    pub(crate) sealer: Sealer,
     pub(crate) client: reqwest::Client,
     pub(crate) redirect_address: Option<std::net::SocketAddr>,
-    shutdown: Shutdown,
     /// Where the object store is.
     pub(crate) folder: Arc<tempfile::TempDir>,
-}
-
-/// What gateways of one installation have in common.
-#[derive(Clone)]
-pub(crate) struct Keys {
-    pub(crate) sealing: SecretString,
-    pub(crate) signing: SecretString,
+    shutdown: Shutdown,
+    parts: Parts,
 }
 
 /// What came back.
@@ -63,6 +62,17 @@ pub(crate) fn dead_redis() -> Live {
     Live::new(&LiveSettings { url, key_prefix: "x".to_owned(), timeout_ms: 500 }).unwrap()
 }
 
+/// The metrics of this process, which all tests share.
+pub(crate) fn metrics() -> String {
+    type Render = Box<dyn Fn() -> String + Send + Sync>;
+    static METRICS: OnceLock<Render> = OnceLock::new();
+    let install = || -> Render {
+        let handle = picket_kit::install_metrics().unwrap();
+        Box::new(move || handle.render())
+    };
+    METRICS.get_or_init(install)()
+}
+
 impl Drop for TestApp {
     fn drop(&mut self) {
         self.shutdown.stop();
@@ -70,90 +80,27 @@ impl Drop for TestApp {
 }
 
 impl TestApp {
-    /// A gateway that counts no requests.
-    pub(crate) async fn spawn() -> Self {
-        Self::spawn_with(|_| {}).await
+    /// Every letter in the outbox that is not sent, the oldest first, with the address that it goes to.
+    pub(crate) async fn letters(&self) -> Vec<(String, Letter)> {
+        // By place in the table, too: a clock that stands gives all the same time.
+        let sql = "SELECT id, recipient, letter FROM mails WHERE letter IS NOT NULL ORDER BY created_at, ctid";
+        let rows = self.database.connect().await.query(sql, &[]).await.unwrap();
+        let mut letters = Vec::new();
+        for row in rows {
+            let place = picket_store::mails::place(MailId::from_uuid(row.get(0)));
+            let text = self.sealer.open(row.get(2), &place).unwrap();
+            letters.push((row.get(1), serde_json::from_slice(&text).unwrap()));
+        }
+        letters
     }
 
-    /// The same with other settings.
-    pub(crate) async fn spawn_with(change: impl FnOnce(&mut GatewaySettings)) -> Self {
-        Self::spawn_at(Clock::system(), change).await
-    }
-
-    /// The same by another clock.
-    pub(crate) async fn spawn_at(clock: Clock, change: impl FnOnce(&mut GatewaySettings)) -> Self {
-        let live =
-            LiveSettings { url: required("REDIS_URL").into(), key_prefix: Namespace::new().prefix, timeout_ms: 2_000 };
-        Self::start(clock, Live::new(&live).unwrap(), change).await
-    }
-
-    /// The same with another Redis.
-    pub(crate) async fn start(clock: Clock, live: Live, change: impl FnOnce(&mut GatewaySettings)) -> Self {
-        let database = Database::new().await;
-        let url = database.url();
-        Self::start_at(database, url, clock, live, change)
-    }
-
-    /// Another gateway of the same installation: the same database, keys and clock, and a Redis of its own.
-    pub(crate) fn beside(&self, live: Live, change: impl FnOnce(&mut GatewaySettings)) -> Self {
-        let place = (self.database.clone(), self.folder.clone(), self.keys.clone());
-        Self::start_in(place, self.database.url(), self.clock.clone(), live, change)
-    }
-
-    /// The same with a database that does not answer.
-    pub(crate) async fn without_database(live: Live) -> Self {
-        Self::without_database_with(live, |_| {}).await
-    }
-
-    /// The same with other settings.
-    pub(crate) async fn without_database_with(live: Live, change: impl FnOnce(&mut GatewaySettings)) -> Self {
-        let url = format!("postgres://nobody@{}/nothing", nobody());
-        Self::start_at(Database::new().await, url, Clock::system(), live, change)
-    }
-
-    fn start_at(
-        database: Database,
-        url: String,
-        clock: Clock,
-        live: Live,
-        change: impl FnOnce(&mut GatewaySettings),
-    ) -> Self {
-        let keys = Keys { sealing: Sealer::generate_key(), signing: generate_signing_key() };
-        let place = (Arc::new(database), Arc::new(tempfile::tempdir().unwrap()), keys);
-        Self::start_in(place, url, clock, live, change)
-    }
-
-    fn start_in(
-        (database, folder, keys): (Arc<Database>, Arc<tempfile::TempDir>, Keys),
-        url: String,
-        clock: Clock,
-        live: Live,
-        change: impl FnOnce(&mut GatewaySettings),
-    ) -> Self {
-        let db = DbSettings { url, max_connections: 8, wait: Duration::from_secs(10) };
-        let parts = AppParts {
-            db: Db::new(&db).unwrap(),
-            clock: clock.clone(),
-            sealer: Sealer::new(&keys.sealing).unwrap(),
-            blobs: Blobs::open(&BlobSettings::Folder { path: folder.path().to_owned() }).unwrap(),
-            outbound: OutboundSettings::default(),
-            live: Some(live),
-        };
-        let mut settings = GatewaySettings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            threads: 1,
-            rate_limits: false,
-            signing_key: Some(keys.signing.clone()),
-            ..GatewaySettings::default()
-        };
-        change(&mut settings);
-        let shutdown = Shutdown::new();
-        let gateway = Gateway::bind(parts, settings).unwrap();
-        let base = format!("http://{}", gateway.address());
-        let redirect_address = gateway.redirect_address();
-        tokio::spawn(gateway.serve(shutdown.clone()));
-        let client = reqwest::Client::new();
-        Self { base, database, clock, keys, client, redirect_address, shutdown, folder }
+    /// The token in the link of the last letter of this template to this address.
+    pub(crate) async fn mailed_token(&self, email: &str, template: &str) -> String {
+        let letters = self.letters().await;
+        let fits = |(to, letter): &&(String, Letter)| to == email && letter.template() == template;
+        let (_, letter) = letters.iter().rev().find(fits).unwrap_or_else(|| panic!("no {template} to {email}"));
+        let letter = serde_json::to_value(letter).unwrap();
+        letter["link"].as_str().unwrap().split_once("?token=").expect("a link with a token").1.to_owned()
     }
 
     /// A request without a body.
@@ -203,6 +150,30 @@ impl TestApp {
         self.request("POST", path, token, |request| request.header("content-type", "application/json").body(body)).await
     }
 
+    /// The same under an idempotency key.
+    pub(crate) async fn post_raw_keyed(
+        &self,
+        path: &str,
+        token: &str,
+        key: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let change = |request: reqwest::RequestBuilder| {
+            request.header("content-type", "application/json").header("idempotency-key", key).body(body)
+        };
+        self.request("POST", path, Some(token), change).await
+    }
+
+    /// A form as a browser sends it.
+    pub(crate) async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let media_type = "application/x-www-form-urlencoded";
+        self.request("POST", path, None, |request| {
+            request.header("accept", "text/html,*/*;q=0.8").header("content-type", media_type).body(body)
+        })
+        .await
+    }
+
     /// Registers somebody and signs in.
     pub(crate) async fn member(&self, email: &str) -> Member {
         let registered = self
@@ -243,6 +214,15 @@ impl TestApp {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// A person of one organization becomes a member of another, too.
+    pub(crate) async fn join(&self, person: &Member, organization: &str, role: &str) {
+        let user: picket_domain::UserId = person.user_id.parse().unwrap();
+        let organization: picket_domain::OrganizationId = organization.parse().unwrap();
+        let sql = "INSERT INTO memberships (organization_id, user_id, role, created_at) VALUES ($1, $2, $3, now())";
+        let client = self.database.connect().await;
+        client.execute(sql, &[&organization.uuid(), &user.uuid(), &role]).await.unwrap();
     }
 
     /// Gives a member another role.

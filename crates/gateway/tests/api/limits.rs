@@ -101,6 +101,76 @@ async fn behind_a_proxy_the_rightmost_foreign_address_counts() {
 }
 
 #[tokio::test]
+async fn what_a_client_says_of_its_address_changes_nothing() {
+    let app = TestApp::spawn_with(|settings| {
+        settings.rate_limits = true;
+        settings.public_burst = 2;
+        settings.public_per_minute = 1;
+    })
+    .await;
+    let mut statuses = Vec::new();
+    for (number, name) in
+        ["X-Forwarded-For", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Client-IP"]
+            .into_iter()
+            .enumerate()
+    {
+        let value = if name == "Forwarded" { "for=203.0.113.9".to_owned() } else { format!("203.0.113.{number}") };
+        let answer = app.request("GET", "/api/v1/tools", None, |request| request.header(name, value)).await;
+        statuses.push(answer.status);
+    }
+    assert_eq!(statuses, [401, 401, 429, 429, 429, 429]);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_one_subscriber_is_one_address_however_it_is_written() {
+    let app = TestApp::spawn_with(|settings| {
+        settings.rate_limits = true;
+        settings.public_burst = 1;
+        settings.public_per_minute = 1;
+        settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let from = async |lines: &[&str]| {
+        let all = |request: reqwest::RequestBuilder| {
+            lines.iter().fold(request.header("forwarded", "for=198.51.100.77"), |request, line| {
+                request.header("x-forwarded-for", *line)
+            })
+        };
+        app.request("GET", "/api/v1/tools", None, all).await.status
+    };
+    assert_eq!(from(&["2001:db8:1:2::1"]).await, 401);
+    assert_eq!(from(&["2001:db8:1:2:ffff::9"]).await, 429, "the same /64");
+    assert_eq!(from(&["2001:db8:1:3::1"]).await, 401, "the next /64");
+    assert_eq!(from(&["192.0.2.8"]).await, 401);
+    assert_eq!(from(&["::ffff:192.0.2.8"]).await, 429, "IPv4 in IPv6");
+    assert_eq!(from(&["192.0.2.8, 10.0.0.1", "10.0.0.2"]).await, 429, "two lines are one list");
+    assert_eq!(from(&["192.0.2.9", "192.0.2.8, 10.0.0.1"]).await, 429, "the last line is the nearest");
+    assert_eq!(from(&["203.0.113.1", "192.0.2.8"]).await, 429, "what the client wrote itself is not believed");
+}
+
+#[tokio::test]
+async fn no_request_costs_twice() {
+    let app = TestApp::spawn_with(|settings| {
+        settings.rate_limits = true;
+        settings.public_burst = 10;
+        settings.public_per_minute = 1;
+        settings.registration_plan = Subscription::Enterprise;
+    })
+    .await;
+    let member = app.member("ada@example.com").await;
+    let key = app.api_key(&member.token, &["tools:read"]).await;
+    let remaining = |answer: &crate::harness::Answer| answer.header("x-ratelimit-remaining").unwrap().to_owned();
+    // A key's first use is counted as its organization's, and no longer as its address's.
+    assert_eq!(remaining(&app.get("/api/v2/tools", Some(&key)).await), "9999");
+    let strange = app.get("/api/v2/tools", None).await;
+    assert_eq!((strange.status, remaining(&strange)), (401, "7".to_owned()), "registering, signing in, and this one");
+    let strange = app.get("/api/v2/tools", Some(&made_up(7))).await;
+    assert_eq!((strange.status, remaining(&strange)), (401, "6".to_owned()));
+    // A request that fails further on is counted once, too.
+    assert_eq!(remaining(&app.get("/api/v2/scans?limit=0", Some(&key)).await), "9998");
+}
+
+#[tokio::test]
 async fn without_redis_the_gateway_counts_by_itself() {
     let app = TestApp::start(Clock::system(), dead_redis(), |settings| settings.rate_limits = true).await;
     let member = app.member("ada@example.com").await;
@@ -140,7 +210,7 @@ async fn keys_that_are_made_up_cost_the_database_nothing_beyond_the_limit() {
 async fn a_key_that_was_good_before_is_not_held_up_by_strangers_at_its_address() {
     let app = TestApp::spawn_with(|settings| {
         settings.rate_limits = true;
-        // Registering, signing in, and the key's first use.
+        // Registering and signing in; the key's first use is given back once it is known to be good.
         settings.public_burst = 3;
         settings.public_per_minute = 1;
         settings.registration_plan = Subscription::Enterprise;
@@ -150,7 +220,8 @@ async fn a_key_that_was_good_before_is_not_held_up_by_strangers_at_its_address()
     let key = app.api_key(&member.token, &["tools:read"]).await;
     let first = app.get("/api/v1/tools", Some(&key)).await;
     assert_eq!((first.status, first.header("x-ratelimit-limit")), (200, Some("300")));
-    app.get("/api/v1/tools", Some(&made_up(1))).await.assert_problem(429, "rate_limited");
+    app.get("/api/v1/tools", Some(&made_up(1))).await.assert_problem(401, "unauthenticated");
+    app.get("/api/v1/tools", Some(&made_up(2))).await.assert_problem(429, "rate_limited");
     // As when its memory ran out: it is looked up again, and not counted as a stranger's.
     let listed = app.get("/api/v1/api-keys", Some(&member.token)).await.json();
     let id = listed["data"][0]["id"].as_str().unwrap().to_owned();

@@ -15,6 +15,8 @@ mod harness;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod mfa;
@@ -23,10 +25,14 @@ mod observability;
 #[cfg(test)]
 mod platform;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod reports;
+mod revocation;
 #[cfg(test)]
 mod scanned;
-mod revocation;
 #[cfg(test)]
 mod scans;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::harness::{PASSWORD, TestApp};
+use crate::harness::{PASSWORD, TestApp, metrics};
 
 /// Everything that was logged in this process.
 #[derive(Clone, Default)]
@@ -138,12 +138,13 @@ async fn a_failure_of_ours_is_logged_once_with_its_cause() {
 
 #[tokio::test]
 async fn metrics_name_the_route_and_never_the_path() {
-    let metrics = picket_kit::install_metrics().unwrap();
+    // The recorder must be there before the first request.
+    metrics();
     let app = TestApp::spawn().await;
     app.get("/api/v1/canary-path", None).await.assert_problem(404, "not_found");
     app.delete("/api/v1/api-keys/canary-id", None).await.assert_problem(401, "unauthenticated");
     app.send("CANARY", "/api/v1/health", None).await.assert_problem(405, "method_not_allowed");
-    let text = metrics.render();
+    let text = metrics();
     assert!(
         text.contains("picket_http_requests_total{method=\"DELETE\",route=\"/api/v1/api-keys/{id}\",status=\"401\"}"),
         "{text}"

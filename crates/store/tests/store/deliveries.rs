@@ -138,6 +138,7 @@ async fn deliveries_of_an_event_are_made_once() {
 #[tokio::test]
 async fn claims_keep_to_the_limit_of_a_webhook_however_many_claim() {
     let scenario = Scenario::new().await;
+    scenario.set_plan(picket_domain::Subscription::Enterprise).await;
     for dialect in [Dialect::V1, Dialect::V1] {
         webhook(&scenario, dialect).await;
     }

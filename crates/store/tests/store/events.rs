@@ -7,6 +7,7 @@ use crate::scenario::Scenario;
 #[tokio::test]
 async fn relays_that_number_at_once_leave_no_gap() {
     let scenario = Scenario::new().await;
+    scenario.set_plan(picket_domain::Subscription::Enterprise).await;
     for _ in 0..20 {
         scenario.create(1).await;
     }

@@ -1,16 +1,20 @@
 //! What an organization may keep, when many make it at the same time.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use picket_domain::{
-    ApiKeyId, Dialect, Permission, Target, TargetId, UserId, Webhook, WebhookEvent, WebhookId, WebhookUrl,
+    ApiKeyId, Dialect, Permission, Subscription, Target, TargetId, UserId, Webhook, WebhookEvent, WebhookId, WebhookUrl,
 };
 use picket_store::{
-    StoreError, Tx,
+    Db, DbSettings, StoreError, Tx,
     api_keys::{self, NewApiKey},
-    quota::{self, Quota},
+    quota::{self, Quota, Refusal},
+    scans,
     targets::{self, ListedTarget},
     webhooks,
 };
+use picket_testkit::seed;
 
 use crate::scenario::{Scenario, now};
 
@@ -95,4 +99,55 @@ async fn twenty_api_keys_at_once_keep_to_the_limit() {
     assert_eq!(passed(&scenario, Quota::ApiKeys(MOST), create).await, 7);
     let kept: i64 = scenario.row("SELECT count(*) FROM api_keys", &[]).await.get(0);
     assert_eq!(kept, 7);
+}
+
+/// How many of so many creates at once, on a pool of 32 connections, passed.
+async fn scans_passed(scenario: &Scenario, db: &Db, creates: usize) -> usize {
+    let one = async |_| {
+        let scan = seed::scan(scenario.organization, 1);
+        match db.run("test", scenario.organization, async |tx| scans::create(tx, &scan, now()).await).await {
+            Ok(_) => true,
+            Err(StoreError::Refused(Refusal::LimitReached { most: 5, plan: Subscription::Trial, .. })) => false,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    join_all((0..creates).map(one)).await.into_iter().filter(|passed| *passed).count()
+}
+
+#[tokio::test]
+async fn a_thousand_scans_at_once_never_exceed_the_plan_and_what_ends_makes_room() {
+    let scenario = Scenario::new().await;
+    let settings = DbSettings { url: scenario.database.url(), max_connections: 32, wait: Duration::from_secs(120) };
+    let db = Db::new(&settings).unwrap();
+    assert_eq!(scans_passed(&scenario, &db, 1_000).await, 5);
+    let unfinished = "SELECT count(*) FROM scans WHERE state IN ('created', 'queued', 'running', 'paused')";
+    let end = "UPDATE scans SET ended_at = now(), started_at = now(), ";
+    for (state, set) in [
+        ("completed", "state = 'completed'"),
+        ("failed", "state = 'failed', failure = 'x'"),
+        ("cancelled", "state = 'cancelled'"),
+    ] {
+        // A scan is queued and runs before it completes.
+        for step in ["state = 'queued'", "state = 'running', started_at = now()"] {
+            let sql = format!("UPDATE scans SET {step} WHERE state IN ('created', 'queued')");
+            scenario.execute(&sql).await;
+        }
+        let ended = scenario
+            .execute(&format!("{end}{set} WHERE id IN (SELECT id FROM scans WHERE state = 'running' LIMIT 2)"))
+            .await;
+        assert_eq!(ended, 2, "{state}");
+        assert_eq!(scans_passed(&scenario, &db, 50).await, 2, "{state}");
+        assert_eq!(scenario.row(unfinished, &[]).await.get::<_, i64>(0), 5, "{state}");
+    }
+    let row = scenario.row("SELECT max(number), count(*) FROM scans", &[]).await;
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (11, 11), "what was refused took no number");
+}
+
+#[tokio::test]
+async fn a_scan_that_nobody_could_do_takes_no_room() {
+    let scenario = Scenario::new().await;
+    for _ in 0..10 {
+        scenario.create(0).await;
+    }
+    assert_eq!(scenario.row("SELECT count(*) FROM scans WHERE state = 'failed'", &[]).await.get::<_, i64>(0), 10);
 }

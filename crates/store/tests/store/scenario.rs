@@ -36,6 +36,12 @@ impl Scenario {
         scenario
     }
 
+    /// Gives the organization another plan than the trial.
+    pub(crate) async fn set_plan(&self, plan: Subscription) {
+        let client = self.database.connect().await;
+        client.execute("UPDATE organizations SET plan = $1", &[&plan.name()]).await.unwrap();
+    }
+
     /// The worker tells that it lives, with four slots.
     pub(crate) async fn beat(&self) {
         let beat = workers::WorkerBeat {

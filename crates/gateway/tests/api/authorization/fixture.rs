@@ -1,5 +1,7 @@
 //! One resource of each kind, of one organization.
 
+use picket_domain::Subscription;
+use picket_gateway::GatewaySettings;
 use picket_kit::Clock;
 use serde_json::json;
 
@@ -23,7 +25,12 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// A gateway that can have these resources.
     pub(crate) async fn app() -> TestApp {
-        TestApp::spawn_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap()), allow_example).await
+        let change = |settings: &mut GatewaySettings| {
+            allow_example(settings);
+            // The tests make a key for each route.
+            settings.registration_plan = Subscription::Enterprise;
+        };
+        TestApp::spawn_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap()), change).await
     }
 
     pub(crate) async fn new(app: &TestApp) -> Self {

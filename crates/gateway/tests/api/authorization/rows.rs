@@ -72,6 +72,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(Both, "GET", "/auth/mfa/status", Person),
     Row::new(Both, "DELETE", "/auth/mfa/disable", Person).with(|| json!({"password": "x", "code": "000000"})),
     Row::new(Both, "POST", "/auth/mfa/regenerate-backup", Person).with(|| json!({"password": "x", "code": "000000"})),
+    Row::new(Both, "GET", "/plans", Public),
     Row::new(Both, "GET", "/api-keys", Needs(P::ApiKeysRead)),
     Row::new(Both, "POST", "/api-keys", Needs(P::ApiKeysWrite)).with(|| json!({"name": "x", "scopes": ["tools:read"]})),
     Row::new(Both, "DELETE", "/api-keys/{id}", Needs(P::ApiKeysWrite)),
