@@ -1,11 +1,14 @@
 //! What the audit log says: one line an action, and the one text that is hashed. Never holds a secret: `before` and `after`
 //! are made of views that have none.
 
+mod walk;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use self::walk::{AuditHash, AuditHashError, AuditPoint, AuditRow, BreakReason, Broken, ChainWalk};
 use crate::OrganizationId;
 
 macro_rules! actions {
@@ -85,6 +88,8 @@ actions! {
     ScanCreated = "scan.created";
     /// A scan was stopped.
     ScanStopped = "scan.stopped";
+    /// Secrets at rest were sealed anew, with another key of the platform.
+    SecretsRewrapped = "secrets.rewrapped";
     /// Somebody signed in.
     SessionOpened = "session.opened";
     /// A refresh token was used twice: its family was revoked.
@@ -93,6 +98,10 @@ actions! {
     SessionRevoked = "session.revoked";
     /// A target was added.
     TargetCreated = "target.created";
+    /// The operator locked somebody out.
+    UserDisabled = "user.disabled";
+    /// The operator let somebody in again.
+    UserEnabled = "user.enabled";
     /// A webhook was made.
     WebhookCreated = "webhook.created";
     /// A webhook was removed.

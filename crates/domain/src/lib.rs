@@ -28,7 +28,7 @@ mod webhook;
 pub use address::{AddressClass, classify};
 pub use admission::{Candidate, choose};
 pub use allow_list::{AllowList, AllowListError, TargetVerdict, judge};
-pub use audit::{AuditAction, AuditEntry};
+pub use audit::{AuditAction, AuditEntry, AuditHash, AuditPoint, AuditRow, BreakReason, Broken, ChainWalk};
 pub use cause::cause;
 pub use delivery::{ClaimedDelivery, DeliveryAttempt, DeliveryFence, DeliveryState, Outcome, Verdict};
 pub use event::{Event, EventBody, FindingFound, ReportChanged, ScanChanged, TaskQueued};

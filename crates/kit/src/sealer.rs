@@ -1,30 +1,35 @@
 //! Secrets at rest: AES-256-GCM under the platform's key. What is sealed for one place opens nowhere else, since the
-//! context (table, row, column) is authenticated with it.
+//! context (table, row, column; the tenant where the row has one) is authenticated with it.
 //!
 //! Sealed form: 1 byte version, 8 bytes key id, 12 bytes nonce, then ciphertext with its tag.
+//!
+//! Keys rotate: everything is sealed with the primary key and opened with the one that its id names. Never remove a
+//! previous key before `picket admin rotate-key` says that nothing is sealed with it.
+
+mod key;
+
+use std::sync::Arc;
 
 use aes_gcm::{
-    Aes256Gcm, Key, KeyInit, Nonce,
+    Nonce,
     aead::{Aead, Payload},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use hmac::{Hmac, Mac};
 use rand::RngCore;
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
+use self::key::{KEY_ID_LENGTH, SealingKey};
+
 const VERSION: u8 = 1;
-const KEY_ID_LENGTH: usize = 8;
 const NONCE_LENGTH: usize = 12;
 
 /// Seals and opens; cheap to clone, never printed.
 #[derive(Clone)]
 pub struct Sealer {
-    cipher: Aes256Gcm,
-    key_id: [u8; KEY_ID_LENGTH],
-    /// What other keys are derived from; itself derived, so that the cipher's key is used for the cipher alone.
-    root: Zeroizing<[u8; 32]>,
+    primary: SealingKey,
+    /// Open what was sealed before, and seal nothing.
+    others: Arc<[SealingKey]>,
 }
 
 /// A secret could not be sealed or opened.
@@ -33,8 +38,8 @@ pub enum SealError {
     /// The platform's key is not 32 bytes in base64.
     #[error("expected a key of 32 bytes in base64")]
     Key,
-    /// What is stored was not sealed by us, with this key, for this place.
-    #[error("expected what this key has sealed for this place")]
+    /// What is stored was not sealed by us, with a key that we have, for this place.
+    #[error("expected what one of these keys has sealed for this place")]
     Sealed,
 }
 
@@ -44,21 +49,16 @@ impl Sealer {
     /// # Errors
     /// [`SealError::Key`] for anything else.
     pub fn new(key: &SecretString) -> Result<Self, SealError> {
-        let bytes = Zeroizing::new(STANDARD.decode(key.expose_secret().trim()).map_err(|_| SealError::Key)?);
-        let key = <&Key<Aes256Gcm>>::try_from(bytes.as_slice()).map_err(|_| SealError::Key)?;
-        let digest = Sha256::digest(bytes.as_slice());
-        let key_id = digest.first_chunk().copied().ok_or(SealError::Key)?;
-        let root = Zeroizing::new(keyed(bytes.as_slice(), "picket derived keys 1")?);
-        Ok(Self { cipher: Aes256Gcm::new(key), key_id, root })
+        Self::with(key, &[])
     }
 
-    /// A key for the use that `context` names: the same in every process with the same platform's key, and of no use for
-    /// finding that key or the one of another context (HMAC-SHA256).
+    /// The same with keys that were the platform's before: what they sealed opens still.
     ///
     /// # Errors
-    /// Never: HMAC takes keys of any length.
-    pub fn derive(&self, context: &str) -> Result<Zeroizing<[u8; 32]>, SealError> {
-        keyed(self.root.as_slice(), context).map(Zeroizing::new)
+    /// [`SealError::Key`] when one of them is not 32 bytes in base64.
+    pub fn with(primary: &SecretString, others: &[SecretString]) -> Result<Self, SealError> {
+        let others = others.iter().map(SealingKey::parse).collect::<Result<Arc<[_]>, _>>()?;
+        Ok(Self { primary: SealingKey::parse(primary)?, others })
     }
 
     /// A new key, for a development stack and for tests.
@@ -69,38 +69,61 @@ impl Sealer {
         SecretString::from(STANDARD.encode(bytes.as_slice()))
     }
 
+    /// What everything that is sealed now begins with: the version, and which key it was. Tells nothing of the key.
+    #[must_use]
+    pub fn mark(&self) -> Vec<u8> {
+        [&[VERSION], self.primary.id().as_slice()].concat()
+    }
+
+    /// A key of its own for one purpose, from the platform's key: HMAC-SHA256 of `context`.
+    #[must_use]
+    pub fn derive(&self, context: &str) -> Zeroizing<[u8; 32]> {
+        self.primary.derive(context)
+    }
+
+    /// The same from every key, the primary one first: for what was signed before a rotation.
+    #[must_use]
+    pub fn derive_all(&self, context: &str) -> Vec<Zeroizing<[u8; 32]>> {
+        self.keys().map(|key| key.derive(context)).collect()
+    }
+
     /// Seals `plaintext` for the place that `context` names.
     ///
     /// # Errors
     /// Never for plaintexts below 64 GiB.
     pub fn seal(&self, plaintext: &[u8], context: &str) -> Result<Vec<u8>, SealError> {
-        let mut nonce = [0_u8; NONCE_LENGTH];
-        rand::rng().fill_bytes(&mut nonce);
+        let nonce = nonce();
         let payload = Payload { msg: plaintext, aad: context.as_bytes() };
-        let sealed = self.cipher.encrypt(&Nonce::from(nonce), payload).map_err(|_| SealError::Sealed)?;
-        Ok([&[VERSION], self.key_id.as_slice(), &nonce, &sealed].concat())
+        let sealed = self.primary.cipher().encrypt(&Nonce::from(nonce), payload).map_err(|_| SealError::Sealed)?;
+        Ok([&[VERSION], self.primary.id().as_slice(), &nonce, &sealed].concat())
     }
 
     /// Opens what was sealed for `context`.
     ///
     /// # Errors
-    /// [`SealError::Sealed`] when it was changed, moved, or sealed with another key.
+    /// [`SealError::Sealed`] when it was changed, moved, or sealed with a key that is not here.
     pub fn open(&self, sealed: &[u8], context: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (version, rest) = sealed.split_first().ok_or(SealError::Sealed)?;
         let (key_id, rest) = rest.split_first_chunk::<KEY_ID_LENGTH>().ok_or(SealError::Sealed)?;
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(SealError::Sealed)?;
-        if *version != VERSION || *key_id != self.key_id {
+        if *version != VERSION {
             return Err(SealError::Sealed);
         }
+        let key = self.keys().find(|key| key.id() == key_id).ok_or(SealError::Sealed)?;
         let payload = Payload { msg: ciphertext, aad: context.as_bytes() };
-        self.cipher.decrypt(&Nonce::from(*nonce), payload).map(Zeroizing::new).map_err(|_| SealError::Sealed)
+        key.cipher().decrypt(&Nonce::from(*nonce), payload).map(Zeroizing::new).map_err(|_| SealError::Sealed)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &SealingKey> {
+        std::iter::once(&self.primary).chain(self.others.iter())
     }
 }
 
-fn keyed(key: &[u8], context: &str) -> Result<[u8; 32], SealError> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| SealError::Key)?;
-    mac.update(context.as_bytes());
-    Ok(mac.finalize().into_bytes().into())
+/// 96 random bits for each sealing: a key may seal 2^32 times before two alike become likelier than NIST SP 800-38D allows.
+fn nonce() -> [u8; NONCE_LENGTH] {
+    let mut nonce = [0_u8; NONCE_LENGTH];
+    rand::rng().fill_bytes(&mut nonce);
+    nonce
 }
 
 impl std::fmt::Debug for Sealer {
@@ -146,19 +169,41 @@ mod tests {
     }
 
     #[test]
-    fn a_derived_key_depends_on_the_key_and_on_its_use_alone() {
-        let key = Sealer::generate_key();
-        let derive = |key: &SecretString, context: &str| *Sealer::new(key).unwrap().derive(context).unwrap();
-        assert_eq!(derive(&key, "a"), derive(&key, "a"));
-        assert_ne!(derive(&key, "a"), derive(&key, "b"));
-        assert_ne!(derive(&key, "a"), derive(&Sealer::generate_key(), "a"));
-        assert_ne!(derive(&key, "a").as_slice(), STANDARD.decode(key.expose_secret()).unwrap());
+    fn a_wrong_key_is_refused() {
+        for key in ["", "short", "AAAA"] {
+            let key = SecretString::from(key);
+            assert_eq!(Sealer::new(&key).unwrap_err(), SealError::Key);
+            assert_eq!(Sealer::with(&Sealer::generate_key(), &[key]).unwrap_err(), SealError::Key);
+        }
     }
 
     #[test]
-    fn a_wrong_key_is_refused() {
-        for key in ["", "short", "AAAA"] {
-            assert_eq!(Sealer::new(&SecretString::from(key)).unwrap_err(), SealError::Key);
-        }
+    fn after_a_rotation_the_old_opens_still_and_the_new_needs_the_new_key() {
+        let (first, second) = (Sealer::generate_key(), Sealer::generate_key());
+        let before = Sealer::new(&first).unwrap();
+        let after = Sealer::with(&second, std::slice::from_ref(&first)).unwrap();
+        let old = before.seal(b"seed", "place").unwrap();
+        assert_eq!(after.open(&old, "place").unwrap().as_slice(), b"seed");
+        let new = after.seal(b"seed", "place").unwrap();
+        assert_eq!(before.open(&new, "place"), Err(SealError::Sealed));
+        assert_eq!(Sealer::new(&second).unwrap().open(&new, "place").unwrap().as_slice(), b"seed");
+        assert!(new.starts_with(&after.mark()) && old.starts_with(&before.mark()) && before.mark() != after.mark());
+    }
+
+    #[test]
+    fn a_derived_key_depends_on_the_key_and_on_what_it_is_for() {
+        let (first, second) = (Sealer::generate_key(), Sealer::generate_key());
+        let (one, other) = (Sealer::new(&first).unwrap(), Sealer::with(&second, std::slice::from_ref(&first)).unwrap());
+        assert_eq!(one.derive("a"), one.derive("a"));
+        assert_ne!(one.derive("a"), one.derive("b"));
+        assert_ne!(one.derive("a"), other.derive("a"));
+        assert_eq!(other.derive_all("a"), [other.derive("a"), one.derive("a")]);
+    }
+
+    #[test]
+    fn a_million_nonces_are_a_million() {
+        let mut nonces: Vec<_> = (0..1_000_000).map(|_| nonce()).collect();
+        nonces.sort_unstable();
+        assert!(nonces.windows(2).all(|pair| pair[0] != pair[1]));
     }
 }

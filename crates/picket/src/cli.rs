@@ -1,8 +1,12 @@
 //! The command line. Nothing secret is an argument: arguments show in process lists.
 
+mod operate;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+
+pub use self::operate::{AdminCommand, AuditCommand, OrganizationCommand, UserCommand, VerifyArguments};
 
 /// An open vulnerability-scanning platform.
 #[derive(Debug, Parser)]
@@ -33,6 +37,12 @@ pub enum Command {
     Dispatcher,
     /// Render reports.
     Renderer,
+    /// Change what operators may change: plans, locks, the platform's key.
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Export and check the audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the OpenAPI document.
     Openapi,
     /// Scan a demo target through a running API and print what was found.

@@ -6,7 +6,7 @@ use picket_kit::{Health, InternalPort, Shutdown, install_logs, install_metrics};
 use secrecy::ExposeSecret;
 
 use crate::{
-    Cli, Command, CommandError, Settings, demo, openapi,
+    Cli, Command, CommandError, Settings, admin, audit, demo, openapi,
     roles::{Parts, watch_database},
     settings::WELL_KNOWN,
     up,
@@ -50,6 +50,8 @@ async fn run(command: Command, file: Option<&Path>) -> Result<(), CommandError> 
     match command {
         Command::Openapi => openapi::print(),
         Command::Demo(arguments) => Ok(demo::run(demo::DemoSettings::of(&arguments)).await.map(drop)?),
+        Command::Admin(command) => admin::run(configure(file)?, command).await,
+        Command::Audit(command) => audit::run(file, command).await,
         Command::Migrate => migrate(&configure(file)?).await,
         Command::Up(arguments) => up::run(configure(file)?, &arguments).await,
         Command::Gateway => alone(configure(file)?, Role::Gateway).await,
@@ -62,7 +64,7 @@ async fn run(command: Command, file: Option<&Path>) -> Result<(), CommandError> 
 }
 
 /// Reads the settings and begins to log.
-fn configure(file: Option<&Path>) -> Result<Settings, CommandError> {
+pub(crate) fn configure(file: Option<&Path>) -> Result<Settings, CommandError> {
     let settings: Settings = picket_kit::load(file, WELL_KNOWN)?;
     install_logs(settings.log.format, &settings.log.filter)?;
     Ok(settings)

@@ -1,6 +1,7 @@
 //! `picket demo`: a client like any other, which shows the whole path over HTTP. It starts a target of ours on loopback,
 //! registers, asks for a scan, hears of it by webhook, and fetches findings and reports. It knows nothing of the API's
-//! inside, and must never reach for another target than its own.
+//! inside, but that beside `picket up` it is the operator too, and gives its organization a plan whose limits do not slow it
+//! down. It must never reach for another target than its own.
 
 mod answers;
 mod api;
@@ -23,6 +24,7 @@ use std::{
 };
 
 use picket_kit::{Clock, Shutdown};
+use picket_store::Db;
 use tokio::time::timeout;
 
 use self::{
@@ -43,18 +45,20 @@ const DEADLINE: Duration = Duration::from_secs(240);
 const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What the demo needs to know.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct DemoSettings {
     /// The address of the API, such as `http://127.0.0.1:8080`.
     pub(crate) api: String,
     /// The folder that reports are written to; made when it is missing.
     pub(crate) output: PathBuf,
+    /// The platform's database, where the demo runs beside the platform.
+    pub(crate) operator: Option<Db>,
 }
 
 impl DemoSettings {
     /// The settings that the command line gives.
     pub(crate) fn of(arguments: &DemoArguments) -> Self {
-        Self { api: arguments.api.clone(), output: arguments.output.clone() }
+        Self { api: arguments.api.clone(), output: arguments.output.clone(), operator: None }
     }
 }
 
@@ -90,7 +94,8 @@ async fn travel(
     progress.begin(Step::StartReceiver);
     let receiver = Receiver::start(TARGET, Clock::system(), shutdown).await?;
     let api = Api::new(&settings.api, console)?;
-    Journey { api, console, progress, target: &target, receiver: &receiver, output: &settings.output }.travel().await
+    let (output, operator) = (settings.output.as_path(), settings.operator.as_ref());
+    Journey { api, console, progress, target: &target, receiver: &receiver, output, operator }.travel().await
 }
 
 struct StopOnDrop(Shutdown);

@@ -1,6 +1,8 @@
 //! Why a command ended, for a person at a terminal, with the exit code that scripts see.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
+
+use crate::audit;
 
 /// A failed command.
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +60,36 @@ pub enum CommandError {
     /// The document has no text form.
     #[error("the OpenAPI document cannot be written")]
     Json(#[from] serde_json::Error),
+    /// There is nothing of that name to administer.
+    #[error("expected {0} that exists")]
+    Unknown(&'static str),
+    /// Secrets were left that no key opens.
+    #[error("{0} secrets cannot be opened with `sealing_key` or any of `previous_sealing_keys`")]
+    Unreadable(u64),
+    /// Secrets changed again and again while they were sealed anew.
+    #[error("{0} secrets changed while they were sealed anew; run it again")]
+    Unsettled(u64),
+    /// The audit log is not what was written.
+    #[error("the audit log is broken: {0}")]
+    Broken(audit::Fault),
+    /// The audit log could not be checked.
+    #[error("the audit log could not be checked")]
+    Unchecked(#[source] Box<Self>),
+    /// A file is not what it should be.
+    #[error("{path}: expected {expected}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// A role ended in a panic.
     #[error("a role broke")]
     Role(#[from] tokio::task::JoinError),
 }
 
 impl CommandError {
-    /// 78 (`EX_CONFIG`) for what an operator must set right, 1 for the rest.
+    /// 78 (`EX_CONFIG`) for what an operator must set right, 2 when an audit log could not be checked, 1 for the rest.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -73,6 +98,7 @@ impl CommandError {
             | Self::Key(_)
             | Self::Mailer(_)
             | Self::Worker(picket_worker::WorkerError::Unproven(_)) => ExitCode::from(78),
+            Self::Unchecked(_) => ExitCode::from(2),
             Self::Migrate(_)
             | Self::Store(_)
             | Self::Gateway(_)
@@ -85,6 +111,11 @@ impl CommandError {
             | Self::Demo(_)
             | Self::Io { .. }
             | Self::Json(_)
+            | Self::Unknown(_)
+            | Self::Unreadable(_)
+            | Self::Unsettled(_)
+            | Self::Broken(_)
+            | Self::File { .. }
             | Self::Role(_) => ExitCode::FAILURE,
         }
     }

@@ -1,5 +1,7 @@
 //! The command `picket`: all roles in one program, each also alone. It puts parts together and decides nothing.
 
+mod admin;
+mod audit;
 mod cli;
 mod commands;
 mod demo;
@@ -9,7 +11,10 @@ mod roles;
 mod settings;
 mod up;
 
-pub use cli::{Cli, Command, DemoArguments, UpArguments};
+pub use cli::{
+    AdminCommand, AuditCommand, Cli, Command, DemoArguments, OrganizationCommand, UpArguments, UserCommand,
+    VerifyArguments,
+};
 pub use commands::main;
 pub use error::CommandError;
 pub use settings::Settings;

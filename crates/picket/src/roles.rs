@@ -18,7 +18,7 @@ use crate::{CommandError, Settings};
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) db: Db,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 impl Parts {
@@ -45,9 +45,9 @@ impl Parts {
         }))
     }
 
-    fn sealer(&self) -> Result<Sealer, CommandError> {
+    pub(crate) fn sealer(&self) -> Result<Sealer, CommandError> {
         let key = self.settings.sealing_key.as_ref().ok_or(CommandError::Missing("sealing_key"))?;
-        Ok(Sealer::new(key)?)
+        Ok(Sealer::with(key, &self.settings.previous_sealing_keys)?)
     }
 
     pub(crate) fn blobs(&self) -> Result<Blobs, CommandError> {

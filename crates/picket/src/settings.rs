@@ -43,6 +43,9 @@ pub struct Settings {
     /// The platform's key: 32 bytes in base64. `picket up` makes one where it is missing.
     #[serde(default)]
     pub sealing_key: Option<SecretString>,
+    /// Keys that were the platform's before. They open what they sealed, until `picket admin rotate-key` has sealed it anew.
+    #[serde(default)]
+    pub previous_sealing_keys: Vec<SecretString>,
     /// Where documents are kept; a folder of the state folder where it is missing.
     #[serde(default)]
     pub blobs: Option<BlobSettings>,

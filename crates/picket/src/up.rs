@@ -12,6 +12,7 @@ use std::{
 
 use picket_gateway::generate_signing_key;
 use picket_kit::{Health, InternalPort, Roles, Sealer, Shutdown, install_metrics};
+use picket_store::Db;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 
@@ -39,7 +40,8 @@ pub(crate) async fn run(mut settings: Settings, arguments: &UpArguments) -> Resu
     println!("picket: reference  {api}/docs");
     println!("picket: metrics    http://{internal}/metrics");
 
-    let demo = async { if arguments.demo { demonstrate(&api, arguments.once, &shutdown).await } else { Ok(()) } };
+    let demo =
+        async { if arguments.demo { demonstrate(&api, &parts.db, arguments.once, &shutdown).await } else { Ok(()) } };
     let (demonstrated, ended) = tokio::join!(demo, until_end(roles, shutdown.clone()));
     ended.and(demonstrated)
 }
@@ -73,8 +75,9 @@ async fn until_end(mut roles: JoinSet<Result<(), CommandError>>, shutdown: Shutd
     first
 }
 
-async fn demonstrate(api: &str, once: bool, shutdown: &Shutdown) -> Result<(), CommandError> {
-    let settings = demo::DemoSettings { api: api.to_owned(), output: PathBuf::from("target/demo") };
+async fn demonstrate(api: &str, db: &Db, once: bool, shutdown: &Shutdown) -> Result<(), CommandError> {
+    let (api, output) = (api.to_owned(), PathBuf::from("target/demo"));
+    let settings = demo::DemoSettings { api, output, operator: Some(db.clone()) };
     let shown = shutdown.or(demo::run(settings)).await;
     let failed = matches!(shown, None | Some(Err(_)));
     if once || failed {

@@ -1,5 +1,7 @@
 //! The audit log: rows are added in the transaction of the change, or the change fails. Nothing here changes or removes one.
 
+pub mod read;
+
 use picket_domain::{AuditEntry, OrganizationId};
 
 use crate::{StoreError, Tx, row::Columns, statements::statements};

@@ -6,6 +6,7 @@
 //! module's name in `statements.rs`.
 
 pub mod accounts;
+pub mod administration;
 pub mod api_keys;
 pub mod audit;
 pub mod avatars;
@@ -24,6 +25,7 @@ pub mod quota;
 pub mod reports;
 mod row;
 pub mod scans;
+pub mod sealed;
 pub mod sessions;
 mod statements;
 pub mod targets;

@@ -19,9 +19,11 @@ mod tests {
     /// To add a module: its line here.
     const MODULES: &[&[&str]] = &[
         crate::accounts::STATEMENTS,
+        crate::administration::STATEMENTS,
         crate::api_keys::STATEMENTS,
         crate::audit::STATEMENTS,
         crate::avatars::STATEMENTS,
+        crate::audit::read::STATEMENTS,
         crate::deliveries::STATEMENTS,
         crate::deliveries::facts::STATEMENTS,
         crate::deliveries::lease::STATEMENTS,
@@ -40,6 +42,7 @@ mod tests {
         crate::reports::read::STATEMENTS,
         crate::scans::STATEMENTS,
         crate::scans::read::STATEMENTS,
+        crate::sealed::STATEMENTS,
         crate::sessions::STATEMENTS,
         crate::sessions::own::STATEMENTS,
         crate::sessions::refresh::STATEMENTS,

@@ -5,9 +5,12 @@ mod accounts;
 #[cfg(test)]
 mod api_keys;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod authorization;
 #[cfg(test)]
 mod avatars;
+mod canary;
 #[cfg(test)]
 mod front;
 #[cfg(test)]

@@ -6,9 +6,13 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 use crate::harness::{PASSWORD, TestApp, metrics};
+
+/// As much as there is of ours; `tokio_postgres` prints parameters when it is told to debug, and nobody may tell it so.
+const OURS: &str = "debug,tokio_postgres=info,picket_domain=trace,picket_gateway=trace,picket_kit=trace,picket_live=trace,\
+                    picket_outbound=trace,picket_store=trace";
 
 /// Everything that was logged in this process.
 #[derive(Clone, Default)]
@@ -39,12 +43,12 @@ impl Log {
         static LOG: OnceLock<Log> = OnceLock::new();
         LOG.get_or_init(|| {
             let log = Self::default();
-            // The driver prints parameters when it is told to debug; nobody may tell it so.
-            let filter = tracing_subscriber::EnvFilter::new("debug,tokio_postgres=info");
+            let filter = tracing_subscriber::EnvFilter::new(OURS);
             tracing_subscriber::fmt()
                 .json()
                 .flatten_event(true)
                 .with_env_filter(filter)
+                .with_span_events(FmtSpan::CLOSE)
                 .with_writer(log.clone())
                 .init();
             log

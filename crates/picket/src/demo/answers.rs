@@ -1,6 +1,7 @@
 //! What the demo reads of the API's answers and webhooks, as a client that knows only the published contract. Fields that
 //! it does not need are ignored.
 
+use picket_domain::OrganizationId;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,6 +29,7 @@ pub(super) struct Profile {
 /// An organization in a profile.
 #[derive(Debug, Deserialize)]
 pub(super) struct Organization {
+    pub(super) id: OrganizationId,
     pub(super) name: String,
     pub(super) plan: String,
 }

@@ -24,6 +24,9 @@ pub enum Failure {
     /// The receiver of webhooks did not start.
     #[error("the webhook receiver could not listen")]
     Receiver(#[source] io::Error),
+    /// The operator's part did not work.
+    #[error(transparent)]
+    Administration(Box<crate::CommandError>),
     /// The address of the API is none.
     #[error("expected an address of the API such as http://127.0.0.1:8080, found `{0}`")]
     Address(String),

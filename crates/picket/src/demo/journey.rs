@@ -7,6 +7,8 @@ mod scan;
 
 use std::path::Path;
 
+use picket_store::Db;
+
 use super::{
     api::Api,
     console::Console,
@@ -30,6 +32,8 @@ pub(super) struct Journey<'a> {
     pub(super) receiver: &'a Receiver,
     /// The folder of the reports.
     pub(super) output: &'a Path,
+    /// The platform's database, where the demo is its operator too.
+    pub(super) operator: Option<&'a Db>,
 }
 
 impl Journey<'_> {

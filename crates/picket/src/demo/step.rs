@@ -29,6 +29,7 @@ steps! {
     WaitForApi = "wait for the API",
     Register = "register an organization",
     LogIn = "log in",
+    Administer = "give the organization a plan, as its operator",
     CreateKey = "create an API key",
     CreateWebhook = "create a webhook",
     CreateScan = "ask for a scan",

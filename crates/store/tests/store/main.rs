@@ -1,6 +1,8 @@
 //! The store against a real Postgres; each test has a database of its own.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod deliveries;
 #[cfg(test)]
 mod errors;
@@ -14,6 +16,8 @@ mod quotas;
 mod reports;
 #[cfg(test)]
 mod scenario;
+#[cfg(test)]
+mod sealed;
 #[cfg(test)]
 mod states;
 #[cfg(test)]

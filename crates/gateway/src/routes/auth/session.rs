@@ -117,7 +117,7 @@ async fn logout(app: Data<App>, context: RequestContext, caller: Caller) -> Resu
 
 /// The one token that follows: derived, so that nobody has to keep it in order to give it twice.
 fn successor(app: &App, token: &SecretString) -> Result<NewToken, Problem> {
-    let key = app.sealer.derive("refresh_tokens/successor").map_err(Problem::internal)?;
+    let key = app.sealer.derive("refresh_tokens/successor");
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_slice()).map_err(Problem::internal)?;
     mac.update(token.expose_secret().as_bytes());
     Ok(TokenKind::Refresh.of(&mac.finalize().into_bytes().into()))

@@ -76,6 +76,8 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(Both, "GET", "/api-keys", Needs(P::ApiKeysRead)),
     Row::new(Both, "POST", "/api-keys", Needs(P::ApiKeysWrite)).with(|| json!({"name": "x", "scopes": ["tools:read"]})),
     Row::new(Both, "DELETE", "/api-keys/{id}", Needs(P::ApiKeysWrite)),
+    Row::new(Both, "GET", "/audit-logs", Needs(P::AuditRead)),
+    Row::new(Both, "GET", "/audit-logs/verify", Needs(P::AuditRead)),
     Row::new(Both, "GET", "/targets", Needs(P::TargetsRead)),
     Row::new(Both, "POST", "/targets", Needs(P::TargetsWrite)).with(|| json!({"target": "example.com"})),
     Row::new(Both, "GET", "/tools", Needs(P::ToolsRead)),

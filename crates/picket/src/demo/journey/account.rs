@@ -3,17 +3,22 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use picket_domain::{OrganizationId, Subscription};
+use picket_kit::Clock;
 use rand::RngCore;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::Journey;
-use crate::demo::{
-    answers::{NewKey, NewWebhook, Profile, Readiness, Token},
-    api::Api,
-    console::plain,
-    failure::Failure,
-    step::Step,
+use crate::{
+    admin,
+    demo::{
+        answers::{NewKey, NewWebhook, Profile, Readiness, Token},
+        api::Api,
+        console::plain,
+        failure::Failure,
+        step::Step,
+    },
 };
 
 /// How long the platform may take to become ready; a degraded one is tried all the same.
@@ -68,11 +73,25 @@ impl<'a> Journey<'a> {
         }
         let (role, plan) = (profile.role, profile.organization.plan);
         self.console.note(&plain(&format!("{email} is {role} of {organization:?} ({plan})")));
+        self.administer(profile.organization.id).await?;
 
         self.progress.begin(Step::CreateKey);
         let key: NewKey = person.post("/api-keys", &json!({ "name": "demo", "scopes": SCOPES })).await?;
         self.console.note(&format!("{}… with {}", plain(&key.prefix), SCOPES.join(", ")));
         Ok(self.api.with(key.key))
+    }
+
+    /// Does what `picket admin organization set-plan` does, by the same function: the limits of a trial would slow the demo.
+    async fn administer(&self, organization: OrganizationId) -> Result<(), Failure> {
+        self.progress.begin(Step::Administer);
+        let Some(db) = self.operator else {
+            self.console.note("skipped: this API's database is not at hand, so its registration plan stays");
+            return Ok(());
+        };
+        let set = admin::set_plan(db, &Clock::system(), organization, Subscription::Enterprise).await;
+        let said = set.map_err(|error| Failure::Administration(Box::new(error)))?;
+        self.console.note(&format!("admin: {said}"));
+        Ok(())
     }
 
     /// Makes the webhook; its answer alone holds the secret.
