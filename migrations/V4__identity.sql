@@ -96,7 +96,7 @@ CREATE TABLE email_tokens (
     CONSTRAINT an_email_token_has_a_purpose CHECK (purpose IN ('verify', 'reset')),
     CONSTRAINT an_email_digest_is_a_sha256 CHECK (length(digest) = 32)
 );
-CREATE INDEX email_tokens_of_a_user ON email_tokens (user_id, purpose) WHERE used_at IS NULL;
+CREATE INDEX email_tokens_of_a_user ON email_tokens (user_id, purpose);
 GRANT SELECT, INSERT, UPDATE, DELETE ON email_tokens TO picket_operator;
 
 -- A login that waits for its second factor.
@@ -213,6 +213,8 @@ CREATE TABLE mails (
         CHECK ((state IN ('sent', 'failed')) = (ended_at IS NOT NULL) AND (ended_at IS NULL) = (letter IS NOT NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX due_mails ON mails (next_attempt_at) WHERE state = 'pending';
+-- Who is written to how often.
+CREATE INDEX mails_to_an_address ON mails (recipient, created_at);
 CREATE INDEX leased_mails ON mails (lease_until) WHERE state = 'sending';
 CREATE INDEX ended_mails ON mails (ended_at) WHERE ended_at IS NOT NULL;
 CALL picket_isolate('mails');

@@ -178,7 +178,7 @@ fn seconds(duration: Duration) -> u64 {
 }
 
 /// What counts as one client: an IPv4 address, or the /64 that one IPv6 subscriber has.
-fn neighborhood(address: IpAddr) -> String {
+pub(crate) fn neighborhood(address: IpAddr) -> String {
     match address {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => format!("{:x}", u128::from(v6) >> 64),

@@ -10,8 +10,9 @@ use picket_outbound::{HttpClient, OutboundSettings, Resolver};
 use picket_store::Db;
 
 use crate::{
-    GatewayError, GatewaySettings, access::Limits, crypto, documentation::Documents, identify::Callers, openapi,
-    passwords::Passwords, pictures::Pictures, planning::Planner, route_table::RouteTable, tokens::Tokens,
+    GatewayError, GatewaySettings, access::Limits, crypto, documentation::Documents, identify::Callers, links::Links,
+    openapi, passwords::Passwords, pictures::Pictures, planning::Planner, route_table::RouteTable, throttle::Throttle,
+    tokens::Tokens,
 };
 
 /// What the gateway is given by whoever starts it.
@@ -55,6 +56,8 @@ pub struct App {
     pub(crate) pictures: Pictures,
     pub(crate) callers: Arc<Callers>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) throttle: Arc<Throttle>,
 }
 
 impl App {
@@ -79,6 +82,8 @@ impl App {
             Tokens::new(settings.signing_key.as_ref(), &settings.previous_signing_keys, settings.access_token_minutes)?;
         let passwords = Passwords::new(settings.password_threads)
             .map_err(|error| GatewayError::setting("password_threads", "memory for password hashes", error))?;
+        let links = Links::new(&settings)?;
+        let throttle = Throttle::new(parts.live.clone(), &settings);
         let document = openapi();
         Ok(Self {
             db: parts.db,
@@ -95,6 +100,8 @@ impl App {
             pictures: Pictures::default(),
             callers: Arc::default(),
             limits: Arc::new(Limits::new(parts.live)),
+            links: Arc::new(links),
+            throttle: Arc::new(throttle),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! JSON bodies as types. A body is bounded, checked as a whole (depth, repeated keys, NUL), and then read into a type that
 //! knows every field; each error names the field's path.
 
+mod form;
 mod object;
 mod shape;
 
@@ -15,8 +16,8 @@ use actix_web::{
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture};
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::object::object;
-use crate::{App, Problem, text};
+pub(crate) use self::{form::Posted, object::object};
+use crate::{App, Problem, query, text};
 
 /// The longest body, in bytes (`docs/contract.md`, bad input).
 pub(crate) const LONGEST_BYTES: usize = 1024 * 1024;
@@ -32,7 +33,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         async move {
-            check_headers(&request)?;
+            check_headers(&request, "application/json")?;
             parse(&read(&request, payload, LONGEST_BYTES).await?).map(Self)
         }
         .boxed_local()
@@ -62,12 +63,11 @@ fn has_body(request: &HttpRequest) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length.as_bytes() != b"0")
 }
 
-/// Media type, encoding and announced length, before a byte is read.
-fn check_headers(request: &HttpRequest) -> Result<(), Problem> {
+/// Media type, encoding and announced length, before a byte is read; and that the query says nothing, where the body does.
+fn check_headers(request: &HttpRequest, expected: &'static str) -> Result<(), Problem> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let media_type = header(header::CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default();
-    if !media_type.trim().eq_ignore_ascii_case("application/json") {
-        return Err(Problem::UnsupportedMediaType("application/json"));
+    if !media_type(request).eq_ignore_ascii_case(expected) {
+        return Err(Problem::UnsupportedMediaType(expected));
     }
     if header(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
         return Err(Problem::UnsupportedMediaType("application/json without content encoding"));
@@ -76,7 +76,18 @@ fn check_headers(request: &HttpRequest) -> Result<(), Problem> {
     if announced.is_some_and(|length| length > LONGEST_BYTES) {
         return Err(Problem::TooLarge { limit_bytes: LONGEST_BYTES });
     }
-    Ok(())
+    query::parse::<Nothing>(request.query_string()).map(|Nothing {}| ())
+}
+
+/// No parameter at all.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// What the body claims to be, without parameters; empty when it claims nothing.
+fn media_type(request: &HttpRequest) -> &str {
+    let header = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    header.unwrap_or_default().split(';').next().unwrap_or_default().trim()
 }
 
 /// The bytes of a body, whatever they are, unless the client takes too long over them.

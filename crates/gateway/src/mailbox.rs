@@ -1,5 +1,6 @@
 //! Letters of the gateway: sealed and stored with what causes them. Nothing is sent here.
 
+use jiff::SignedDuration;
 use picket_domain::{Letter, Locale, MailId, OrganizationId};
 use picket_store::{
     Tx,
@@ -7,6 +8,10 @@ use picket_store::{
 };
 
 use crate::{App, Problem};
+
+/// Letters of one kind that one address gets at most in [`PERIOD`], where strangers can cause them.
+const MOST: i64 = 5;
+const PERIOD: SignedDuration = SignedDuration::from_hours(1);
 
 /// Whom a letter goes to.
 #[derive(Debug, Clone, Copy)]
@@ -35,4 +40,11 @@ pub(crate) async fn post(app: &App, tx: &Tx<'_>, to: Recipient<'_>, letter: &Let
         expires_at: letter.expires_at(now),
     };
     Ok(mails::enqueue(tx, &new, now).await?)
+}
+
+/// Whether the address had as many letters of this template as strangers may cause; then it is left alone for a while, and
+/// who caused it is not told. `tx` runs as the operator.
+pub(crate) async fn is_full(app: &App, tx: &Tx<'_>, email: &str, template: &str) -> Result<bool, Problem> {
+    let since = app.clock.now().saturating_sub(PERIOD).map_err(Problem::internal)?;
+    Ok(mails::count_since(tx, email, template, since).await? >= MOST)
 }

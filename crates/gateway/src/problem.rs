@@ -60,6 +60,9 @@ pub enum Problem {
     /// A second factor that does not fit.
     #[error("the code is wrong or was used, or the login that waits for it has ended")]
     WrongFactor,
+    /// The right password of somebody whose address is not proven, where the operator demands that.
+    #[error("expected an address that is proven; ask for another letter by POST /auth/resend-verification")]
+    EmailUnverified,
     /// The caller lacks a permission.
     #[error("expected a caller with the permission `{}`", .0.name())]
     Forbidden(Permission),
@@ -188,6 +191,7 @@ codes! {
     TargetForbidden      = BAD_REQUEST,            "target_forbidden",       "Target forbidden";
     Unauthenticated      = UNAUTHORIZED,           "unauthenticated",        "Unauthenticated";
     WrongCredentials     = UNAUTHORIZED,           "wrong_credentials",      "Wrong credentials";
+    EmailUnverified      = FORBIDDEN,              "email_unverified",       "Address not proven";
     Forbidden            = FORBIDDEN,              "forbidden",              "Forbidden";
     PersonRequired       = FORBIDDEN,              "person_required",        "Person required";
     MfaRequired          = FORBIDDEN,              "mfa_required",           "Second factor required";
@@ -269,6 +273,7 @@ impl Problem {
             Self::TargetNotAuthorized(_) => ProblemCode::TargetNotAuthorized,
             Self::Unauthenticated => ProblemCode::Unauthenticated,
             Self::WrongCredentials | Self::WrongFactor => ProblemCode::WrongCredentials,
+            Self::EmailUnverified => ProblemCode::EmailUnverified,
             Self::Forbidden(_) | Self::Escalation(_) => ProblemCode::Forbidden,
             Self::NotAPerson => ProblemCode::PersonRequired,
             Self::MfaRequired => ProblemCode::MfaRequired,

@@ -18,7 +18,7 @@ use url::form_urlencoded;
 use crate::{Problem, text};
 
 /// The longest query string.
-const LONGEST_BYTES: usize = 4_096;
+pub(crate) const LONGEST_BYTES: usize = 4_096;
 
 /// The parameters of a query; `T` has `deny_unknown_fields`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
     }
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+/// Reads pairs in the form of a query, which a form of a page has too.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     if text.len() > LONGEST_BYTES {
         return Err(Problem::Malformed("expected a query of at most 4096 bytes"));
     }

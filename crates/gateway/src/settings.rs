@@ -52,6 +52,12 @@ pub struct GatewaySettings {
     pub public_per_minute: u32,
     /// Public requests of one address that may come at once.
     pub public_burst: u32,
+    /// Tries to sign in that may fail in 15 minutes, per account and network (/24, or /48 of IPv6).
+    pub login_tries_per_account: u32,
+    /// The same per address, whatever the account.
+    pub login_tries_per_address: u32,
+    /// Whether a person signs in only once the address is proven.
+    pub require_verified_email: bool,
     /// Password hashes that are computed at the same time; each takes 19 MiB.
     pub password_threads: usize,
     /// Origins whose pages may use the API from a browser, exactly as browsers send them; none by default.
@@ -117,6 +123,9 @@ impl Default for GatewaySettings {
             rate_limits: true,
             public_per_minute: 60,
             public_burst: 30,
+            login_tries_per_account: 5,
+            login_tries_per_address: 20,
+            require_verified_email: false,
             password_threads: 2,
             cors_origins: Vec::new(),
             request_timeout_ms: 10_000,

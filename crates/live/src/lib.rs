@@ -5,8 +5,10 @@ mod error;
 mod limit;
 mod live;
 mod settings;
+mod throttle;
 
 pub use error::LiveError;
 pub use limit::{Count, Rate};
 pub use live::Live;
 pub use settings::LiveSettings;
+pub use throttle::{TryEnd, TryLimits, TryPlace};

@@ -36,7 +36,9 @@ ORDER BY m.created_at, m.organization_id
 LIMIT 1";
 
     FIND_PROFILE = "-- accounts.find_profile
-SELECT u.email, u.name, u.created_at, m.role, o.name AS organization_name, o.plan
+SELECT u.email, u.name, u.locale, u.time_zone, u.avatar, u.created_at,
+       u.email_verified_at IS NOT NULL AS is_verified, u.totp_enabled_at IS NOT NULL AS has_factor,
+       m.role, o.name AS organization_name, o.plan
 FROM memberships AS m
 JOIN users AS u ON u.id = m.user_id
 JOIN organizations AS o ON o.id = m.organization_id
@@ -108,6 +110,16 @@ pub struct Profile {
     pub email: String,
     /// The name.
     pub name: String,
+    /// The language of letters.
+    pub locale: Locale,
+    /// The IANA name of the time zone.
+    pub time_zone: String,
+    /// Names the picture in the object store.
+    pub avatar: Option<String>,
+    /// Whether the address was proven.
+    pub is_verified: bool,
+    /// Whether a second factor is on.
+    pub has_factor: bool,
     /// Since when.
     pub created_at: Timestamp,
     /// The organization's name.
@@ -176,6 +188,11 @@ pub async fn find_profile(
     Ok(Some(Profile {
         email: columns.get("email")?,
         name: columns.get("name")?,
+        locale: columns.named("locale", Locale::find)?,
+        time_zone: columns.get("time_zone")?,
+        avatar: columns.get("avatar")?,
+        is_verified: columns.get("is_verified")?,
+        has_factor: columns.get("has_factor")?,
         created_at: columns.get("created_at")?,
         organization_name: columns.get("organization_name")?,
         member: member(columns)?,

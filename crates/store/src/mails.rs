@@ -6,13 +6,18 @@ pub mod lease;
 use jiff::Timestamp;
 use picket_domain::{Locale, MailId, OrganizationId};
 
-use crate::{Notice, StoreError, Tx, statements::statements};
+use crate::{Notice, StoreError, Tx, row::Columns, statements::statements};
 
 statements! {
     // Due at once by the clock that claims, whatever the caller's says.
     ENQUEUE = "-- mails.enqueue
 INSERT INTO mails (id, organization_id, recipient, locale, template, letter, created_at, expires_at, next_attempt_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now())";
+
+    COUNT_SINCE = "-- mails.count_since
+SELECT count(*) AS written
+FROM mails
+WHERE recipient = $1 AND template = $2 AND created_at > $3";
 }
 
 /// A letter to send.
@@ -62,4 +67,14 @@ pub async fn enqueue(tx: &Tx<'_>, new: &NewMail<'_>, now: Timestamp) -> Result<(
     .await?;
     tx.notify(Notice::Mails);
     Ok(())
+}
+
+/// How many letters of one template were written to an address since then. Runs as the operator.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.mails.count_since", skip_all, err(level = "debug"))]
+pub async fn count_since(tx: &Tx<'_>, recipient: &str, template: &str, since: Timestamp) -> Result<i64, StoreError> {
+    let row = tx.query_one(COUNT_SINCE, &[&recipient, &template, &since]).await?;
+    Ok(Columns::new("mails", &row).get("written")?)
 }

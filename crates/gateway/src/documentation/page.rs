@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use serde_json::{Map, Value};
 
+use crate::html::escape;
+
 /// Sections of the page: a heading and the beginning of its paths.
 const SECTIONS: [(&str, &str); 3] = [("Version 1", "/api/v1/"), ("Version 2", "/api/v2/"), ("Service", "/")];
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
@@ -207,10 +209,6 @@ fn text(value: &Value) -> String {
     parts
         .map(|(place, part)| if place % 2 == 1 { format!("<code>{}</code>", escape(part)) } else { escape(part) })
         .collect()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

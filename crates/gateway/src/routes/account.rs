@@ -1,9 +1,10 @@
 //! `/account`: forgotten passwords and sessions.
 
+mod forgotten;
 mod sessions;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
-    config.configure(sessions::configure);
+    config.configure(forgotten::configure).configure(sessions::configure);
 }

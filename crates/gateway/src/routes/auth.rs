@@ -13,6 +13,8 @@ mod views;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub(super) use self::views::{AddressRequest, Mailed};
+
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config
         .configure(register::configure)

@@ -29,7 +29,11 @@ async fn somebody_registers_signs_in_and_sees_who_it_is() {
     assert_eq!(me.status, 200, "{}", me.text);
     assert_eq!(me.json()["email"], "ada@example.com");
     assert_eq!(me.json()["role"], "owner");
-    assert_eq!(me.json()["id"], account["id"]);
+    let me = me.json();
+    assert_eq!(me["id"], account["id"]);
+    assert_eq!((&me["locale"], &me["time_zone"]), (&json!("en"), &json!("UTC")));
+    assert_eq!((&me["email_verified"], &me["mfa_enabled"]), (&json!(false), &json!(false)));
+    assert!(me["avatar_url"].is_null() && me["permissions"].as_array().unwrap().len() > 5);
 }
 
 #[tokio::test]
@@ -49,12 +53,31 @@ async fn a_wrong_password_and_an_unknown_address_get_the_same_answer() {
 }
 
 #[tokio::test]
-async fn an_address_registers_once_in_any_case() {
+async fn whoever_may_not_sign_in_gets_the_answer_of_a_wrong_password() {
     let app = TestApp::spawn().await;
-    app.member("ada@example.com").await;
-    let again =
-        app.post("/api/v1/auth/register", None, &json!({"email": "Ada@Example.com", "password": PASSWORD})).await;
-    again.assert_problem(409, "already_exists");
+    let client = app.database.connect().await;
+    let login = async |email: &str| {
+        crate::registration::visible(
+            &app.post("/api/v1/auth/login", None, &json!({"email": email, "password": PASSWORD})).await,
+        )
+    };
+    let nobody = login("nobody@example.com").await;
+    assert_eq!(nobody.0, 401);
+    for (name, change) in [
+        ("disabled", "UPDATE users SET disabled_at = now() WHERE id = $1"),
+        ("provider", "UPDATE users SET password_hash = NULL WHERE id = $1"),
+        ("left", "DELETE FROM memberships WHERE user_id = $1"),
+        (
+            "suspended",
+            "UPDATE organizations SET suspended_at = now(), suspended_reason = 'unpaid'
+             WHERE id = (SELECT organization_id FROM memberships WHERE user_id = $1)",
+        ),
+    ] {
+        let email = format!("{name}@example.com");
+        let user: picket_domain::UserId = app.member(&email).await.user_id.parse().unwrap();
+        assert_eq!(client.execute(change, &[&user.uuid()]).await.unwrap(), 1);
+        assert_eq!(login(&email).await, nobody, "{name}");
+    }
 }
 
 #[tokio::test]

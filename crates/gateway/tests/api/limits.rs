@@ -1,7 +1,6 @@
 //! Rate limits as `docs/contract.md` §8 prints them.
 
 use picket_domain::Subscription;
-use picket_kit::Clock;
 use serde_json::json;
 
 use crate::harness::{TestApp, dead_redis};
@@ -172,8 +171,9 @@ async fn no_request_costs_twice() {
 
 #[tokio::test]
 async fn without_redis_the_gateway_counts_by_itself() {
-    let app = TestApp::start(Clock::system(), dead_redis(), |settings| settings.rate_limits = true).await;
-    let member = app.member("ada@example.com").await;
+    let healthy = limited().await;
+    let member = healthy.member("ada@example.com").await;
+    let app = healthy.beside(dead_redis(), |settings| settings.rate_limits = true);
     let mut allowed = 0;
     for _ in 0..8 {
         allowed += u32::from(app.get("/api/v1/tools", Some(&member.token)).await.status == 200);

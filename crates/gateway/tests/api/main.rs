@@ -26,9 +26,12 @@ mod mfa;
 #[cfg(test)]
 mod observability;
 #[cfg(test)]
+mod passwords;
+#[cfg(test)]
 mod platform;
 #[cfg(test)]
 mod quotas;
+mod registration;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
@@ -43,6 +46,8 @@ mod sessions;
 #[cfg(test)]
 mod targets;
 #[cfg(test)]
+mod throttle;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod tokens;
@@ -50,5 +55,6 @@ mod tokens;
 mod tools;
 #[cfg(test)]
 mod transport;
+mod verification;
 #[cfg(test)]
 mod webhooks;

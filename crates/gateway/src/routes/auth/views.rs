@@ -1,7 +1,7 @@
 //! What clients send and see of accounts. No view holds a password or its hash.
 
-use jiff::Timestamp;
-use picket_domain::{Permission, Subscription};
+use jiff::{Timestamp, tz::TimeZone};
+use picket_domain::{Locale, Permission, Subscription};
 use picket_store::accounts::{NewAccount, Profile};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,8 @@ use crate::{Caller, FieldError, Problem, passwords::Passwords};
 
 /// The longest address (RFC 5321 §4.5.3.1.3, without the brackets).
 const LONGEST_ADDRESS: usize = 254;
+/// Where a person's own picture is.
+const AVATAR_PATH: &str = "/api/v1/auth/avatar";
 /// The longest name of a person or an organization, in characters.
 const LONGEST_NAME: usize = 200;
 
@@ -30,6 +32,9 @@ pub(super) struct Registration {
     /// What the organization is called; the person's name by default.
     #[schema(max_length = 200)]
     organization: Option<String>,
+    /// The language of letters: `en`, `zh` or `id`.
+    #[schema(value_type = Option<String>, example = "en")]
+    locale: Option<Locale>,
 }
 
 /// A registration without faults.
@@ -38,6 +43,7 @@ pub(super) struct CheckedRegistration {
     pub password: SecretString,
     pub name: String,
     pub organization: String,
+    pub locale: Locale,
 }
 
 impl Registration {
@@ -58,7 +64,8 @@ impl Registration {
         if !errors.is_empty() {
             return Err(Problem::Invalid(errors));
         }
-        Ok(CheckedRegistration { email, password: self.password, name, organization })
+        let locale = self.locale.unwrap_or_default();
+        Ok(CheckedRegistration { email, password: self.password, name, organization, locale })
     }
 }
 
@@ -73,6 +80,84 @@ fn check_address(field: &str, address: &str) -> Option<FieldError> {
 fn check_name(field: &str, name: &str) -> Option<FieldError> {
     let fits = (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     (!fits).then(|| FieldError::new(field, "invalid_name", "expected 1 to 200 characters without control characters"))
+}
+
+/// An address that a letter is asked for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::routes) struct AddressRequest {
+    /// The address.
+    #[schema(format = "email", max_length = 254, example = "ada@example.com")]
+    email: String,
+}
+
+impl AddressRequest {
+    /// The address, when it can be one.
+    pub(in crate::routes) fn check(self) -> Result<String, Problem> {
+        let email = self.email.trim().to_owned();
+        check_address("email", &email).map_or(Ok(email), |error| Err(Problem::Invalid(vec![error])))
+    }
+}
+
+/// What is told of a letter: nothing.
+#[derive(Serialize, ToSchema)]
+pub(in crate::routes) struct Mailed {
+    /// Always `accepted`.
+    status: &'static str,
+}
+
+impl Mailed {
+    pub(in crate::routes) const fn new() -> Self {
+        Self { status: "accepted" }
+    }
+}
+
+/// What a person says of themselves.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProfileRequest {
+    /// How the person is called.
+    #[schema(max_length = 200)]
+    name: Option<String>,
+    /// The language of letters: `en`, `zh` or `id`.
+    #[schema(value_type = Option<String>, example = "en")]
+    locale: Option<Locale>,
+    /// A name of the IANA time zone database.
+    #[schema(max_length = 64, example = "Asia/Jakarta")]
+    time_zone: Option<String>,
+}
+
+/// A change of the profile without faults; nothing is what stays.
+pub(super) struct CheckedProfile {
+    pub name: Option<String>,
+    pub locale: Option<Locale>,
+    pub time_zone: Option<String>,
+}
+
+impl ProfileRequest {
+    /// Names every fault.
+    pub(super) fn check(self) -> Result<CheckedProfile, Problem> {
+        let name = self.name.map(|name| name.trim().to_owned());
+        let time_zone = self.time_zone.as_deref().map(time_zone);
+        let wrong_zone = matches!(time_zone, Some(None)).then(|| {
+            let expected = "expected a name of the IANA time zone database, such as `Asia/Jakarta`";
+            FieldError::new("time_zone", "invalid_time_zone", expected)
+        });
+        let errors: Vec<FieldError> =
+            [name.as_deref().and_then(|name| check_name("name", name)), wrong_zone].into_iter().flatten().collect();
+        if errors.is_empty() {
+            Ok(CheckedProfile { name, locale: self.locale, time_zone: time_zone.flatten() })
+        } else {
+            Err(Problem::Invalid(errors))
+        }
+    }
+}
+
+/// The name of a time zone as the database spells it.
+fn time_zone(name: &str) -> Option<String> {
+    let is_plain = name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-/".contains(&byte));
+    let zone = is_plain.then(|| TimeZone::get(name).ok()).flatten()?;
+    zone.iana_name().map(ToOwned::to_owned)
 }
 
 /// Credentials of a person.
@@ -140,6 +225,18 @@ pub(super) struct ProfileView {
     email: String,
     /// The name.
     name: String,
+    /// The language of letters.
+    #[schema(value_type = String, example = "en")]
+    locale: Locale,
+    /// The IANA name of the time zone.
+    #[schema(example = "UTC")]
+    time_zone: String,
+    /// Whether the address is proven.
+    email_verified: bool,
+    /// Whether a second factor is on.
+    mfa_enabled: bool,
+    /// Where the picture is; null without one.
+    avatar_url: Option<String>,
     /// The role in the organization.
     #[schema(example = "owner")]
     role: &'static str,
@@ -159,6 +256,11 @@ impl ProfileView {
             id: caller.user_id().to_string(),
             email: profile.email,
             name: profile.name,
+            locale: profile.locale,
+            time_zone: profile.time_zone,
+            email_verified: profile.is_verified,
+            mfa_enabled: profile.has_factor,
+            avatar_url: profile.avatar.map(|_| AVATAR_PATH.to_owned()),
             role: profile.member.role.name(),
             organization: OrganizationView {
                 id: caller.organization_id.to_string(),

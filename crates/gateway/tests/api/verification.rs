@@ -1,0 +1,163 @@
+//! Proving an address: the link, the button, the token.
+
+use jiff::SignedDuration;
+use picket_kit::Clock;
+use serde_json::json;
+
+use crate::{
+    harness::{Answer, PASSWORD, TestApp},
+    registration::visible,
+};
+
+const PATH: &str = "/api/v1/auth/verify-email";
+const ADA: &str = "ada@example.com";
+
+async fn frozen() -> TestApp {
+    TestApp::spawn_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap()), |_| {}).await
+}
+
+async fn open(app: &TestApp, token: &str, accept: &'static str) -> Answer {
+    app.request("GET", &format!("{PATH}?token={token}"), None, |request| request.header("accept", accept)).await
+}
+
+async fn verify(app: &TestApp, token: &str) -> Answer {
+    app.post(PATH, None, &json!({"token": token})).await
+}
+
+async fn is_verified(app: &TestApp, token: &str) -> bool {
+    app.get("/api/v1/auth/me", Some(token)).await.json()["email_verified"].as_bool().unwrap()
+}
+
+#[tokio::test]
+async fn a_link_shows_a_button_and_only_the_button_proves_the_address() {
+    let app = frozen().await;
+    let member = app.member(ADA).await;
+    let token = app.mailed_token(ADA, "verify_address").await;
+    for accept in ["text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", "*/*"] {
+        let page = open(&app, &token, accept).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.contains("form-action 'self'") && policy.contains("default-src 'none'"), "{policy}");
+        assert!(!page.text.contains("<script") && page.text.contains(&format!("value=\"{token}\"")));
+        assert!(page.text.contains("method=\"post\"") && page.text.contains(&format!("action=\"{PATH}\"")));
+    }
+    assert!(!is_verified(&app, &member.token).await, "programs that follow links change nothing");
+    let pressed = app.submit(PATH, &[("token", &token)]).await;
+    assert_eq!(pressed.status, 200, "{}", pressed.text);
+    assert!(pressed.text.contains("confirmed"));
+    assert!(is_verified(&app, &member.token).await);
+    let again = app.submit(PATH, &[("token", &token)]).await;
+    assert_eq!((again.status, again.header("content-type")), (400, Some("text/html; charset=utf-8")));
+    let entries: i64 = app
+        .database
+        .connect()
+        .await
+        .query_one("SELECT count(*) FROM audit_log WHERE action = 'user.email_verified'", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(entries, 1);
+}
+
+#[tokio::test]
+async fn a_program_that_asks_for_json_proves_the_address_by_opening_the_link() {
+    let app = frozen().await;
+    let member = app.member(ADA).await;
+    let token = app.mailed_token(ADA, "verify_address").await;
+    let opened = open(&app, &token, "application/json").await;
+    assert_eq!((opened.status, opened.json()), (200, json!({"status": "verified"})));
+    assert!(is_verified(&app, &member.token).await);
+    open(&app, &token, "application/json").await.assert_field("token", "invalid_token");
+    for path in [PATH.to_owned(), format!("{PATH}?token=a&token=b"), format!("{PATH}?token={token}&email=x")] {
+        app.get(&path, None).await.assert_problem(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn of_fifty_who_use_a_token_at_once_one_does() {
+    let app = frozen().await;
+    app.member(ADA).await;
+    let token = app.mailed_token(ADA, "verify_address").await;
+    let answers = futures_util::future::join_all((0..50).map(|_| verify(&app, &token))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    for refused in answers.iter().filter(|answer| answer.status != 200) {
+        refused.assert_field("token", "invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn a_token_ends_after_a_day_with_the_next_letter_and_with_the_address() {
+    let app = frozen().await;
+    app.member(ADA).await;
+    let first = app.mailed_token(ADA, "verify_address").await;
+    app.clock.advance(SignedDuration::from_secs(1));
+    let resent = app.post("/api/v1/auth/resend-verification", None, &json!({"email": "ADA@example.com"})).await;
+    assert_eq!((resent.status, resent.json()), (202, json!({"status": "accepted"})));
+    let second = app.mailed_token(ADA, "verify_address").await;
+    assert_ne!(first, second);
+    verify(&app, &first).await.assert_field("token", "invalid_token");
+
+    let client = app.database.connect().await;
+    client.execute("UPDATE users SET email = 'ada@new.example'", &[]).await.unwrap();
+    verify(&app, &second).await.assert_field("token", "invalid_token");
+    // The address is somebody else's by now.
+    app.member(ADA).await;
+    verify(&app, &second).await.assert_field("token", "invalid_token");
+    let third = app.mailed_token(ADA, "verify_address").await;
+    app.clock.advance(SignedDuration::from_hours(24));
+    verify(&app, &third).await.assert_field("token", "invalid_token");
+}
+
+#[tokio::test]
+async fn a_token_of_another_purpose_proves_nothing() {
+    let app = frozen().await;
+    let member = app.member(ADA).await;
+    assert_eq!(app.post("/api/v1/account/forgot-password", None, &json!({"email": ADA})).await.status, 202);
+    let reset = app.mailed_token(ADA, "reset_password").await;
+    let verification = app.mailed_token(ADA, "verify_address").await;
+    let disguised = reset.replacen("pr_", "vt_", 1);
+    for wrong in [reset.as_str(), &disguised, &member.token, "", "vt_", &verification.to_uppercase()] {
+        verify(&app, wrong).await.assert_field("token", "invalid_token");
+    }
+    let body = json!({"token": verification, "password": "vT7q-kz4RmeX"});
+    app.post("/api/v1/account/reset-password", None, &body).await.assert_field("token", "invalid_token");
+    app.get("/api/v1/auth/me", Some(&verification)).await.assert_problem(401, "unauthenticated");
+    assert_eq!(verify(&app, &verification).await.status, 200, "it was good all the time");
+}
+
+#[tokio::test]
+async fn who_asks_for_another_letter_learns_nothing() {
+    let app = frozen().await;
+    app.member(ADA).await;
+    app.member("bob@example.com").await;
+    let bobs = app.mailed_token("bob@example.com", "verify_address").await;
+    assert_eq!(verify(&app, &bobs).await.status, 200);
+    let before = app.letters().await.len();
+    let resend = async |email: &str| {
+        visible(&app.post("/api/v1/auth/resend-verification", None, &json!({"email": email})).await)
+    };
+    let unverified = resend(ADA).await;
+    assert_eq!(unverified.0, 202);
+    assert_eq!(unverified, resend("bob@example.com").await);
+    assert_eq!(unverified, resend("nobody@example.com").await);
+    assert_eq!(app.letters().await.len(), before + 1);
+    let bad = json!({"email": "nobody"});
+    app.post("/api/v1/auth/resend-verification", None, &bad).await.assert_field("email", "invalid_email");
+}
+
+#[tokio::test]
+async fn where_the_operator_demands_it_only_proven_people_sign_in() {
+    let app = TestApp::spawn_with(|settings| settings.require_verified_email = true).await;
+    let body = json!({"email": ADA, "password": PASSWORD});
+    assert_eq!(app.post("/api/v1/auth/register", None, &body).await.status, 201);
+    app.post("/api/v1/auth/login", None, &body).await.assert_problem(403, "email_unverified");
+    // Who does not know the password does not learn it.
+    let wrong = json!({"email": ADA, "password": "not the password"});
+    app.post("/api/v1/auth/login", None, &wrong).await.assert_problem(401, "wrong_credentials");
+    let token = app.mailed_token(ADA, "verify_address").await;
+    assert_eq!(verify(&app, &token).await.status, 200);
+    assert_eq!(app.post("/api/v1/auth/login", None, &body).await.status, 200);
+}
