@@ -150,8 +150,12 @@ CREATE TABLE oauth_states (
     session_id     uuid REFERENCES sessions ON DELETE CASCADE,
     created_at     timestamptz NOT NULL,
     expires_at     timestamptz NOT NULL,
-    used_at        timestamptz
+    used_at        timestamptz,
+    CONSTRAINT a_state_digest_is_a_sha256 CHECK (length(digest) = 32 AND length(browser_digest) = 32),
+    CONSTRAINT a_link_names_person_and_session CHECK ((user_id IS NULL) = (session_id IS NULL))
 );
+-- Each start removes some that have expired.
+CREATE INDEX expired_oauth_states ON oauth_states (expires_at);
 GRANT SELECT, INSERT, UPDATE, DELETE ON oauth_states TO picket_operator;
 
 CREATE TABLE invitations (

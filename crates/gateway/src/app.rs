@@ -11,8 +11,8 @@ use picket_store::Db;
 
 use crate::{
     GatewayError, GatewaySettings, access::Limits, crypto, documentation::Documents, identify::Callers, links::Links,
-    openapi, passwords::Passwords, pictures::Pictures, planning::Planner, route_table::RouteTable, throttle::Throttle,
-    tokens::Tokens,
+    oauth::Providers, openapi, passwords::Passwords, pictures::Pictures, planning::Planner, route_table::RouteTable,
+    throttle::Throttle, tokens::Tokens,
 };
 
 /// What the gateway is given by whoever starts it.
@@ -54,6 +54,7 @@ pub struct App {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) passwords: Passwords,
     pub(crate) pictures: Pictures,
+    pub(crate) providers: Arc<Providers>,
     pub(crate) callers: Arc<Callers>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) links: Arc<Links>,
@@ -84,6 +85,7 @@ impl App {
             .map_err(|error| GatewayError::setting("password_threads", "memory for password hashes", error))?;
         let links = Links::new(&settings)?;
         let throttle = Throttle::new(parts.live.clone(), &settings);
+        let providers = Providers::new(&settings.oauth, settings.public_url.as_deref())?;
         let document = openapi();
         Ok(Self {
             db: parts.db,
@@ -98,6 +100,7 @@ impl App {
             tokens: Arc::new(tokens),
             passwords,
             pictures: Pictures::default(),
+            providers: Arc::new(providers),
             callers: Arc::default(),
             limits: Arc::new(Limits::new(parts.live)),
             links: Arc::new(links),

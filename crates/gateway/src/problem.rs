@@ -1,6 +1,8 @@
 //! Every way a request can fail, and the only place where a failure becomes HTTP (RFC 9457, `docs/contract.md` §7).
 //! A 5xx says nothing of its cause: the front logs it, once, under the request id.
 
+mod code;
+
 use actix_web::{
     HttpResponse, HttpResponseBuilder, ResponseError,
     http::{
@@ -13,6 +15,7 @@ use picket_store::{StoreError, quota::Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use self::code::ProblemCode;
 use crate::routes::platform::ComponentsView;
 
 /// Seconds after which a client may ask again when something of ours is down.
@@ -75,6 +78,15 @@ pub enum Problem {
     /// The credentials were shown too long ago for what is asked.
     #[error("expected credentials that were shown in the last minutes; sign in again")]
     NotFresh,
+    /// A provider's account cannot be used to sign in or to link.
+    #[error("expected an answer of the provider to a sign-in that was begun here: {0}; begin again")]
+    SignInRefused(&'static str),
+    /// The provider does not vouch for the address.
+    #[error("expected an account at the provider whose e-mail address is verified there")]
+    UnverifiedByProvider,
+    /// Somebody has the address that the provider vouches for; nothing is merged.
+    #[error("there is an account with this address; sign in to it, and link the provider there")]
+    AccountExists,
     /// A key would grant what its creator does not have.
     #[error("expected scopes that the caller has, `{}` is not among them", .0.name())]
     Escalation(Permission),
@@ -155,66 +167,6 @@ pub enum Problem {
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-macro_rules! codes {
-    ($($code:ident = $status:ident, $name:literal, $title:literal;)*) => {
-        /// What a client may match on; the table of all codes.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-        pub enum ProblemCode {
-            $(#[doc = $title] #[serde(rename = $name)] $code,)*
-        }
-
-        impl ProblemCode {
-            /// The HTTP status of the code.
-            #[must_use]
-            pub const fn status(self) -> StatusCode {
-                match self { $(Self::$code => StatusCode::$status,)* }
-            }
-
-            /// Its name on the wire.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$code => $name,)* }
-            }
-
-            /// A short title, the same for every occurrence.
-            #[must_use]
-            pub const fn title(self) -> &'static str {
-                match self { $(Self::$code => $title,)* }
-            }
-        }
-    };
-}
-
-codes! {
-    Malformed            = BAD_REQUEST,            "malformed_request",      "Malformed request";
-    Invalid              = BAD_REQUEST,            "invalid_request",        "Invalid request";
-    TargetForbidden      = BAD_REQUEST,            "target_forbidden",       "Target forbidden";
-    Unauthenticated      = UNAUTHORIZED,           "unauthenticated",        "Unauthenticated";
-    WrongCredentials     = UNAUTHORIZED,           "wrong_credentials",      "Wrong credentials";
-    EmailUnverified      = FORBIDDEN,              "email_unverified",       "Address not proven";
-    Forbidden            = FORBIDDEN,              "forbidden",              "Forbidden";
-    PersonRequired       = FORBIDDEN,              "person_required",        "Person required";
-    MfaRequired          = FORBIDDEN,              "mfa_required",           "Second factor required";
-    LoginRequired        = FORBIDDEN,              "login_required",         "Fresh login required";
-    TargetNotAuthorized  = FORBIDDEN,              "target_not_authorized",  "Target not authorized";
-    TrialEnded           = FORBIDDEN,              "trial_ended",            "Trial ended";
-    NotFound             = NOT_FOUND,              "not_found",              "Not found";
-    MethodNotAllowed     = METHOD_NOT_ALLOWED,     "method_not_allowed",     "Method not allowed";
-    AlreadyExists        = CONFLICT,               "already_exists",         "Already exists";
-    IdempotencyInFlight  = CONFLICT,               "idempotency_in_flight",  "Request in flight";
-    IdempotencyMismatch  = CONFLICT,               "idempotency_mismatch",   "Idempotency key in use";
-    LimitReached         = CONFLICT,               "limit_reached",          "Limit reached";
-    InvalidState         = CONFLICT,               "invalid_state",          "Invalid state";
-    Changed              = CONFLICT,               "changed_meanwhile",      "Changed meanwhile";
-    NotReady             = CONFLICT,               "not_ready",              "Not ready";
-    TooLarge             = PAYLOAD_TOO_LARGE,      "too_large",              "Too large";
-    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type";
-    RangeNotSatisfiable  = RANGE_NOT_SATISFIABLE,  "range_not_satisfiable",  "Range not satisfiable";
-    RateLimited          = TOO_MANY_REQUESTS,      "rate_limited",           "Rate limited";
-    Internal             = INTERNAL_SERVER_ERROR,  "internal",               "Internal error";
-    Unavailable          = SERVICE_UNAVAILABLE,    "unavailable",            "Unavailable";
-}
-
 /// The body of a failed request (RFC 9457), `application/problem+json`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
@@ -278,6 +230,9 @@ impl Problem {
             Self::NotAPerson => ProblemCode::PersonRequired,
             Self::MfaRequired => ProblemCode::MfaRequired,
             Self::NotFresh => ProblemCode::LoginRequired,
+            Self::SignInRefused(_) => ProblemCode::SignInRefused,
+            Self::UnverifiedByProvider => ProblemCode::EmailUnverified,
+            Self::AccountExists => ProblemCode::AccountExists,
             Self::NotFound(_) => ProblemCode::NotFound,
             Self::MethodNotAllowed { .. } => ProblemCode::MethodNotAllowed,
             Self::AlreadyExists(_) | Self::Store(StoreError::Conflict { .. }) => ProblemCode::AlreadyExists,

@@ -11,6 +11,8 @@ use picket_domain::Subscription;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::OAuthSettings;
+
 /// Settings of the gateway.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -68,6 +70,8 @@ pub struct GatewaySettings {
     pub body_timeout_ms: u32,
     /// Connections of one thread; more wait until one is closed.
     pub max_connections: usize,
+    /// Providers that people may sign in with; needs `public_url`.
+    pub oauth: OAuthSettings,
     /// Serve TLS 1.3 alone, and redirect plain HTTP from a second listener.
     pub tls: Option<TlsSettings>,
 }
@@ -131,6 +135,7 @@ impl Default for GatewaySettings {
             request_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
             max_connections: 10_000,
+            oauth: OAuthSettings::default(),
             tls: None,
         }
     }

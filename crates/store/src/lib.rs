@@ -17,6 +17,7 @@ mod error;
 pub mod events;
 pub mod findings;
 pub mod idempotency;
+pub mod identities;
 pub mod mails;
 pub mod mfa;
 mod migrate;

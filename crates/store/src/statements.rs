@@ -32,6 +32,7 @@ mod tests {
         crate::events::STATEMENTS,
         crate::findings::STATEMENTS,
         crate::idempotency::STATEMENTS,
+        crate::identities::STATEMENTS,
         crate::mails::STATEMENTS,
         crate::mails::lease::STATEMENTS,
         crate::mfa::STATEMENTS,

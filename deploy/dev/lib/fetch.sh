@@ -108,6 +108,7 @@ fetch_all() {
   flock -n 8 || { say "fetch: another run is fetching, waiting for it"; flock 8; }
   fetch_services
   fetch_receiver
+  fetch_oidc
   local tool
   for tool in ${PICKET_TOOLS:-$DEFAULT_TOOLS}; do fetch_tool "$tool"; done
   fetch_fonts

@@ -23,6 +23,7 @@ mod idempotency;
 mod limits;
 #[cfg(test)]
 mod mfa;
+mod oauth;
 #[cfg(test)]
 mod observability;
 #[cfg(test)]

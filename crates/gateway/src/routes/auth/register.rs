@@ -97,6 +97,6 @@ async fn tell_owner(app: &App, tx: &Tx<'_>, owner: &Person) -> Result<(), Proble
 }
 
 /// When the trial ends, when it is one.
-fn trial_end(plan: Subscription, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn trial_end(plan: Subscription, now: Timestamp) -> Option<Timestamp> {
     (plan == Subscription::Trial).then(|| now.saturating_add(TRIAL).unwrap_or(now))
 }

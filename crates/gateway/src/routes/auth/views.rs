@@ -70,7 +70,7 @@ impl Registration {
 }
 
 /// Only what no address lacks: whether it exists is known when mail arrives there.
-fn check_address(field: &str, address: &str) -> Option<FieldError> {
+pub(super) fn check_address(field: &str, address: &str) -> Option<FieldError> {
     let is_plain = address.chars().all(|c| !c.is_whitespace() && !c.is_control());
     let has_parts = address.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'));
     let fits = is_plain && has_parts && address.len() <= LONGEST_ADDRESS;

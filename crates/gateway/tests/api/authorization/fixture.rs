@@ -69,6 +69,7 @@ impl Fixture {
             "scan" => &self.scan,
             "sessions" => &self.session,
             "webhooks" => &self.webhook,
+            "oauth" => "github",
             "reports" if !is_v2(path) => &self.report,
             // The first of each kind, by number.
             "scans" | "reports" => "1",
