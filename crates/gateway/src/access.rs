@@ -21,7 +21,7 @@ use picket_live::{Count, Live, Rate};
 
 use crate::{
     App, Caller, Problem, RequestContext,
-    identify::{Claim, claim, look_up},
+    identify::{Claim, claim, look_up, vet},
     route_table::Route,
 };
 
@@ -104,6 +104,12 @@ pub(crate) async fn admit(
         return if route.is_counted { count_address(app, context, request).await } else { Ok(()) };
     }
     let caller = identify(app, context, request).await?;
+    if let Err(refused) = vet(&caller, context.address, request.headers()) {
+        if !request.extensions().contains::<Counted>() {
+            count_address(app, context, request).await?;
+        }
+        return Err(refused);
+    }
     let rate = rate(caller.subscription, context.dialect);
     tracing::Span::current().record("tenant.id", tracing::field::display(caller.organization_id));
     let subject = caller.organization_id.to_string();
@@ -115,9 +121,9 @@ pub(crate) async fn admit(
 async fn identify(app: &App, context: &RequestContext, request: &ServiceRequest) -> Result<Caller, Problem> {
     let unproven = match claim(app, request.headers()) {
         Claim::Known(caller) => return Ok(caller),
-        Claim::Nobody => {
+        Claim::Refused(problem) => {
             count_address(app, context, request).await?;
-            return Err(Problem::Unauthenticated);
+            return Err(problem);
         }
         Claim::Unproven(unproven) => unproven,
     };
@@ -131,7 +137,7 @@ async fn identify(app: &App, context: &RequestContext, request: &ServiceRequest)
         return found;
     }
     let found = look_up(app, context, &unproven).await;
-    if matches!(found, Err(Problem::Unauthenticated)) {
+    if matches!(found, Err(Problem::Unauthenticated | Problem::NotAMember)) {
         count_address(app, context, request).await?;
     }
     found

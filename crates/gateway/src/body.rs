@@ -3,6 +3,7 @@
 
 mod form;
 mod object;
+mod patch;
 mod shape;
 
 use std::time::Duration;
@@ -16,7 +17,7 @@ use actix_web::{
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture};
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::{form::Posted, object::object};
+pub(crate) use self::{form::Posted, object::object, patch::Patch};
 use crate::{App, Problem, query, text};
 
 /// The longest body, in bytes (`docs/contract.md`, bad input).
@@ -108,6 +109,19 @@ async fn collect(mut payload: Payload, limit_bytes: usize) -> Result<Vec<u8>, Pr
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// A body that may be missing; one that is there is read as [`Body`] is.
+pub(crate) async fn optional<T: DeserializeOwned + 'static>(
+    request: &HttpRequest,
+    mut payload: Payload,
+) -> Result<Option<T>, Problem> {
+    let length = request.headers().get(header::CONTENT_LENGTH).map(header::HeaderValue::as_bytes);
+    let is_empty = length.map_or(!request.headers().contains_key(header::TRANSFER_ENCODING), |length| length == b"0");
+    if is_empty {
+        return Ok(None);
+    }
+    Body::from_request(request, &mut payload).await.map(|Body(body)| Some(body))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

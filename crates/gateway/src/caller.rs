@@ -4,11 +4,11 @@
 use std::{collections::BTreeSet, future::Ready};
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use picket_domain::{ApiKeyId, OrganizationId, Permission, Role, SessionId, Subscription, UserId};
 use picket_store::sessions::BearerRow;
 
-use crate::{Problem, idempotency, tokens::Bearer};
+use crate::{Problem, idempotency, ranges::Places, tokens::Bearer};
 
 /// An identified client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Caller {
     pub(crate) permissions: BTreeSet<Permission>,
     /// Whether the organization demands a second factor that the session has not shown: then there are no permissions.
     pub(crate) lacks_mfa: bool,
+    /// Where requests may come from.
+    pub(crate) places: Places,
 }
 
 /// A caller who is a person, for routes about the person.
@@ -48,6 +50,8 @@ pub enum Subject {
         role: Role,
         /// The session.
         session_id: SessionId,
+        /// The organization that the session is in; `X-Organization` may name another for a request.
+        home: OrganizationId,
         /// When credentials were shown last.
         authenticated_at: Timestamp,
     },
@@ -57,24 +61,28 @@ pub enum Subject {
         id: ApiKeyId,
         /// The person who made it.
         created_by: UserId,
+        /// When it ends by itself.
+        expires_at: Option<Timestamp>,
     },
 }
 
 impl Caller {
-    /// A person with all that the role allows.
-    pub(crate) fn user(bearer: Bearer, row: &BearerRow) -> Self {
+    /// A person with all that the role in this organization allows.
+    pub(crate) fn user(bearer: Bearer, organization_id: OrganizationId, row: &BearerRow, places: Places) -> Self {
         let may = |one: &Permission| row.role.allows(*one) && !row.lacks_mfa;
         Self {
-            organization_id: bearer.organization_id,
+            organization_id,
             subject: Subject::User {
                 id: bearer.user_id,
                 role: row.role,
                 session_id: bearer.session_id,
+                home: bearer.organization_id,
                 authenticated_at: row.authenticated_at,
             },
             subscription: row.subscription,
             permissions: Permission::ALL.iter().copied().filter(may).collect(),
             lacks_mfa: row.lacks_mfa,
+            places,
         }
     }
 
@@ -84,8 +92,8 @@ impl Caller {
     /// [`Problem::NotAPerson`] for an API key.
     pub(crate) const fn person(&self) -> Result<Person, Problem> {
         match self.subject {
-            Subject::User { id, session_id, authenticated_at, .. } => {
-                Ok(Person { user_id: id, organization_id: self.organization_id, session_id, authenticated_at })
+            Subject::User { id, session_id, home, authenticated_at, .. } => {
+                Ok(Person { user_id: id, organization_id: home, session_id, authenticated_at })
             }
             Subject::ApiKey { .. } => Err(Problem::NotAPerson),
         }
@@ -110,6 +118,28 @@ impl Caller {
     #[must_use]
     pub fn has(&self, permission: Permission) -> bool {
         self.permissions.contains(&permission)
+    }
+
+    /// Demands that a person has shown credentials within this time; a key always shows them.
+    ///
+    /// # Errors
+    /// [`Problem::NotFresh`] when it is longer ago.
+    pub(crate) fn fresh(&self, now: Timestamp, within: SignedDuration) -> Result<(), Problem> {
+        match self.subject {
+            Subject::User { authenticated_at, .. } if now.duration_since(authenticated_at) > within => {
+                Err(Problem::NotFresh)
+            }
+            Subject::User { .. } | Subject::ApiKey { .. } => Ok(()),
+        }
+    }
+
+    /// When the caller ends by itself: only of a key that does.
+    #[must_use]
+    pub(crate) const fn ends_at(&self) -> Option<Timestamp> {
+        match self.subject {
+            Subject::User { .. } => None,
+            Subject::ApiKey { expires_at, .. } => expires_at,
+        }
     }
 
     /// The person behind the request.

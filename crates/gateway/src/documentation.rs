@@ -1,6 +1,6 @@
 //! The OpenAPI document, generated from the handlers and nothing else, and the reference page made of it.
 
-mod page;
+pub(crate) mod page;
 
 use actix_web::App;
 use utoipa::{

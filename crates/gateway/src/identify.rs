@@ -3,16 +3,21 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use jiff::{SignedDuration, Timestamp};
-use picket_domain::{Permission, SessionId};
+use picket_domain::{OrganizationId, Permission, SessionId};
 use picket_store::{api_keys, sessions};
 
-use crate::{App, Caller, Problem, RequestContext, Subject, key_text, tokens::Bearer};
+use crate::{
+    App, Caller, Problem, RequestContext, Subject, key_text,
+    ranges::{Places, Ranges},
+    tokens::Bearer,
+};
 
 /// How long a caller is remembered: whoever lost a right is refused within a second by every gateway.
 const MEMORY: Duration = Duration::from_millis(800);
@@ -31,7 +36,8 @@ pub(crate) struct Callers {
 /// What a caller showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Credential {
-    Token(Bearer),
+    /// Of a person, for a request in this organization.
+    Token(Bearer, OrganizationId),
     Key([u8; 32]),
 }
 
@@ -88,8 +94,8 @@ impl Callers {
 
 /// What headers say of who sent them, before the database is asked.
 pub(crate) enum Claim {
-    /// Nothing that could be true.
-    Nobody,
+    /// Nothing that could be true; why.
+    Refused(Problem),
     /// A caller that was looked up a moment ago.
     Known(Caller),
     /// Somebody to look up.
@@ -106,11 +112,42 @@ pub(crate) struct Unproven {
 /// What these headers claim; costs no query.
 pub(crate) fn claim(app: &App, headers: &HeaderMap) -> Claim {
     let now = app.clock.now();
-    let Some(credential) = credential(app, headers, now) else { return Claim::Nobody };
+    let Some(credential) = credential(app, headers, now) else { return Claim::Refused(Problem::Unauthenticated) };
+    let credential = match (credential, wanted(headers)) {
+        (_, Err(problem)) => return Claim::Refused(problem),
+        (Credential::Token(bearer, _), Ok(Some(organization))) => Credential::Token(bearer, organization),
+        (credential, Ok(_)) => credential,
+    };
     match app.callers.find(credential, now) {
         Some(caller) => Claim::Known(caller),
         None => Claim::Unproven(Unproven { credential, is_strange: app.callers.is_strange(credential) }),
     }
+}
+
+/// Whether an identified caller may make this request: from this address, and in the organization that a header names.
+pub(crate) fn vet(caller: &Caller, address: IpAddr, headers: &HeaderMap) -> Result<(), Problem> {
+    if wanted(headers)?.is_some_and(|organization| organization != caller.organization_id) {
+        return Err(Problem::NotAMember);
+    }
+    if caller.places.allow(address) { Ok(()) } else { Err(Problem::AddressNotAllowed) }
+}
+
+/// Who sent a request to a public route; `None` for somebody who shows no credentials. The front has counted it by address.
+pub(crate) async fn optional(
+    app: &App,
+    context: &RequestContext,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, Problem> {
+    if !["authorization", "x-api-key"].iter().any(|name| headers.contains_key(*name)) {
+        return Ok(None);
+    }
+    let caller = match claim(app, headers) {
+        Claim::Refused(problem) => return Err(problem),
+        Claim::Known(caller) => caller,
+        Claim::Unproven(unproven) => look_up(app, context, &unproven).await?,
+    };
+    vet(&caller, context.address, headers)?;
+    Ok(Some(caller))
 }
 
 /// Whose credential it is.
@@ -118,7 +155,7 @@ pub(crate) async fn look_up(app: &App, context: &RequestContext, unproven: &Unpr
     let credential = unproven.credential;
     let since = Instant::now();
     let (caller, expires_at) = match credential {
-        Credential::Token(bearer) => member(app, context, bearer).await?,
+        Credential::Token(bearer, organization) => member(app, context, bearer, organization).await?,
         Credential::Key(digest) => {
             let found = holder(app, digest, app.clock.now()).await;
             if matches!(found, Ok(_) | Err(Problem::Unauthenticated)) {
@@ -144,12 +181,18 @@ fn credential(app: &App, headers: &HeaderMap, now: Timestamp) -> Option<Credenti
             } else if text.starts_with(key_text::PREFIX) {
                 key_text::parse(text).map(Credential::Key)
             } else {
-                app.tokens.verify(text, now).map(Credential::Token)
+                app.tokens.verify(text, now).map(|bearer| Credential::Token(bearer, bearer.organization_id))
             }
         }
         (None, Some(key)) => key_text::parse(key.trim()).map(Credential::Key),
         (None, None) | (Some(_), Some(_)) => None,
     }
+}
+
+/// The organization that a request is to run in. What names none is an organization that nobody is a member of.
+fn wanted(headers: &HeaderMap) -> Result<Option<OrganizationId>, Problem> {
+    let text = single(headers, "x-organization").ok_or(Problem::NotAMember)?;
+    text.map(|text| text.trim().parse().map_err(|_| Problem::NotAMember)).transpose()
 }
 
 /// A header that may be there once: `None` when it is repeated or no text, `Some(None)` when it is missing.
@@ -163,20 +206,30 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<Option<&'a s
     }
 }
 
-async fn member(app: &App, context: &RequestContext, bearer: Bearer) -> Result<(Caller, Option<Timestamp>), Problem> {
-    let (session, organization, user) = (bearer.session_id, bearer.organization_id, bearer.user_id);
+/// The person of a session, in that organization: a membership of the person's, and no other, lets the session in.
+async fn member(
+    app: &App,
+    context: &RequestContext,
+    bearer: Bearer,
+    organization: OrganizationId,
+) -> Result<(Caller, Option<Timestamp>), Problem> {
+    let (session, home, user) = (bearer.session_id, bearer.organization_id, bearer.user_id);
     let now = app.clock.now();
     let row = app
         .db
         .operate("identify_member", async |tx| {
-            Ok::<_, Problem>(sessions::find_bearer(tx, session, organization, user, now).await?)
+            let row = sessions::find_bearer(tx, session, home, user, now).await?.ok_or(Problem::Unauthenticated)?;
+            if organization == home {
+                return Ok(row);
+            }
+            sessions::find_elsewhere(tx, session, organization).await?.ok_or(Problem::NotAMember)
         })
-        .await?
-        .ok_or(Problem::Unauthenticated)?;
+        .await?;
     if now.duration_since(row.last_used_at) > TOUCH_EVERY {
         touch(app, context, bearer.session_id, now);
     }
-    Ok((Caller::user(bearer, &row), Some(row.expires_at)))
+    let places = Places { organization: Ranges::stored(&row.allowed_ranges)?, key: Ranges::default() };
+    Ok((Caller::user(bearer, organization, &row, places), Some(row.expires_at)))
 }
 
 /// Notes beside the request that a session is in use; nobody waits for it, and nothing is lost when it fails.
@@ -200,10 +253,14 @@ async fn holder(app: &App, digest: [u8; 32], now: Timestamp) -> Result<(Caller, 
         holder.scopes.iter().copied().filter(|scope| holder.role.allows(*scope)).collect();
     let caller = Caller {
         organization_id: holder.organization_id,
-        subject: Subject::ApiKey { id: holder.id, created_by: holder.created_by },
+        subject: Subject::ApiKey { id: holder.id, created_by: holder.created_by, expires_at: holder.expires_at },
         subscription: holder.subscription,
         permissions,
         lacks_mfa: false,
+        places: Places {
+            organization: Ranges::stored(&holder.organization_ranges)?,
+            key: Ranges::stored(&holder.allowed_ranges)?,
+        },
     };
     Ok((caller, holder.expires_at))
 }

@@ -36,6 +36,7 @@ mod pictures;
 mod planning;
 mod problem;
 mod query;
+mod ranges;
 mod refresh_cookie;
 mod route_table;
 mod routes;

@@ -87,6 +87,21 @@ pub enum Problem {
     /// Somebody has the address that the provider vouches for; nothing is merged.
     #[error("there is an account with this address; sign in to it, and link the provider there")]
     AccountExists,
+    /// The header names an organization that the credentials do not open, whether there is such a one or not.
+    #[error("expected credentials of a member of the organization in X-Organization")]
+    NotAMember,
+    /// The organization or the key is used from other addresses alone.
+    #[error("expected a request from an address that the organization and the key allow")]
+    AddressNotAllowed,
+    /// A role above the caller's own, or a member who has one.
+    #[error("expected a role no higher than your own, and a member who has none that is higher")]
+    Outranked,
+    /// The invitation is for another address than the one that the caller has proven.
+    #[error("expected an invitation of the address that you have proven to be yours")]
+    NotYourInvitation,
+    /// A key would be good for longer, or from more addresses, than the key that makes it.
+    #[error("expected a key that ends no later than the one that replaces it, and is used from no other addresses")]
+    Outlives,
     /// A key would grant what its creator does not have.
     #[error("expected scopes that the caller has, `{}` is not among them", .0.name())]
     Escalation(Permission),
@@ -102,6 +117,9 @@ pub enum Problem {
     /// Such a thing exists already.
     #[error("such {0} exists already")]
     AlreadyExists(&'static str),
+    /// Without this member the organization would have no owner.
+    #[error("expected another owner to stay; make somebody else an owner first")]
+    LastOwner,
     /// The state of the resource does not allow it.
     #[error(transparent)]
     InvalidState(#[from] InvalidTransition),
@@ -226,7 +244,11 @@ impl Problem {
             Self::Unauthenticated => ProblemCode::Unauthenticated,
             Self::WrongCredentials | Self::WrongFactor => ProblemCode::WrongCredentials,
             Self::EmailUnverified => ProblemCode::EmailUnverified,
-            Self::Forbidden(_) | Self::Escalation(_) => ProblemCode::Forbidden,
+            Self::Forbidden(_) | Self::Escalation(_) | Self::Outranked | Self::Outlives => ProblemCode::Forbidden,
+            Self::NotAMember => ProblemCode::NotAMember,
+            Self::AddressNotAllowed => ProblemCode::AddressNotAllowed,
+            Self::NotYourInvitation => ProblemCode::NotYourInvitation,
+            Self::LastOwner => ProblemCode::LastOwner,
             Self::NotAPerson => ProblemCode::PersonRequired,
             Self::MfaRequired => ProblemCode::MfaRequired,
             Self::NotFresh => ProblemCode::LoginRequired,

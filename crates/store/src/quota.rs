@@ -25,7 +25,7 @@ SELECT count(*) AS kept
 FROM (
   SELECT
   FROM api_keys
-  WHERE organization_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+  WHERE organization_id = $1 AND revoked_at IS NULL AND rotated_to IS NULL AND (expires_at IS NULL OR expires_at > now())
   LIMIT $2
 ) AS kept";
 
@@ -58,7 +58,7 @@ FROM (SELECT FROM webhooks WHERE organization_id = $1 AND deleted_at IS NULL LIM
 /// A thing that an organization keeps, with the limit of its subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quota {
-    /// API keys that are valid.
+    /// API keys that are valid; those that end since another replaces them do not count.
     ApiKeys(u32),
     /// Scans that have not ended.
     ConcurrentScans(u32),
@@ -98,7 +98,8 @@ pub struct Allowance {
     trial_ends_at: Option<Timestamp>,
 }
 
-/// Locks the organization's counters until the transaction ends and reads its plan.
+/// Locks the organization's counters until the transaction ends and reads its plan. First of all locks: a transaction that
+/// audits takes it sooner or later.
 ///
 /// # Errors
 /// [`StoreError::Stale`] when there is no such organization, or when the database refuses.

@@ -32,6 +32,14 @@ WHERE s.id = $1 AND s.organization_id = $2 AND s.user_id = $3
   AND s.revoked_at IS NULL AND s.expires_at > $4
   AND u.disabled_at IS NULL AND o.suspended_at IS NULL";
 
+    // What a good session is worth in another organization of its person.
+    FIND_ELSEWHERE = "-- sessions.find_elsewhere
+SELECT m.role, o.plan, o.allowed_ranges, o.require_mfa, s.mfa, s.authenticated_at, s.expires_at, s.last_used_at
+FROM sessions AS s
+JOIN memberships AS m ON m.organization_id = $2 AND m.user_id = s.user_id
+JOIN organizations AS o ON o.id = m.organization_id
+WHERE s.id = $1 AND o.suspended_at IS NULL";
+
     // Once a minute is enough to know what is in use.
     TOUCH = "-- sessions.touch
 WITH session AS (
@@ -128,6 +136,21 @@ pub async fn find_bearer(
     now: Timestamp,
 ) -> Result<Option<BearerRow>, StoreError> {
     let row = tx.query_opt(FIND_BEARER, &[&session.uuid(), &organization.uuid(), &user.uuid(), &now]).await?;
+    row.map(|row| bearer(&row)).transpose()
+}
+
+/// What a session that [`find_bearer`] found good is worth in another organization; none where its person is no member.
+/// Runs as the operator.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+#[tracing::instrument(name = "db.sessions.find_elsewhere", skip_all, err(level = "debug"))]
+pub async fn find_elsewhere(
+    tx: &Tx<'_>,
+    session: SessionId,
+    organization: OrganizationId,
+) -> Result<Option<BearerRow>, StoreError> {
+    let row = tx.query_opt(FIND_ELSEWHERE, &[&session.uuid(), &organization.uuid()]).await?;
     row.map(|row| bearer(&row)).transpose()
 }
 

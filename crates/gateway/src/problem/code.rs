@@ -46,6 +46,9 @@ codes! {
     PersonRequired       = FORBIDDEN,              "person_required",        "Person required";
     MfaRequired          = FORBIDDEN,              "mfa_required",           "Second factor required";
     LoginRequired        = FORBIDDEN,              "login_required",         "Fresh login required";
+    NotAMember           = FORBIDDEN,              "not_a_member",           "Not a member";
+    AddressNotAllowed    = FORBIDDEN,              "address_not_allowed",    "Address not allowed";
+    NotYourInvitation    = FORBIDDEN,              "not_your_invitation",    "Not your invitation";
     TargetNotAuthorized  = FORBIDDEN,              "target_not_authorized",  "Target not authorized";
     TrialEnded           = FORBIDDEN,              "trial_ended",            "Trial ended";
     NotFound             = NOT_FOUND,              "not_found",              "Not found";
@@ -55,6 +58,7 @@ codes! {
     IdempotencyInFlight  = CONFLICT,               "idempotency_in_flight",  "Request in flight";
     IdempotencyMismatch  = CONFLICT,               "idempotency_mismatch",   "Idempotency key in use";
     LimitReached         = CONFLICT,               "limit_reached",          "Limit reached";
+    LastOwner            = CONFLICT,               "last_owner",             "Last owner";
     InvalidState         = CONFLICT,               "invalid_state",          "Invalid state";
     Changed              = CONFLICT,               "changed_meanwhile",      "Changed meanwhile";
     NotReady             = CONFLICT,               "not_ready",              "Not ready";

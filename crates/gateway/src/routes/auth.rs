@@ -9,7 +9,7 @@ mod password;
 mod profile;
 mod register;
 mod session;
-mod views;
+pub(super) mod views;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 

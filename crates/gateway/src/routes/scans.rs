@@ -5,16 +5,16 @@ mod coverage;
 pub(super) mod v1;
 pub(super) mod v2;
 
-use picket_domain::{Coverage, ScanId, SeverityCounts};
+use picket_domain::{AuditAction, Coverage, ScanId, SeverityCounts};
 use picket_store::{
-    Tx,
+    Tx, audit, quota,
     scans::{
         self,
         read::{self, Page, Range, ScanOrder, ScanRecord, SightedFinding},
     },
 };
 
-use crate::{App, Caller, Problem};
+use crate::{App, Caller, Problem, RequestContext};
 
 /// The most findings of one answer, worst first; the counts say how many there are.
 const MOST_FINDINGS: i64 = 10_000;
@@ -114,13 +114,21 @@ async fn list(
 }
 
 /// Stops a scan; one that has ended is a conflict.
-async fn cancel(app: &App, caller: &Caller, key: impl Into<ScanKey>) -> Result<LoadedScan, Problem> {
+async fn cancel(
+    app: &App,
+    caller: &Caller,
+    context: &RequestContext,
+    key: impl Into<ScanKey>,
+) -> Result<LoadedScan, Problem> {
     let (key, now) = (key.into(), app.clock.now());
     app.db
         .run("cancel_scan", caller.organization_id, async |tx| {
             let id = find(tx, key).await?.scan.id;
+            quota::lock(tx, caller.organization_id).await?;
             let locked = scans::lock(tx, id).await?.ok_or(Problem::NotFound("scan"))?;
             scans::cancel(tx, locked.scan.cancel(now)?, locked.traceparent.as_deref(), now).await?;
+            let entry = context.entry(now, &caller.label(), AuditAction::ScanStopped, Some(id.to_string()));
+            audit::record(tx, caller.organization_id, &entry).await?;
             with_counts(tx, find(tx, key).await?).await
         })
         .await

@@ -5,17 +5,19 @@ use actix_web::{
     web::{Data, Json},
 };
 use jiff::Timestamp;
-use picket_domain::{Permission, Target, TargetId};
+use picket_domain::{AuditAction, Permission, Target, TargetId};
 use picket_store::{
+    audit,
     quota::{self, Quota},
     scans::read::Range,
     targets::{self, ListedTarget, TARGET_IS_LISTED},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::{App, Body, Caller, FieldError, Listed, PageQuery, Problem, paging::PageParams};
+use crate::{App, Body, Caller, FieldError, Listed, PageQuery, Problem, RequestContext, paging::PageParams};
 
 /// Tags of one target, and characters of one tag.
 const MOST_TAGS: usize = 20;
@@ -67,6 +69,7 @@ struct TargetView {
 async fn create_target(
     app: Data<App>,
     caller: Caller,
+    context: RequestContext,
     Body(body): Body<NewTargetRequest>,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Permission::TargetsWrite)?;
@@ -74,9 +77,13 @@ async fn create_target(
     let (target, tags) = body.check()?;
     let new = ListedTarget { id: TargetId::mint(now), target, tags, created_at: now };
     let organization = caller.organization_id;
+    let entry = context
+        .entry(now, &caller.label(), AuditAction::TargetCreated, Some(new.id.to_string()))
+        .change(None, Some(json!({"target": new.target.to_string(), "tags": new.tags})));
     let stored = app.db.run("create_target", organization, async |tx| {
         quota::lock(tx, organization).await?.demand(tx, |limits| Quota::Targets(limits.targets)).await?;
-        targets::create(tx, organization, &new).await
+        targets::create(tx, organization, &new).await?;
+        audit::record(tx, organization, &entry).await
     });
     stored.await.map_err(|error| Problem::unless_taken(error, TARGET_IS_LISTED, "target"))?;
     Ok(HttpResponse::Created().json(TargetView::new(new)))

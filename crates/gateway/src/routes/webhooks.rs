@@ -8,16 +8,19 @@ use actix_web::{
     post,
     web::{Data, Json},
 };
-use picket_domain::{Dialect, Permission, Webhook, WebhookError, WebhookEvent, WebhookId, WebhookSecret, WebhookUrl};
+use picket_domain::{
+    AuditAction, Dialect, Permission, Webhook, WebhookError, WebhookEvent, WebhookId, WebhookSecret, WebhookUrl,
+};
 use picket_outbound::ErrorClass;
 use picket_store::{
-    deliveries,
+    audit, deliveries,
     quota::{self, Quota},
     scans::read::Range,
     webhooks,
 };
 use rand::RngCore;
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -82,7 +85,11 @@ async fn create_webhook(
         .run("create_webhook", caller.organization_id, async |tx| {
             let allowance = quota::lock(tx, caller.organization_id).await?;
             allowance.demand(tx, |limits| Quota::Webhooks(limits.webhooks)).await?;
-            webhooks::create(tx, &webhook, &sealed).await.map_err(Problem::from)
+            webhooks::create(tx, &webhook, &sealed).await?;
+            let entry = context
+                .entry(webhook.created_at, &caller.label(), AuditAction::WebhookCreated, Some(webhook.id.to_string()))
+                .change(None, Some(json!({"host": webhook.url.url().host_str(), "dialect": webhook.dialect})));
+            Ok::<_, Problem>(audit::record(tx, caller.organization_id, &entry).await?)
         })
         .await?;
     let location = (LOCATION, format!("/api/{}/webhooks/{}", context.dialect.name(), webhook.id));
@@ -176,12 +183,22 @@ async fn get_webhook(app: Data<App>, caller: Caller, id: Id<WebhookId>) -> Resul
     responses((status = 204, description = "The webhook is gone.")),
 )]
 #[delete("/webhooks/{id}")]
-async fn delete_webhook(app: Data<App>, caller: Caller, id: Id<WebhookId>) -> Result<HttpResponse, Problem> {
+async fn delete_webhook(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    id: Id<WebhookId>,
+) -> Result<HttpResponse, Problem> {
     caller.may(Permission::WebhooksWrite)?;
     let now = app.clock.now();
     app.db
         .run("delete_webhook", caller.organization_id, async |tx| {
-            if webhooks::delete(tx, id.0, now).await? { Ok(()) } else { Err(Problem::NotFound("webhook")) }
+            quota::lock(tx, caller.organization_id).await?;
+            if !webhooks::delete(tx, id.0, now).await? {
+                return Err(Problem::NotFound("webhook"));
+            }
+            let entry = context.entry(now, &caller.label(), AuditAction::WebhookDeleted, Some(id.0.to_string()));
+            Ok(audit::record(tx, caller.organization_id, &entry).await?)
         })
         .await?;
     Ok(HttpResponse::NoContent().finish())

@@ -91,3 +91,133 @@ async fn a_wrong_key_request_names_its_fields() {
     post(json!({"name": "x", "scopes": "tools:read"})).await.assert_field("scopes", "invalid_type");
     app.delete("/api/v1/api-keys/scan_1", Some(&member.token)).await.assert_field("id", "invalid_id");
 }
+
+#[tokio::test]
+async fn a_person_makes_a_key_within_an_hour_of_signing_in() {
+    let clock = Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap());
+    let app = TestApp::spawn_at(clock, |settings| settings.access_token_minutes = 120).await;
+    let member = app.member("ada@example.com").await;
+    let key = app.api_key(&member.token, &["api_keys:write", "tools:read"]).await;
+    app.clock.advance(SignedDuration::from_mins(61));
+    let body = json!({"name": "late", "scopes": ["tools:read"]});
+    app.post("/api/v1/api-keys", Some(&member.token), &body).await.assert_problem(403, "login_required");
+    let id = app.get("/api/v1/api-keys", Some(&member.token)).await.json()["data"][0]["id"].clone();
+    let rotate = format!("/api/v1/api-keys/{}/rotate", id.as_str().unwrap());
+    app.post(&rotate, Some(&member.token), &json!({})).await.assert_problem(403, "login_required");
+    assert_eq!(app.post("/api/v1/api-keys", Some(&key), &body).await.status, 201);
+    let fresh = app.sign_in("ada@example.com").await;
+    assert_eq!(app.post("/api/v1/api-keys", Some(&fresh), &body).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_key_makes_none_that_lives_longer_or_is_used_from_elsewhere() {
+    let app = TestApp::spawn_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap()), |_| {}).await;
+    let member = app.member("ada@example.com").await;
+    let scopes = json!(["api_keys:write", "api_keys:read", "tools:read"]);
+    let body = json!({"name": "maker", "scopes": scopes, "expires_at": "2026-01-15T15:30:00Z",
+                      "allowed_ranges": ["127.0.0.0/8"]});
+    let maker = app.post("/api/v1/api-keys", Some(&member.token), &body).await.json();
+    let key = maker["key"].as_str().unwrap();
+    let make = async |more: serde_json::Value| {
+        let mut body = json!({"name": "made", "scopes": ["tools:read"]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        app.post("/api/v1/api-keys", Some(key), &body).await
+    };
+    let made = make(json!({})).await.json();
+    assert_eq!((&made["expires_at"], &made["allowed_ranges"]), (&maker["expires_at"], &maker["allowed_ranges"]));
+    assert_eq!(make(json!({"allowed_ranges": ["127.0.0.1"], "expires_at": "2026-01-15T15:00:00Z"})).await.status, 201);
+    make(json!({"expires_at": "2026-01-15T15:30:01Z"})).await.assert_field("expires_at", "out_of_range");
+    make(json!({"allowed_ranges": ["0.0.0.0/0"]})).await.assert_field("allowed_ranges", "out_of_range");
+    make(json!({"allowed_ranges": ["x"]})).await.assert_field("allowed_ranges[0]", "invalid_range");
+    make(json!({"expires_at": "2126-01-15T15:30:01Z"})).await.assert_field("expires_at", "out_of_range");
+    // Nor by taking over another one.
+    let wide = json!({"name": "wide", "scopes": ["tools:read"]});
+    let wide = app.post("/api/v1/api-keys", Some(&member.token), &wide).await.json();
+    let rotate = format!("/api/v1/api-keys/{}/rotate", wide["id"].as_str().unwrap());
+    app.post(&rotate, Some(key), &json!({})).await.assert_problem(403, "forbidden");
+    let strong = json!({"name": "strong", "scopes": ["scans:write"], "expires_at": "2026-01-15T15:00:00Z",
+                        "allowed_ranges": ["127.0.0.1"]});
+    let strong = app.post("/api/v1/api-keys", Some(&member.token), &strong).await.json();
+    let rotate = format!("/api/v1/api-keys/{}/rotate", strong["id"].as_str().unwrap());
+    app.post(&rotate, Some(key), &json!({})).await.assert_problem(403, "forbidden");
+    // It may replace itself.
+    let rotate = format!("/api/v1/api-keys/{}/rotate", maker["id"].as_str().unwrap());
+    assert_eq!(app.post(&rotate, Some(key), &json!({"grace_hours": 0})).await.status, 201);
+    app.get("/api/v1/tools", Some(key)).await.assert_problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_key_and_its_successor_are_good_until_the_grace_ends() {
+    let clock = Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap());
+    let app = TestApp::spawn_at(clock, |settings| settings.access_token_minutes = 300).await;
+    let member = app.member("ada@example.com").await;
+    let first = app.api_key(&member.token, &["tools:read"]).await;
+    let id = app.get("/api/v1/api-keys", Some(&member.token)).await.json()["data"][0]["id"].clone();
+    let rotate = |id: &serde_json::Value| format!("/api/v1/api-keys/{}/rotate", id.as_str().unwrap());
+    let twice = futures_util::future::join_all(
+        (0..10).map(async |_| app.post(&rotate(&id), Some(&member.token), &json!({"grace_hours": 2})).await),
+    )
+    .await;
+    let made: Vec<_> = twice.iter().filter(|answer| answer.status == 201).collect();
+    assert_eq!(made.len(), 1, "of ten at once one replaces it");
+    twice.iter().filter(|answer| answer.status != 201).for_each(|answer| {
+        answer.assert_problem(409, "already_exists");
+    });
+    let second = made[0].json();
+    assert_eq!((&second["name"], &second["scopes"]), (&json!("test"), &json!(["tools:read"])));
+    let second_key = second["key"].as_str().unwrap();
+    let listed = app.get("/api/v1/api-keys", Some(&member.token)).await.json();
+    assert_eq!(listed["data"][1]["rotated_to"], second["id"]);
+    assert_eq!(listed["data"][1]["expires_at"], "2026-01-15T16:30:00Z");
+    let third = app.post(&rotate(&second["id"]), Some(&member.token), &json!({})).await;
+    assert_eq!(third.status, 201, "{}", third.text);
+    for key in [&first, second_key, third.json()["key"].as_str().unwrap()] {
+        assert_eq!(app.get("/api/v1/tools", Some(key)).await.status, 200);
+    }
+    app.clock.advance(SignedDuration::from_hours(2));
+    app.get("/api/v1/tools", Some(&first)).await.assert_problem(401, "unauthenticated");
+    assert_eq!(app.get("/api/v1/tools", Some(second_key)).await.status, 200);
+    let listed = app.get("/api/v1/api-keys", Some(&member.token)).await.json();
+    assert_eq!(listed["pagination"]["total"], 2, "what was replaced is gone from the list");
+    let fresh = app.sign_in("ada@example.com").await;
+    let answer = app.post(&rotate(&id), Some(&fresh), &json!({})).await;
+    answer.assert_problem(404, "not_found");
+    let wrong = app.post(&rotate(&third.json()["id"]), Some(&fresh), &json!({"grace_hours": 169})).await;
+    wrong.assert_field("grace_hours", "out_of_range");
+    let client = app.database.connect().await;
+    let sql = "SELECT string_agg(entry, '') FROM audit_log WHERE action LIKE 'api_key.%'";
+    let log: String = client.query_one(sql, &[]).await.unwrap().get(0);
+    assert!(log.contains("api_key.rotated") && !log.contains(&first) && !log.contains(second_key));
+}
+
+#[tokio::test]
+async fn a_key_in_a_url_is_none() {
+    let app = TestApp::spawn().await;
+    let member = app.member("ada@example.com").await;
+    let key = app.api_key(&member.token, &["tools:read"]).await;
+    for parameter in ["api_key", "key", "access_token", "token", "X-API-Key"] {
+        let answer = app.get(&format!("/api/v1/tools?{parameter}={key}"), None).await;
+        answer.assert_problem(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn a_suspended_organization_and_a_disabled_maker_have_no_keys() {
+    let app = TestApp::spawn().await;
+    let member = app.member("ada@example.com").await;
+    let key = app.api_key(&member.token, &["tools:read"]).await;
+    let client = app.database.connect().await;
+    let get = async || app.get("/api/v1/tools", Some(&key)).await;
+    for (end, begin) in [
+        ("UPDATE users SET disabled_at = now()", "UPDATE users SET disabled_at = NULL"),
+        (
+            "UPDATE organizations SET suspended_at = now(), suspended_reason = 'x'",
+            "UPDATE organizations SET suspended_at = NULL, suspended_reason = NULL",
+        ),
+    ] {
+        assert_eq!(app.eventually(get, 200).await.status, 200);
+        client.execute(end, &[]).await.unwrap();
+        app.eventually(get, 401).await.assert_problem(401, "unauthenticated");
+        client.execute(begin, &[]).await.unwrap();
+    }
+}

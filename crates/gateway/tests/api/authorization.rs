@@ -13,10 +13,8 @@ use jiff::SignedDuration;
 use picket_domain::Permission;
 use serde_json::Value;
 
-use self::{
-    fixture::Fixture,
-    rows::{Class, ROWS, Row},
-};
+pub(crate) use self::fixture::Fixture;
+use self::rows::{Class, ROWS, Row};
 use crate::harness::{Answer, TestApp};
 
 #[test]
@@ -166,6 +164,13 @@ async fn call_with(app: &TestApp, row: &Row, path: &str, token: Option<&str>) ->
         Some(body) => app.request(row.method, path, token, |request| request.json(&body())).await,
         None => app.send(row.method, path, token).await,
     }
+}
+
+/// The paths of all lists: a GET without an id that needs a permission.
+pub(crate) fn lists() -> impl Iterator<Item = String> {
+    let is_list =
+        |row: &Row, path: &str| row.method == "GET" && !path.contains('{') && matches!(row.class, Class::Needs(_));
+    rows::all().filter(move |(row, path)| is_list(row, path)).map(|(_, path)| path)
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod harness;
 mod hostile;
 #[cfg(test)]
 mod idempotency;
+mod invitations;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod mfa;
 mod oauth;
 #[cfg(test)]
 mod observability;
+mod organization;
 #[cfg(test)]
 mod passwords;
 #[cfg(test)]
@@ -46,6 +48,9 @@ mod scans;
 mod sessions;
 #[cfg(test)]
 mod targets;
+mod team;
+#[cfg(test)]
+mod tenancy;
 #[cfg(test)]
 mod throttle;
 #[cfg(test)]

@@ -93,6 +93,7 @@ async fn twenty_api_keys_at_once_keep_to_the_limit() {
             digest: [number; 32],
             scopes: &[Permission::ToolsRead],
             expires_at: None,
+            allowed_ranges: &[],
         };
         api_keys::create(tx, &new, now()).await
     };

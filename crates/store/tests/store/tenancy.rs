@@ -1,11 +1,12 @@
 //! Invariant 5: nothing of one organization appears in anything another one sees. The list of tables comes from the
 //! catalogue, so that a new table cannot be forgotten.
 
-use picket_domain::{Severity, Subscription};
+use picket_domain::Subscription;
 use picket_store::scans;
 use picket_testkit::seed;
+use tokio_postgres::{Client, error::SqlState};
 
-use crate::scenario::{Scenario, now, observation};
+use crate::scenario::{Scenario, now};
 
 /// Tables without rows of customers; every other one must be locked to its tenant.
 const WITHOUT_TENANT: &[&str] = &[
@@ -37,35 +38,146 @@ async fn every_table_of_customers_is_locked_to_its_tenant() {
     assert_eq!(open, WITHOUT_TENANT);
 }
 
+/// Two organizations, each with a row in every table of customers.
+struct Filled {
+    _scenario: Scenario,
+    client: Client,
+    own: String,
+    foreign: String,
+}
+
+/// A table of customers: its name, the column of its tenant, and the columns that an INSERT may name.
+struct Locked {
+    name: String,
+    tenant: &'static str,
+    columns: String,
+}
+
+impl Filled {
+    async fn new() -> Self {
+        let scenario = Scenario::new().await;
+        let client = scenario.database.connect().await;
+        let [own, foreign] = [1, 2].map(|number: u128| uuid::Uuid::from_u128(number).to_string());
+        for organization in [&own, &foreign] {
+            client.batch_execute(&include_str!("tenancy/fill.sql").replace("{org}", organization)).await.unwrap();
+        }
+        Self { _scenario: scenario, client, own, foreign }
+    }
+
+    /// Every table that is locked to its tenant, by the catalogue.
+    async fn locked(&self) -> Vec<Locked> {
+        let sql = "SELECT c.relname::text, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+                   FROM pg_class AS c
+                   JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                        AND a.attgenerated = '' AND a.attidentity = ''
+                   WHERE c.relnamespace = 'public'::regnamespace AND c.relforcerowsecurity
+                   GROUP BY c.relname ORDER BY 1";
+        let rows = self.client.query(sql, &[]).await.unwrap();
+        let tables = rows.iter().map(|row| {
+            let name: String = row.get(0);
+            let tenant = if name == "organizations" { "id" } else { "organization_id" };
+            Locked { name, tenant, columns: row.get(1) }
+        });
+        tables.collect()
+    }
+
+    /// The number of rows that a query of the owner counts.
+    async fn count(&self, sql: &str) -> i64 {
+        self.client.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// What a statement of the application's role comes to, as this tenant or as none; it is rolled back. The number of rows
+    /// that it returns or changes, or the SQLSTATE that refuses it.
+    async fn attempt(&self, tenant: Option<&str>, sql: &str) -> Result<u64, SqlState> {
+        self.client.batch_execute("BEGIN; SET LOCAL ROLE picket_tenant").await.unwrap();
+        if let Some(tenant) = tenant {
+            self.client.batch_execute(&format!("SET LOCAL picket.organization = '{tenant}'")).await.unwrap();
+        }
+        let done = self.client.execute(sql, &[]).await;
+        self.client.batch_execute("ROLLBACK").await.unwrap();
+        done.map_err(|error| error.code().unwrap().clone())
+    }
+}
+
+impl Locked {
+    /// Copies a row of this organization, read by the owner before, under the same ids.
+    async fn copy(&self, filled: &Filled, organization: &str) -> String {
+        let Self { name, tenant, columns } = self;
+        let sql = format!(
+            "SELECT quote_literal(to_jsonb(t)::text) FROM {name} AS t WHERE {tenant} = '{organization}' LIMIT 1"
+        );
+        let row: String = filled.client.query_one(&sql, &[]).await.unwrap().get(0);
+        format!(
+            "INSERT INTO {name} ({columns}) SELECT {columns} FROM jsonb_populate_record(NULL::{name}, {row}::jsonb)"
+        )
+    }
+}
+
 #[tokio::test]
 async fn without_a_tenant_every_table_is_empty() {
-    let scenario = Scenario::new().await;
-    let (_, _, task) = scenario.running().await;
-    let found = [observation(80, Severity::High)];
-    let run = picket_store::tasks::RunRecord::default();
-    scenario
-        .db
-        .run("test", scenario.organization, async |tx| {
-            picket_store::tasks::complete(tx, &task, &found, &run, now()).await
-        })
-        .await
-        .unwrap();
-    let client = scenario.database.connect().await;
-    let locked = tables(
-        &client,
-        "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relforcerowsecurity",
-    )
-    .await;
-    let mut filled = 0;
-    for table in locked {
-        let all: i64 = client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap().get(0);
-        client.batch_execute("SET ROLE picket_tenant").await.unwrap();
-        let seen: i64 = client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap().get(0);
-        client.batch_execute("RESET ROLE").await.unwrap();
-        assert_eq!(seen, 0, "{table}");
-        filled += i64::from(all > 0);
+    let filled = Filled::new().await;
+    let locked = filled.locked().await;
+    assert!(locked.len() >= 20, "the catalogue knows {} tables", locked.len());
+    for table in &locked {
+        let name = &table.name;
+        for organization in [&filled.own, &filled.foreign] {
+            let sql = format!("SELECT count(*) FROM {name} WHERE {} = '{organization}'", table.tenant);
+            assert!(filled.count(&sql).await > 0, "{name} has no row of {organization}: add one to fill.sql");
+        }
+        assert_eq!(filled.attempt(None, &format!("SELECT * FROM {name}")).await, Ok(0), "{name}");
+        let insert = table.copy(&filled, &filled.own).await;
+        assert_eq!(filled.attempt(None, &insert).await, Err(SqlState::INSUFFICIENT_PRIVILEGE), "{name}");
+        // The same statement of the tenant is refused for the row alone, which is there already.
+        assert_eq!(filled.attempt(Some(&filled.own), &insert).await, Err(SqlState::UNIQUE_VIOLATION), "{name}");
     }
-    assert!(filled >= 6, "the test looks at tables that have rows");
+}
+
+#[tokio::test]
+async fn a_tenant_reads_changes_and_removes_no_row_of_another() {
+    let filled = Filled::new().await;
+    let (own, foreign) = (filled.own.as_str(), filled.foreign.as_str());
+    for table in filled.locked().await {
+        let Locked { name, tenant, .. } = &table;
+        let attempt = async |sql: String| filled.attempt(Some(own), &sql).await;
+        let visible = attempt(format!("SELECT * FROM {name}")).await.unwrap();
+        let mine = filled.count(&format!("SELECT count(*) FROM {name} WHERE {tenant} = '{own}'")).await;
+        assert_eq!(i64::try_from(visible), Ok(mine), "{name} shows another's rows");
+        for sql in [
+            format!("UPDATE {name} SET {tenant} = {tenant} WHERE {tenant} = '{foreign}'"),
+            format!("DELETE FROM {name} WHERE {tenant} = '{foreign}'"),
+        ] {
+            let touched = attempt(sql.clone()).await;
+            // Nobody changes the audit log, whoever's it is.
+            let is_closed = name == "audit_log" && touched == Err(SqlState::INSUFFICIENT_PRIVILEGE);
+            assert!(touched == Ok(0) || is_closed, "{sql}: {touched:?}");
+        }
+        // Neither may a row be given to another, nor made in its name.
+        let given = attempt(format!("UPDATE {name} SET {tenant} = '{foreign}'")).await;
+        assert_eq!(given, Err(SqlState::INSUFFICIENT_PRIVILEGE), "{name}");
+        let made = attempt(table.copy(&filled, foreign).await).await;
+        assert_eq!(made, Err(SqlState::INSUFFICIENT_PRIVILEGE), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn tables_without_a_tenant_are_closed_to_the_application() {
+    let filled = Filled::new().await;
+    for table in WITHOUT_TENANT {
+        let refused = Err(SqlState::INSUFFICIENT_PRIVILEGE);
+        // Which worker can do what is nobody's secret; `scans` asks it.
+        if *table != "workers" {
+            let read = filled.attempt(Some(&filled.own), &format!("SELECT * FROM {table}")).await;
+            assert_eq!(read, refused, "{table}");
+        }
+        for sql in [format!("DELETE FROM {table}"), format!("INSERT INTO {table} DEFAULT VALUES")] {
+            assert_eq!(filled.attempt(Some(&filled.own), &sql).await, refused, "{sql}");
+        }
+    }
+    // Nor can it take the locks off.
+    for sql in ["ALTER TABLE scans DISABLE ROW LEVEL SECURITY", "TRUNCATE scans CASCADE", "DROP TABLE scans"] {
+        let done = filled.attempt(Some(&filled.own), sql).await;
+        assert_eq!(done, Err(SqlState::INSUFFICIENT_PRIVILEGE), "{sql}");
+    }
 }
 
 #[tokio::test]

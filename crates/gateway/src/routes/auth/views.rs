@@ -70,14 +70,14 @@ impl Registration {
 }
 
 /// Only what no address lacks: whether it exists is known when mail arrives there.
-pub(super) fn check_address(field: &str, address: &str) -> Option<FieldError> {
+pub(in crate::routes) fn check_address(field: &str, address: &str) -> Option<FieldError> {
     let is_plain = address.chars().all(|c| !c.is_whitespace() && !c.is_control());
     let has_parts = address.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'));
     let fits = is_plain && has_parts && address.len() <= LONGEST_ADDRESS;
     (!fits).then(|| FieldError::new(field, "invalid_email", "expected an e-mail address of at most 254 characters"))
 }
 
-fn check_name(field: &str, name: &str) -> Option<FieldError> {
+pub(in crate::routes) fn check_name(field: &str, name: &str) -> Option<FieldError> {
     let fits = (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     (!fits).then(|| FieldError::new(field, "invalid_name", "expected 1 to 200 characters without control characters"))
 }

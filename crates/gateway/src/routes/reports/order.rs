@@ -3,12 +3,14 @@
 //!
 //! A scan that is not the caller's is 404, as anything foreign is, and cannot be told from one that does not exist.
 
-use picket_domain::{Branding, ReportFormat, ReportId, ReportRequest, ReportRequestError, ScanId};
+use picket_domain::{AuditAction, Branding, ReportFormat, ReportId, ReportRequest, ReportRequestError, ScanId};
 use picket_store::{
+    audit, organizations,
     reports::{self, CreatedReport, NewReport},
     scans,
 };
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::logo;
@@ -37,7 +39,7 @@ impl From<FormatChoice> for ReportFormat {
     }
 }
 
-/// Whose name and logo a report carries.
+/// Whose name and logo a report carries; without a word of it, what the organization has chosen (`PATCH /org`).
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BrandingChoice {
@@ -94,7 +96,10 @@ impl Customer<'_> {
     /// Accepts a report.
     pub(super) async fn order(&self, scan_ids: Vec<ScanId>, order: Order) -> Result<Ordered, Problem> {
         let (app, now) = (self.app, self.app.clock.now());
-        let choice = order.branding.unwrap_or_default();
+        let choice = match order.branding {
+            Some(choice) => choice,
+            None => self.usual_branding().await?,
+        };
         let branding = Branding::parse(choice.company_name.as_deref(), choice.logo_url.as_deref()).map_err(refused)?;
         let (summary, details) = (order.executive_summary, order.technical_details);
         let request = ReportRequest::parse(scan_ids, order.format, summary, details, branding).map_err(refused)?;
@@ -111,11 +116,26 @@ impl Customer<'_> {
         let created = app
             .db
             .run("create_report", self.caller.organization_id, async |tx| {
-                reports::create(tx, &new, now).await?.ok_or(Problem::NotFound("scan"))
+                let created = reports::create(tx, &new, now).await?.ok_or(Problem::NotFound("scan"))?;
+                let entry = self
+                    .context
+                    .entry(now, &new.requested_by, AuditAction::ReportRequested, Some(id.to_string()))
+                    .change(None, Some(json!({"format": new.request.format, "scans": new.request.scan_ids})));
+                audit::record(tx, new.organization_id, &entry).await?;
+                Ok::<_, Problem>(created)
             })
             .await?;
         let CreatedReport { number } = created;
         Ok(Ordered { id, number, format: new.request.format })
+    }
+
+    /// What the organization's reports look like when nothing else is asked for.
+    async fn usual_branding(&self) -> Result<BrandingChoice, Problem> {
+        let tenant = self.caller.organization_id;
+        let find =
+            self.app.db.run("find_branding", tenant, async |tx| Ok::<_, Problem>(organizations::find(tx).await?));
+        let branding = find.await?.map(|organization| organization.choices.branding).unwrap_or_default();
+        Ok(BrandingChoice { company_name: branding.company_name, logo_url: branding.logo_url })
     }
 
     /// Before anything is fetched for a report that cannot be; the store looks again when it creates the report.

@@ -8,13 +8,17 @@ use actix_web::{
     post,
     web::{Data, Json},
 };
-use picket_domain::{Permission, ScanId};
+use picket_domain::{AuditAction, Permission, ScanId};
 use picket_scanners::Parameters;
-use picket_store::scans::{
-    self,
-    read::{Direction, Range, ScanOrder},
+use picket_store::{
+    audit,
+    scans::{
+        self,
+        read::{Direction, Range, ScanOrder},
+    },
 };
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -98,7 +102,11 @@ async fn create_scan(
     let new = app.planner.plan_tool(&asker, request).await?;
     app.db
         .run("create_scan", caller.organization_id, async |tx| {
-            scans::create(tx, &new, asker.now).await.map_err(Problem::from)
+            scans::create(tx, &new, asker.now).await?;
+            let entry = context
+                .entry(asker.now, &caller.label(), AuditAction::ScanCreated, Some(new.id.to_string()))
+                .change(None, Some(json!({"target": new.target, "tool": new.tool})));
+            Ok::<_, Problem>(audit::record(tx, caller.organization_id, &entry).await?)
         })
         .await?;
     tracing::Span::current().record("scan.id", tracing::field::display(new.id));
@@ -236,8 +244,13 @@ async fn get_scan_result(app: Data<App>, caller: Caller, id: Id<ScanId>) -> Resu
     ),
 )]
 #[post("/scan/{id}/stop")]
-async fn stop_scan(app: Data<App>, caller: Caller, id: Id<ScanId>) -> Result<Json<ScanDetailV1>, Problem> {
+async fn stop_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    id: Id<ScanId>,
+) -> Result<Json<ScanDetailV1>, Problem> {
     caller.may(Permission::ScansWrite)?;
-    let scan = super::cancel(&app, &caller, id.0).await?;
+    let scan = super::cancel(&app, &caller, &context, id.0).await?;
     Ok(Json(ScanDetailV1::new(&scan.record, scan.counts, &scan.coverage)))
 }

@@ -8,12 +8,16 @@ use actix_web::{
     post,
     web::{Data, Json},
 };
-use picket_domain::{Permission, Plan};
-use picket_store::scans::{
-    self,
-    read::{Direction, Range, ScanOrder},
+use picket_domain::{AuditAction, Permission, Plan};
+use picket_store::{
+    audit,
+    scans::{
+        self,
+        read::{Direction, Range, ScanOrder},
+    },
 };
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -116,7 +120,12 @@ async fn create_scan(
     let created = app
         .db
         .run("create_scan", caller.organization_id, async |tx| {
-            scans::create(tx, &new, asker.now).await.map_err(Problem::from)
+            let created = scans::create(tx, &new, asker.now).await?;
+            let entry = context
+                .entry(asker.now, &caller.label(), AuditAction::ScanCreated, Some(new.id.to_string()))
+                .change(None, Some(json!({"target": new.target, "plan": new.plan})));
+            audit::record(tx, caller.organization_id, &entry).await?;
+            Ok::<_, Problem>(created)
         })
         .await?;
     tracing::Span::current().record("scan.id", tracing::field::display(new.id));
@@ -195,8 +204,13 @@ async fn get_scan(app: Data<App>, caller: Caller, id: Id<i64>) -> Result<Json<Sc
     ),
 )]
 #[delete("/scans/{id}")]
-async fn cancel_scan(app: Data<App>, caller: Caller, id: Id<i64>) -> Result<Json<ScanV2>, Problem> {
+async fn cancel_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    id: Id<i64>,
+) -> Result<Json<ScanV2>, Problem> {
     caller.may(Permission::ScansWrite)?;
-    let scan = super::cancel(&app, &caller, id.0).await?;
+    let scan = super::cancel(&app, &caller, &context, id.0).await?;
     Ok(Json(ScanV2::new(&scan.record, scan.counts)))
 }

@@ -20,6 +20,8 @@ pub(crate) struct Fixture {
     report: String,
     session: String,
     webhook: String,
+    member: String,
+    invitation: String,
 }
 
 impl Fixture {
@@ -49,7 +51,18 @@ impl Fixture {
         assert_eq!(pictured.status, 200, "{}", pictured.text);
         let sessions = app.get("/api/v1/account/sessions", Some(&owner.token)).await.json();
         let session = sessions["data"][0]["id"].as_str().unwrap().to_owned();
-        Self { api_key: keys["data"][0]["id"].as_str().unwrap().to_owned(), scan, report, session, webhook, owner }
+        let invitation = json!({"email": "invited@example.com", "role": "viewer"});
+        let invitation = made("/api/v1/settings/team/invite", invitation).await;
+        let colleague = app.member("colleague@example.com").await;
+        app.join(&colleague, &owner.organization_id, "viewer").await;
+        let api_key = keys["data"][0]["id"].as_str().unwrap().to_owned();
+        Self { api_key, scan, report, session, webhook, member: colleague.user_id, invitation, owner }
+    }
+
+    /// Every id of this organization that others must not see.
+    pub(crate) fn ids(&self) -> [&str; 8] {
+        let owner = self.owner.user_id.as_str();
+        [&self.api_key, &self.scan, &self.report, &self.session, &self.webhook, &self.member, &self.invitation, owner]
     }
 
     /// The path with an id of this organization in place of its parameter.
@@ -66,6 +79,8 @@ impl Fixture {
     fn id(&self, path: &str) -> &str {
         match kind(path) {
             "api-keys" => &self.api_key,
+            "invitations" => &self.invitation,
+            "team" => &self.member,
             "scan" => &self.scan,
             "sessions" => &self.session,
             "webhooks" => &self.webhook,
@@ -82,6 +97,8 @@ impl Fixture {
     fn unknown(&self, path: &str) -> &'static str {
         match kind(path) {
             "api-keys" => "key_00000000000000000000000001",
+            "invitations" => "inv_00000000000000000000000001",
+            "team" => "usr_00000000000000000000000001",
             "scan" => "scan_00000000000000000000000001",
             "sessions" => "ses_00000000000000000000000001",
             "webhooks" => "whk_00000000000000000000000001",

@@ -10,8 +10,7 @@ use picket_store::identities::{self, NewFlow};
 
 use super::views::{AuthorizeView, StartQuery};
 use crate::{
-    App, Problem, RequestContext,
-    identify::{Claim, claim, look_up},
+    App, Problem, RequestContext, identify,
     oauth::{FLOW, is_relative_path},
     token_text::TokenKind,
 };
@@ -62,11 +61,7 @@ async fn linker(
     request: &HttpRequest,
     now: Timestamp,
 ) -> Result<(UserId, SessionId), Problem> {
-    let caller = match claim(app, request.headers()) {
-        Claim::Nobody => return Err(Problem::Unauthenticated),
-        Claim::Known(caller) => caller,
-        Claim::Unproven(unproven) => look_up(app, context, &unproven).await?,
-    };
+    let caller = identify::optional(app, context, request.headers()).await?.ok_or(Problem::Unauthenticated)?;
     let person = caller.person()?;
     let is_fresh = now.duration_since(person.authenticated_at) <= FRESH;
     if is_fresh { Ok((person.user_id, person.session_id)) } else { Err(Problem::NotFresh) }
