@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use picket_store::mfa::factor::FactorOwner;
 use secrecy::SecretString;
 
-use crate::{App, Problem, RequestContext, caller::Person};
+use crate::{App, Problem, RequestContext, caller::Person, throttle::Guess};
 
 /// How long a login is fresh.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
@@ -24,15 +24,19 @@ pub(crate) async fn confirm_first_factor(
     confirm_password(app, context, owner, password.ok_or_else(missing)?).await
 }
 
-/// Demands the current password. The one place where a session asks for one.
-pub(crate) async fn confirm_password(
+/// Demands the current password; tries count as those of a login do.
+async fn confirm_password(
     app: &App,
-    _context: &RequestContext,
+    context: &RequestContext,
     owner: &FactorOwner,
     password: SecretString,
 ) -> Result<(), Problem> {
-    let fits = app.passwords.verify(password, owner.password_hash.clone()).await?;
-    if fits { Ok(()) } else { Err(Problem::WrongCredentials) }
+    let guess = Guess { account: &owner.email, address: context.address, now: app.clock.now() };
+    let look = async {
+        let fits = app.passwords.verify(password, owner.password_hash.clone()).await?;
+        Ok(fits.then_some(()))
+    };
+    app.throttle.guard(guess, look).await?.ok_or(Problem::WrongCredentials)
 }
 
 /// Demands that credentials were shown in the last minutes.

@@ -26,7 +26,8 @@ pub(super) fn origins(setting: &[String]) -> Result<Vec<String>, GatewayError> {
     let origin = |text: &String| {
         let url = Url::parse(text).map_err(|error| refused(format!("{text}: {error}")))?;
         let origin = url.origin().ascii_serialization();
-        let is_plain = ["http", "https"].contains(&url.scheme()) && origin == text.trim_end_matches('/');
+        let is_plain =
+            ["http", "https"].contains(&url.scheme()) && !text.contains('*') && origin == text.trim_end_matches('/');
         if is_plain { Ok(origin) } else { Err(refused(format!("{text} is not an origin"))) }
     };
     setting.iter().map(origin).collect()

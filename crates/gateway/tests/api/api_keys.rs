@@ -167,8 +167,9 @@ async fn a_key_and_its_successor_are_good_until_the_grace_ends() {
     assert_eq!((&second["name"], &second["scopes"]), (&json!("test"), &json!(["tools:read"])));
     let second_key = second["key"].as_str().unwrap();
     let listed = app.get("/api/v1/api-keys", Some(&member.token)).await.json();
-    assert_eq!(listed["data"][1]["rotated_to"], second["id"]);
-    assert_eq!(listed["data"][1]["expires_at"], "2026-01-15T16:30:00Z");
+    let replaced = listed["data"].as_array().unwrap().iter().find(|key| key["id"] == id).unwrap();
+    assert_eq!(replaced["rotated_to"], second["id"]);
+    assert_eq!(replaced["expires_at"], "2026-01-15T16:30:00Z");
     let third = app.post(&rotate(&second["id"]), Some(&member.token), &json!({})).await;
     assert_eq!(third.status, 201, "{}", third.text);
     for key in [&first, second_key, third.json()["key"].as_str().unwrap()] {

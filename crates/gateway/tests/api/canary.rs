@@ -75,6 +75,34 @@ async fn plant(app: &TestApp) -> Vec<Canary> {
     ]
 }
 
+/// The same for what is mailed, for the second factor, for a refreshed session and for an answer that is kept to be replayed.
+async fn plant_more(app: &TestApp) -> Vec<Canary> {
+    let email = "canary-of-the-dump@example.com";
+    let login = json!({"email": email, "password": PASSWORD});
+    let tokens = app.post("/api/v1/auth/login", None, &login).await.json();
+    let access = tokens["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(app.post("/api/v1/account/forgot-password", None, &json!({"email": email})).await.status, 202);
+    let invitation = json!({"email": "canary-guest@example.com", "role": "viewer"});
+    assert_eq!(app.post("/api/v1/settings/team/invite", Some(&access), &invitation).await.status, 201);
+    let kept = app
+        .request("POST", "/api/v1/api-keys", Some(&access), |request| {
+            request.header("idempotency-key", "canary-key").json(&json!({"name": "x", "scopes": ["scans:read"]}))
+        })
+        .await
+        .json();
+    let refresh = json!({"refresh_token": tokens["refresh_token"]});
+    let next = app.post("/api/v1/auth/refresh", None, &refresh).await.json();
+    let set_up = app.post("/api/v1/auth/mfa/setup", Some(&access), &json!({"password": PASSWORD})).await.json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
+    vec![
+        Canary::text("the token that proves an address", &app.mailed_token(email, "verify_address").await),
+        Canary::text("the token that resets a password", &app.mailed_token(email, "reset_password").await),
+        Canary::text("a key in an answer that is kept", &text(&kept["key"])),
+        Canary::text("the next refresh token", &text(&next["refresh_token"])),
+        Canary::text("the seed of the second factor", &text(&set_up["secret"])),
+    ]
+}
+
 /// Every row of every table as text; bytes are in hexadecimal digits.
 async fn dump(app: &TestApp) -> Vec<(String, String)> {
     let client = app.database.connect().await;
@@ -93,10 +121,22 @@ async fn dump(app: &TestApp) -> Vec<(String, String)> {
 async fn planted_secrets_are_in_no_log_and_in_no_column() {
     let log = Log::get();
     let app = TestApp::spawn().await;
-    let canaries = plant(&app).await;
+    let mut canaries = plant(&app).await;
+    canaries.extend(plant_more(&app).await);
     let (rows, lines) = (dump(&app).await, log.text());
     let tables: std::collections::BTreeSet<_> = rows.iter().map(|(table, _)| table.as_str()).collect();
-    for table in ["api_keys", "audit_log", "refresh_tokens", "sessions", "users", "webhooks"] {
+    for table in [
+        "api_keys",
+        "audit_log",
+        "email_tokens",
+        "idempotency_keys",
+        "invitations",
+        "mails",
+        "refresh_tokens",
+        "sessions",
+        "users",
+        "webhooks",
+    ] {
         assert!(tables.contains(table), "{table} has rows to look at");
     }
     assert!(lines.contains("db.api_keys.create"), "every span is logged");

@@ -31,7 +31,11 @@ struct Enrolled {
 }
 
 async fn fixed() -> TestApp {
-    TestApp::spawn_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap()), |_| {}).await
+    // Many at once is what is tested here; the throttle of passwords has tests of its own.
+    let many = |settings: &mut picket_gateway::GatewaySettings| {
+        (settings.login_tries_per_account, settings.login_tries_per_address) = (1_000, 1_000);
+    };
+    TestApp::spawn_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap()), many).await
 }
 
 /// What an app with this secret shows at a time.

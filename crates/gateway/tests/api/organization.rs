@@ -29,7 +29,7 @@ async fn a_member_sees_plan_limits_policy_and_days() {
     let organization = app.get("/api/v1/org", Some(&member.token)).await.json();
     assert_eq!(organization["id"], member.organization_id);
     assert_eq!((&organization["name"], &organization["plan"]), (&json!("Ada"), &json!("trial")));
-    assert_eq!(organization["limits"]["v1_requests_per_minute"], 10);
+    assert_eq!(organization["limits"]["rate_limits"]["v1"]["requests_per_minute"], 10);
     assert!(organization["trial_ends_at"].is_string());
     assert_eq!(organization["policy"], json!({"require_mfa": false, "allowed_ranges": [], "retention_days": null}));
     assert_eq!(organization["sla_days"], json!({"critical": 7, "high": 30, "medium": 90, "low": 180, "info": 365}));

@@ -289,7 +289,7 @@ async fn keys_are_exchanged_while_both_gateways_serve() {
     let old = TestApp::spawn().await;
     let before = old.member("ada@example.com").await.token;
     let (next, last) = (generate_signing_key(), old.keys.signing.clone());
-    let new = old.beside(dead_redis(), |settings| {
+    let new = old.replica(|settings| {
         settings.signing_key = Some(next.clone());
         settings.previous_signing_keys = vec![last];
     });

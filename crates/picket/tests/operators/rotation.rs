@@ -37,8 +37,8 @@ async fn plant(program: &Program, sealer: &Sealer) -> Vec<(SealedColumn, String)
     run("UPDATE users SET totp_secret = $1, totp_enabled_at = now(), totp_pending = $2", &[&sealed[1], &sealed[2]])
         .await;
     run(
-        "INSERT INTO mails (id, recipient, locale, template, created_at, letter, next_attempt_at)
-         VALUES ($1, 'x', 'en', 'x', now(), $2, now())",
+        "INSERT INTO mails (id, recipient, locale, template, created_at, expires_at, letter, next_attempt_at)
+         VALUES ($1, 'x', 'en', 'x', now(), now(), $2, now())",
         &[&mail, &sealed[3]],
     )
     .await;
@@ -103,8 +103,8 @@ async fn more_rows_than_a_batch_are_all_sealed_anew() {
     for _ in 0..450 {
         let id = WebhookId::mint(now());
         let sealed = sealer.seal(b"x", &format!("mails/{}/letter", id.uuid())).unwrap();
-        let sql = "INSERT INTO mails (id, recipient, locale, template, created_at, letter, next_attempt_at)
-                   VALUES ($1, 'x', 'en', 'x', now(), $2, now())";
+        let sql = "INSERT INTO mails (id, recipient, locale, template, created_at, expires_at, letter, next_attempt_at)
+                   VALUES ($1, 'x', 'en', 'x', now(), now(), $2, now())";
         program.admin.execute(sql, &[&id.uuid(), &sealed]).await.unwrap();
     }
     program.use_keys(&second, &[&first]);

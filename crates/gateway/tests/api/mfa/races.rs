@@ -108,3 +108,20 @@ async fn no_session_slips_past_a_factor_that_is_being_put_on() {
     assert_eq!((statuses(&logins, 200), on.status), (10, 200), "{}", on.text);
     assert_eq!(count(&app, "SELECT count(*) FROM sessions WHERE NOT mfa AND revoked_at IS NULL").await, 0);
 }
+
+#[tokio::test]
+async fn passwords_at_a_session_are_counted_as_those_of_a_login() {
+    let app = TestApp::spawn_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap()), |_| {}).await;
+    let member = app.member(ADA).await;
+    let wrong = json!({"password": "not the right one"});
+    for _ in 0..5 {
+        let answer = app.post("/api/v1/auth/mfa/setup", Some(&member.token), &wrong).await;
+        answer.assert_problem(401, "wrong_credentials");
+    }
+    let right = json!({"password": PASSWORD});
+    let throttled = app.post("/api/v1/auth/mfa/setup", Some(&member.token), &right).await;
+    throttled.assert_problem(429, "rate_limited");
+    app.post("/api/v1/auth/login", None, &json!({"email": ADA, "password": PASSWORD}))
+        .await
+        .assert_problem(429, "rate_limited");
+}

@@ -40,8 +40,8 @@ INSERT INTO mfa_challenges (digest, user_id, organization_id, created_at, expire
 INSERT INTO invitations (id, organization_id, email, role, digest, invited_by, created_at, expires_at)
     VALUES (md5('{org}invitation')::uuid, '{org}', 'a@example.com', 'viewer', sha256('{org}invitation'),
             md5('{org}user')::uuid, now(), now());
-INSERT INTO mails (id, organization_id, recipient, locale, template, created_at, letter, next_attempt_at)
-    VALUES (md5('{org}mail')::uuid, '{org}', 'a@example.com', 'en', 'invitation', now(), 'sealed', now());
+INSERT INTO mails (id, organization_id, recipient, locale, template, created_at, expires_at, letter, next_attempt_at)
+    VALUES (md5('{org}mail')::uuid, '{org}', 'a@example.com', 'en', 'invitation', now(), now(), 'sealed', now());
 INSERT INTO idempotency_keys (organization_id, subject, route, key, request_digest, created_at, expires_at, lease_until)
     VALUES ('{org}', 'usr_x', 'POST /scans', 'k', '', now(), now(), now());
 SELECT picket_audit('{org}', now(), '{"actor": "usr_x", "action": "scan.created"}');
