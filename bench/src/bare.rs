@@ -33,6 +33,7 @@ impl Bare {
                 .route("/constant", web::get().to(async || HttpResponse::Ok().body(r#"{"status":"created"}"#)))
                 .route("/query/{id}", web::get().to(query))
         })
+        .keep_alive(std::time::Duration::from_secs(75))
         .disable_signals()
         .bind(("127.0.0.1", 0))?;
         let address = server.addrs().first().copied().ok_or("no address")?;

@@ -1,16 +1,18 @@
 //! Passwords: argon2id on threads of its own, so many at a time. Somebody without an account waits exactly as long as
 //! somebody with a wrong password.
 
-use std::{sync::Arc, time::Duration};
+mod threads;
+
+use std::sync::Arc;
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
 use zxcvbn::{Score, zxcvbn};
 
+use self::threads::Threads;
 use crate::{FieldError, Problem};
 
 /// Memory in KiB, passes and lanes (OWASP Password Storage Cheat Sheet, argon2id).
@@ -25,22 +27,19 @@ const LONGEST_BYTES: usize = LONGEST * 4;
 const PART: usize = 32;
 /// Words about the person that a password is not made of.
 const MOST_WORDS: usize = 60;
-/// How long one waits for a free thread.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Hashes and checks passwords; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Passwords {
-    free: Arc<Semaphore>,
+    threads: Threads,
     /// The hash of nobody's password.
     dummy: Arc<str>,
 }
 
 impl Passwords {
     /// Works on so many passwords at a time.
-    pub(crate) fn new(at_once: usize) -> Result<Self, argon2::password_hash::Error> {
-        let dummy = hash(b"nobody's password")?;
-        Ok(Self { free: Arc::new(Semaphore::new(at_once.max(1))), dummy: dummy.into() })
+    pub(crate) fn new(at_once: usize) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let dummy = hash(b"nobody's password").map_err(|error| error.to_string())?;
+        Ok(Self { threads: Threads::start(at_once)?, dummy: dummy.into() })
     }
 
     /// What is wrong with a new password, if anything.
@@ -61,7 +60,7 @@ impl Passwords {
         known: &[&str],
     ) -> Result<String, Problem> {
         let words = words(known);
-        let hashed = self.run(move || {
+        let hashed = self.threads.run(move || {
             let is_strong = is_strong(password.expose_secret(), &words);
             is_strong.then(|| hash(password.expose_secret().as_bytes()))
         });
@@ -81,6 +80,7 @@ impl Passwords {
         let against = known.unwrap_or_else(|| self.dummy.to_string());
         // A password that nobody can have is checked all the same, cut to what is worth hashing.
         let fits = self
+            .threads
             .run(move || {
                 let whole = password.expose_secret().as_bytes();
                 let bytes = whole.get(..LONGEST_BYTES).unwrap_or(whole);
@@ -90,19 +90,6 @@ impl Passwords {
             })
             .await??;
         Ok(fits && is_known)
-    }
-
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let permit = tokio::time::timeout(PATIENCE, self.free.clone().acquire_owned())
-            .await
-            .map_err(|waited| Problem::Unavailable(Box::new(waited)))?
-            .map_err(Problem::internal)?;
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(permit);
-            done
-        });
-        done.await.map_err(Problem::internal)
     }
 }
 
@@ -131,6 +118,8 @@ fn words(known: &[&str]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const KNOWN: [&str; 3] = ["Ada Lovelace", "countess@example.com", "Analytical Engines"];
