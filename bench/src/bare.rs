@@ -34,6 +34,7 @@ impl Bare {
                 .route("/query/{id}", web::get().to(query))
         })
         .keep_alive(std::time::Duration::from_secs(75))
+        .client_request_timeout(std::time::Duration::from_secs(75))
         .disable_signals()
         .bind(("127.0.0.1", 0))?;
         let address = server.addrs().first().copied().ok_or("no address")?;
