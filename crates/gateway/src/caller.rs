@@ -10,6 +10,9 @@ use picket_store::sessions::BearerRow;
 
 use crate::{Problem, idempotency, ranges::Places, tokens::Bearer};
 
+/// How long ago credentials may have been shown by a person who makes keys or changes the policy.
+const FRESH: SignedDuration = SignedDuration::from_mins(60);
+
 /// An identified client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -120,16 +123,19 @@ impl Caller {
         self.permissions.contains(&permission)
     }
 
-    /// Demands that a person has shown credentials within this time; a key always shows them.
+    /// Demands that a person has shown credentials within the last hour; a key always shows them.
     ///
     /// # Errors
     /// [`Problem::NotFresh`] when it is longer ago.
-    pub(crate) fn fresh(&self, now: Timestamp, within: SignedDuration) -> Result<(), Problem> {
+    pub(crate) fn fresh(&self, now: Timestamp) -> Result<(), Problem> {
         match self.subject {
-            Subject::User { authenticated_at, .. } if now.duration_since(authenticated_at) > within => {
+            Subject::User { authenticated_at, .. } if now.duration_since(authenticated_at) > FRESH => {
                 Err(Problem::NotFresh)
             }
-            Subject::User { .. } | Subject::ApiKey { .. } => Ok(()),
+            Subject::User { .. } | Subject::ApiKey { .. } => {
+                idempotency::note_fresh();
+                Ok(())
+            }
         }
     }
 

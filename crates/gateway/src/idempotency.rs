@@ -5,11 +5,12 @@
 //! the client may put its request right, wait, or sign in anew, under the same key. A gateway that dies between the commit
 //! of what it created and keeping the answer leaves the key in flight; after its lease the request runs again.
 //!
-//! A replay is worth what its caller may now: whoever lost a permission that the request demanded gets 403.
+//! A replay is worth what its caller may now: whoever lost a permission that the request demanded gets 403, and
+//! so does a person who signed in too long ago for it.
 
 mod answer;
 
-use std::{cell::RefCell, collections::BTreeSet, time::Duration};
+use std::{cell::RefCell, time::Duration};
 
 use actix_web::{
     Error, HttpMessage,
@@ -24,7 +25,7 @@ use picket_store::idempotency::{self, Claimed, KeyFence, Place, Use};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
-use self::answer::Answer;
+use self::answer::{Answer, Demands};
 use crate::{App, Caller, Problem, body, route_table::Route};
 
 /// The header, as it is documented.
@@ -38,13 +39,18 @@ const LEASE: Duration = Duration::from_secs(60);
 
 tokio::task_local! {
     /// What the request under a key has demanded so far.
-    static DEMANDED: RefCell<BTreeSet<Permission>>;
+    static DEMANDED: RefCell<Demands>;
 }
 
 /// Notes that the request in flight demanded a permission; every [`Caller::may`] calls it.
 pub(crate) fn note(permission: Permission) {
     // Most requests have no key, and then there is nowhere to note it.
-    let _noted = DEMANDED.try_with(|demanded| demanded.borrow_mut().insert(permission));
+    let _noted = DEMANDED.try_with(|demanded| demanded.borrow_mut().permissions.insert(permission));
+}
+
+/// Notes that the request in flight demanded a person who has signed in lately; every [`Caller::fresh`] calls it.
+pub(crate) fn note_fresh() {
+    let _noted = DEMANDED.try_with(|demanded| demanded.borrow_mut().fresh = true);
 }
 
 /// A request under a key that is this gateway's.
@@ -112,7 +118,8 @@ async fn keyed<B: MessageBody + 'static>(
     match claimed {
         Ok(Claimed::Yours(fence)) => Held { app, place, fence }.run(request, next).await,
         Ok(Claimed::Done(sealed)) => {
-            let replayed = Answer::open(&sealed, &app, &place).and_then(|answer| answer.replay(&caller));
+            let now = app.clock.now();
+            let replayed = Answer::open(&sealed, &app, &place).and_then(|answer| answer.replay(&caller, now));
             Ok(match replayed {
                 Ok(response) => request.into_response(response),
                 Err(problem) => request.error_response(problem),
@@ -167,7 +174,7 @@ impl Held {
     async fn settle<B: MessageBody + 'static>(
         &self,
         answer: Result<ServiceResponse<B>, Error>,
-        demanded: BTreeSet<Permission>,
+        demanded: Demands,
     ) -> Result<ServiceResponse<BoxBody>, Error> {
         let response = match answer {
             Ok(response) if response.status().is_success() => response.map_into_boxed_body(),

@@ -1,6 +1,8 @@
 //! Absolute links to this API, for letters and for providers that send browsers back. A token goes into a link here and
 //! nowhere else.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -14,14 +16,15 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// Links to the public URL; without one, to the address where the gateway listens.
+    /// Links to the public URL; without one, to the address where the gateway listens. When that is every address, which
+    /// is none that a client could go to, to this machine: good enough to try things out, and the log warns.
     ///
     /// # Errors
     /// When the public URL is more or less than scheme, host and port.
     pub(crate) fn new(settings: &GatewaySettings) -> Result<Self, GatewayError> {
         let Some(text) = &settings.public_url else {
             let scheme = if settings.tls.is_some() { "https" } else { "http" };
-            return Ok(Self { origin: format!("{scheme}://{}", settings.listen) });
+            return Ok(Self { origin: format!("{scheme}://{}", reachable(settings.listen)) });
         };
         let expected = "a URL of scheme (http or https), host and port alone";
         let url = Url::parse(text).map_err(|error| GatewayError::setting("public_url", expected, error))?;
@@ -50,6 +53,15 @@ impl Links {
     }
 }
 
+/// The address itself, or this machine's own for one that stands for all.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    if !listen.ip().is_unspecified() {
+        return listen;
+    }
+    tracing::warn!("links in letters lead to 127.0.0.1: set gateway.public_url to where clients reach the API");
+    SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +76,17 @@ mod tests {
         assert_eq!(links(Some("https://API.example:8443/")).unwrap().to("/x"), "https://api.example:8443/x");
         assert_eq!(links(Some("https://api.example:443")).unwrap().to("/x"), "https://api.example/x");
         assert_eq!(links(None).unwrap().with_token("/x", &"vt_a".into()), "http://127.0.0.1:8080/x?token=vt_a");
+    }
+
+    #[test]
+    fn a_link_never_begins_with_an_address_that_stands_for_all() {
+        for listen in ["0.0.0.0:8080", "[::]:8080"] {
+            let settings = GatewaySettings { listen: listen.parse().unwrap(), ..GatewaySettings::default() };
+            assert_eq!(Links::new(&settings).unwrap().to("/x"), "http://127.0.0.1:8080/x", "{listen}");
+        }
+        let listen = "192.0.2.1:80".parse().unwrap();
+        let settings = GatewaySettings { listen, ..GatewaySettings::default() };
+        assert_eq!(Links::new(&settings).unwrap().to("/x"), "http://192.0.2.1:80/x");
     }
 
     #[test]

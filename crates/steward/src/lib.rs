@@ -1,10 +1,11 @@
 //! The loops that keep everything moving: the relay brings events to the broker, admission lets ready tasks to the
-//! workers, the rescuer takes back what a dead worker held.
+//! workers, the rescuer takes back what a dead worker held, the cleaner takes away what has ended long ago.
 //!
 //! Each loop takes no input, is woken by a hint and by a timer, and may run in any number of processes at once: what must
 //! not be done twice is decided by a row's state in Postgres, never by who is leader.
 
 mod admission;
+mod cleaner;
 mod relay;
 mod reporter;
 mod rescuer;
@@ -12,6 +13,7 @@ mod rounds;
 mod settings;
 
 pub use admission::Admission;
+pub use cleaner::Cleaner;
 pub use relay::Relay;
 pub use rescuer::Rescuer;
 pub use rounds::{RoundError, run};

@@ -6,7 +6,7 @@ use picket_kit::{Clock, Health, Shutdown};
 use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
-use crate::{Admission, Relay, Rescuer, StewardSettings, reporter::Reporter};
+use crate::{Admission, Cleaner, Relay, Rescuer, StewardSettings, reporter::Reporter};
 
 /// A round that failed; the next one begins where it began.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +50,13 @@ pub async fn run(settings: StewardSettings, db: Db, broker: Broker, clock: Clock
     let poll = Duration::from_millis(settings.poll_ms);
     let relay = Relay::new(db.clone(), &broker);
     let admission = Admission::new(db.clone(), clock.clone(), settings);
+    let cleaner = Cleaner::new(db.clone(), clock.clone());
     let rescuer = Rescuer::new(db.clone(), clock, settings);
     let reporter = Reporter { db: db.clone(), broker, health: health.clone() };
     tokio::join!(
         go_round(&relay, &db, poll, &shutdown),
         go_round(&admission, &db, poll, &shutdown),
+        go_round(&cleaner, &db, Duration::from_millis(settings.clean_ms), &shutdown),
         go_round(&rescuer, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
         go_round(&reporter, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
     );

@@ -12,6 +12,8 @@ pub struct StewardSettings {
     pub claim_wait_seconds: f64,
     /// Admitted tasks that may wait per slot of a pool; small, so that a small scan never waits behind a large one.
     pub queue_per_slot: i64,
+    /// Milliseconds between two turns of the cleaner.
+    pub clean_ms: u64,
     /// Milliseconds between two looks of the relay and of admission when no hint wakes them.
     pub poll_ms: u64,
     /// Milliseconds between two rounds of the rescuer.
@@ -24,6 +26,7 @@ impl Default for StewardSettings {
             capability_wait_seconds: 60.0,
             claim_wait_seconds: 60.0,
             queue_per_slot: 2,
+            clean_ms: 60_000,
             poll_ms: 500,
             rescue_ms: 2_000,
         }

@@ -59,7 +59,8 @@ WHERE id = $1";
 
     RESET_FACTOR = "-- administration.reset_factor
 UPDATE users
-SET totp_pending = NULL, totp_secret = NULL, totp_enabled_at = NULL, totp_step = NULL
+SET totp_pending = NULL, totp_secret = NULL, totp_enabled_at = NULL, totp_step = NULL,
+    totp_failures = '{}'
 WHERE id = $1";
 
     FORGET_CODES = "-- administration.forget_codes

@@ -15,6 +15,7 @@ pub mod deliveries;
 pub mod email_tokens;
 mod error;
 pub mod events;
+pub mod expired;
 pub mod findings;
 pub mod idempotency;
 pub mod identities;

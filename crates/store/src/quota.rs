@@ -113,6 +113,12 @@ pub async fn lock(tx: &Tx<'_>, organization: OrganizationId) -> Result<Allowance
 }
 
 impl Allowance {
+    /// What the plan allows.
+    #[must_use]
+    pub fn limits(&self) -> SubscriptionLimits {
+        self.plan.limits()
+    }
+
     /// Demands room for one more.
     ///
     /// # Errors
@@ -138,16 +144,6 @@ impl Allowance {
         let has_ended = self.plan == Subscription::Trial && self.trial_ends_at.is_some_and(|at| at <= now);
         if has_ended { Err(Refusal::TrialEnded.into()) } else { Ok(()) }
     }
-}
-
-/// Whether there is room for one more; if so, nobody else gets it before this transaction ends.
-///
-/// # Errors
-/// [`StoreError::Stale`] when there is no such organization, or when the database refuses.
-#[tracing::instrument(name = "db.quota.reserve", skip_all, err(level = "debug"))]
-pub async fn reserve(tx: &Tx<'_>, organization: OrganizationId, quota: Quota) -> Result<bool, StoreError> {
-    lock(tx, organization).await?;
-    has_room(tx, organization, quota).await
 }
 
 /// Why a scan was not created, behind the lock under which that happened.

@@ -30,6 +30,7 @@ mod tests {
         crate::deliveries::read::STATEMENTS,
         crate::email_tokens::STATEMENTS,
         crate::events::STATEMENTS,
+        crate::expired::STATEMENTS,
         crate::findings::STATEMENTS,
         crate::idempotency::STATEMENTS,
         crate::identities::STATEMENTS,

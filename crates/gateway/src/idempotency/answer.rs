@@ -10,6 +10,7 @@ use actix_web::{
         header::{self, HeaderName},
     },
 };
+use jiff::Timestamp;
 use picket_domain::Permission;
 use picket_store::idempotency::Place;
 use serde::{Deserialize, Serialize};
@@ -24,21 +25,26 @@ const KEPT: [HeaderName; 2] = [header::CONTENT_TYPE, header::LOCATION];
 /// Says that an answer is a replay.
 const REPLAYED: &str = "idempotent-replayed";
 
+/// What a request has demanded of its caller.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Demands {
+    pub(super) permissions: BTreeSet<Permission>,
+    /// That a person has signed in lately.
+    pub(super) fresh: bool,
+}
+
 /// What a request was answered, and what it had demanded of its caller.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Answer {
     status: u16,
-    permissions: BTreeSet<Permission>,
+    demands: Demands,
     headers: Vec<(String, String)>,
     body: String,
 }
 
 impl Answer {
     /// Reads a response; gives it back whole. No answer when it cannot be kept.
-    pub(super) async fn of(
-        response: HttpResponse<BoxBody>,
-        permissions: BTreeSet<Permission>,
-    ) -> (HttpResponse<BoxBody>, Option<Self>) {
+    pub(super) async fn of(response: HttpResponse<BoxBody>, demands: Demands) -> (HttpResponse<BoxBody>, Option<Self>) {
         let is_small = match response.body().size() {
             BodySize::None => true,
             BodySize::Sized(size) => size <= LARGEST,
@@ -52,7 +58,7 @@ impl Answer {
         let text = |name: &HeaderName| Some((name.to_string(), head.headers().get(name)?.to_str().ok()?.to_owned()));
         let answer = String::from_utf8(bytes.to_vec()).ok().map(|body| Self {
             status: head.status().as_u16(),
-            permissions,
+            demands,
             headers: KEPT.iter().filter_map(text).collect(),
             body,
         });
@@ -74,9 +80,12 @@ impl Answer {
     }
 
     /// The answer once more, for a caller who may still have it.
-    pub(super) fn replay(self, caller: &Caller) -> Result<HttpResponse, Problem> {
-        for permission in &self.permissions {
+    pub(super) fn replay(self, caller: &Caller, now: Timestamp) -> Result<HttpResponse, Problem> {
+        for permission in &self.demands.permissions {
             caller.may(*permission)?;
+        }
+        if self.demands.fresh {
+            caller.fresh(now)?;
         }
         let status = StatusCode::from_u16(self.status).map_err(Problem::internal)?;
         let mut response = HttpResponse::build(status);

@@ -9,7 +9,6 @@ use actix_web::{
     HttpResponse, delete, get,
     web::{Data, Json},
 };
-use jiff::SignedDuration;
 use picket_domain::{ApiKeyId, AuditAction, Permission};
 use picket_store::{
     api_keys::{self, ApiKey},
@@ -21,9 +20,6 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use self::view::ApiKeyView;
 use crate::{App, Caller, Id, Listed, PageQuery, Problem, RequestContext, paging::PageParams};
-
-/// How long ago a person may have signed in who makes a key.
-const FRESH: SignedDuration = SignedDuration::from_mins(60);
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config.configure(create::configure).service(list_api_keys).configure(rotate::configure).service(delete_api_key);

@@ -43,6 +43,7 @@ async fn get_organization(app: Data<App>, caller: Caller) -> Result<Json<Organiz
 ///
 /// What is absent stays as it is; null, where it is allowed, returns to the default. The policy holds within a second for
 /// everybody: sessions without a second factor and requests from other addresses are refused from then on.
+/// Only a person who has signed in within the last hour changes it (403 `person_required`, `login_required`).
 #[utoipa::path(
     tag = "organization",
     request_body = OrganizationChange,
@@ -57,6 +58,10 @@ async fn change_organization(
 ) -> Result<Json<OrganizationDetailView>, Problem> {
     caller.may(Permission::OrganizationWrite)?;
     let now = app.clock.now();
+    if body.changes_policy() {
+        caller.person()?;
+        caller.fresh(now)?;
+    }
     let change = body.check(&context, caller.subscription.limits().retention_days)?;
     let changed = app
         .db

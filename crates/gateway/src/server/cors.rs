@@ -7,7 +7,11 @@ use url::Url;
 use crate::GatewayError;
 
 /// Headers of answers that a page may read, besides the few that every page may.
-const EXPOSED: [&str; 8] = [
+const EXPOSED: [&str; 12] = [
+    "accept-ranges",
+    "allow",
+    "content-disposition",
+    "content-range",
     "etag",
     "idempotent-replayed",
     "location",
@@ -38,7 +42,13 @@ pub(super) fn middleware(origins: &[String]) -> Cors {
     let listed = origins.iter().fold(Cors::default(), |cors, origin| cors.allowed_origin(origin));
     listed
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-        .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH, header::RANGE])
+        .allowed_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
+            header::IF_RANGE,
+            header::RANGE,
+        ])
         .allowed_headers(
             ["idempotency-key", "last-event-id", "traceparent", "x-api-key", "x-organization"]
                 .map(HeaderName::from_static),

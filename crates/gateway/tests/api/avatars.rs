@@ -32,6 +32,10 @@ async fn a_person_sets_replaces_and_takes_away_a_picture() {
     let set = app.put_picture(&token, "image/png", png(300, 200)).await;
     assert_eq!(set.status, 200, "{}", set.text);
     assert_eq!(set.json(), serde_json::json!({"avatar_url": "/api/v1/auth/avatar", "size": 256}));
+    for version in ["v1", "v2"] {
+        let me = app.get(&format!("/api/{version}/auth/me"), Some(&token)).await.json();
+        assert_eq!(me["avatar_url"], format!("/api/{version}/auth/avatar"));
+    }
     let first = app.request("GET", "/api/v1/auth/avatar", Some(&token), |request| request).await;
     assert_eq!(first.status, 200);
     let headers = [

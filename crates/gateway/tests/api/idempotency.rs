@@ -102,6 +102,24 @@ async fn a_key_stands_for_one_request() {
 }
 
 #[tokio::test]
+async fn a_replay_shows_a_key_only_to_somebody_who_signed_in_lately() {
+    let clock = Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap());
+    let app = TestApp::spawn_at(clock, |settings| settings.access_token_minutes = 120).await;
+    let member = app.member("ada@example.com").await;
+    let (made, target) = (json!({"name": "ci", "scopes": ["tools:read"]}), json!({"target": "example.com"}));
+    let first = post(&app, KEYS, &member.token, "once", &made).await;
+    assert_eq!(first.status, 201, "{}", first.text);
+    let other = post(&app, "/api/v1/targets", &member.token, "once", &target).await;
+    assert_replay(&first, &post(&app, KEYS, &member.token, "once", &made).await);
+    app.clock.advance(SignedDuration::from_mins(61));
+    post(&app, KEYS, &member.token, "once", &made).await.assert_problem(403, "login_required");
+    // What needed no fresh login is replayed without one.
+    assert_replay(&other, &post(&app, "/api/v1/targets", &member.token, "once", &target).await);
+    let fresh = app.sign_in("ada@example.com").await;
+    assert_replay(&first, &post(&app, KEYS, &fresh, "once", &made).await);
+}
+
+#[tokio::test]
 async fn others_have_keys_of_their_own() {
     let (app, ada) = start().await;
     let bob = app.member("bob@example.com").await;

@@ -1,5 +1,7 @@
 //! `/org`, and what an organization demands of requests: from where they come, and for which organization they run.
 
+use jiff::SignedDuration;
+use picket_kit::Clock;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Member, TestApp};
@@ -132,6 +134,29 @@ async fn a_demand_for_a_second_factor_holds_at_the_next_request() {
     let member = app.member("ada@example.com").await;
     assert_eq!(patch(&app, &member.token, &json!({"policy": {"require_mfa": true}})).await.status, 200);
     app.get("/api/v1/tools", Some(&member.token)).await.assert_problem(403, "mfa_required");
+}
+
+#[tokio::test]
+async fn only_a_person_who_signed_in_lately_changes_the_policy() {
+    let app = TestApp::spawn_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap()), |settings| {
+        settings.access_token_minutes = 120;
+    })
+    .await;
+    let member = app.member("ada@example.com").await;
+    let key = app.api_key(&member.token, &["organization:read", "organization:write"]).await;
+    let policies = [json!({"require_mfa": false}), json!({"allowed_ranges": []}), json!({})];
+    for policy in &policies {
+        patch(&app, &key, &json!({"policy": policy})).await.assert_problem(403, "person_required");
+        assert_eq!(patch(&app, &member.token, &json!({"policy": policy})).await.status, 200);
+    }
+    assert_eq!(patch(&app, &key, &json!({"name": "Engines"})).await.status, 200);
+    app.clock.advance(SignedDuration::from_mins(61));
+    for policy in &policies {
+        patch(&app, &member.token, &json!({"policy": policy})).await.assert_problem(403, "login_required");
+    }
+    assert_eq!(patch(&app, &member.token, &json!({"name": "Engines Ltd"})).await.status, 200);
+    let fresh = app.sign_in("ada@example.com").await;
+    assert_eq!(patch(&app, &fresh, &json!({"policy": {"require_mfa": false}})).await.status, 200);
 }
 
 /// Ada has an organization of her own and is a viewer of Bob's.

@@ -174,3 +174,28 @@ async fn the_plans_are_listed_for_everybody_with_the_limits_that_hold() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_smaller_plan_holds_for_the_next_key_though_its_maker_is_remembered() {
+    let app = TestApp::spawn_with(|settings| settings.registration_plan = Subscription::Professional).await;
+    let member = app.member("ada@example.com").await;
+    let most = Subscription::Trial.limits().api_keys;
+    let body = json!({"name": "one", "scopes": ["tools:read"]});
+    let mut ids = Vec::new();
+    for _ in 0..=most {
+        let made = app.post("/api/v1/api-keys", Some(&member.token), &body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        ids.push(made.json()["id"].as_str().unwrap().to_owned());
+    }
+    let rotate =
+        async |id: &String| app.post(&format!("/api/v1/api-keys/{id}/rotate"), Some(&member.token), &json!({})).await;
+    let last = ids.pop().unwrap();
+    for id in &ids {
+        assert_eq!(rotate(id).await.status, 201);
+        // So that this gateway remembers the plan of a moment ago.
+        assert_eq!(app.get("/api/v1/api-keys", Some(&member.token)).await.status, 200);
+    }
+    set_plan(&app, &member, Subscription::Trial).await;
+    rotate(&last).await.assert_problem(409, "limit_reached");
+    app.post("/api/v1/api-keys", Some(&member.token), &body).await.assert_problem(409, "limit_reached");
+}

@@ -1,9 +1,12 @@
 //! `/settings/team`: members, their roles, and that one owner stays.
 
 use futures_util::future::join_all;
+use jiff::SignedDuration;
+use picket_domain::{Permission, Role};
+use picket_kit::Clock;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Member, TestApp};
+use crate::harness::{Answer, Member, PASSWORD, TestApp};
 
 /// A member of this organization, signed in there.
 pub(crate) async fn colleague(app: &TestApp, email: &str, organization: &str, role: &str) -> Member {
@@ -77,13 +80,74 @@ async fn nobody_gives_or_touches_a_role_above_their_own() {
     remove(&app, &admin.token, &owner).await.assert_problem(403, "forbidden");
     set_role(&app, &analyst.token, &analyst, "viewer").await.assert_problem(403, "forbidden");
     remove(&app, &analyst.token, &admin).await.assert_problem(403, "forbidden");
-    // A key has its maker's rank.
-    let key = app.api_key(&admin.token, &["team:write"]).await;
+    // A key with all that its maker may do has its maker's rank.
+    let key = app.api_key(&admin.token, &every_permission()).await;
     set_role(&app, &key, &analyst, "owner").await.assert_problem(403, "forbidden");
     assert_eq!(set_role(&app, &key, &analyst, "admin").await.status, 200);
     assert_eq!(set_role(&app, &owner.token, &analyst, "owner").await.status, 200);
     let wrong = set_role(&app, &owner.token, &analyst, "root").await;
     wrong.assert_field("role", "unknown_value");
+}
+
+fn every_permission() -> Vec<&'static str> {
+    Permission::ALL.iter().map(|permission| permission.name()).collect()
+}
+
+#[tokio::test]
+async fn a_key_has_no_higher_rank_than_the_role_whose_permissions_it_has() {
+    let app = TestApp::spawn().await;
+    let owner = app.member("owner@example.com").await;
+    let viewer = colleague(&app, "viewer@example.com", &owner.organization_id, "viewer").await;
+    let analyst = colleague(&app, "analyst@example.com", &owner.organization_id, "analyst").await;
+    let invite = async |key: &str, role: &str| {
+        let body = json!({"email": "new@example.com", "role": role});
+        app.post("/api/v1/settings/team/invite", Some(key), &body).await.status
+    };
+    let bare = app.api_key(&owner.token, &["team:write"]).await;
+    for role in ["viewer", "analyst", "admin", "owner"] {
+        set_role(&app, &bare, &viewer, role).await.assert_problem(403, "forbidden");
+        assert_eq!(invite(&bare, role).await, 403, "{role}");
+    }
+    remove(&app, &bare, &viewer).await.assert_problem(403, "forbidden");
+    // All that a viewer has, and the right to change the team: no more than a viewer's rank.
+    let fits = |one: &&Permission| Role::Viewer.allows(**one) || **one == Permission::TeamWrite;
+    let scopes: Vec<&str> = Permission::ALL.iter().filter(fits).map(|one| one.name()).collect();
+    let small = app.api_key(&owner.token, &scopes).await;
+    set_role(&app, &small, &viewer, "analyst").await.assert_problem(403, "forbidden");
+    set_role(&app, &small, &analyst, "viewer").await.assert_problem(403, "forbidden");
+    assert_eq!((invite(&small, "analyst").await, invite(&small, "viewer").await), (403, 201));
+    assert_eq!(remove(&app, &small, &viewer).await.status, 204);
+    let whole = app.api_key(&owner.token, &every_permission()).await;
+    assert_eq!(set_role(&app, &whole, &analyst, "owner").await.status, 200);
+}
+
+#[tokio::test]
+async fn members_who_are_removed_while_they_use_their_sessions_wait_for_nobody_in_a_circle() {
+    let app = TestApp::spawn_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap()), |settings| {
+        settings.access_token_minutes = 120;
+        settings.rate_limits = false;
+    })
+    .await;
+    let owner = app.member("owner@example.com").await;
+    let member = colleague(&app, "viewer@example.com", &owner.organization_id, "viewer").await;
+    let credentials = json!({"email": "viewer@example.com", "password": PASSWORD});
+    for _ in 0..4 {
+        let mut sessions = Vec::new();
+        for _ in 0..8 {
+            sessions.push(app.post("/api/v1/auth/login", None, &credentials).await.json());
+        }
+        // Long enough ago for their use to be noted.
+        app.clock.advance(SignedDuration::from_mins(2));
+        let refresh = async |session: &Value| {
+            let body = json!({"refresh_token": session["refresh_token"]});
+            app.post("/api/v1/auth/refresh", None, &body).await.status
+        };
+        let refreshed = join_all(sessions.iter().map(refresh));
+        let (removed, refreshed) = tokio::join!(remove(&app, &owner.token, &member), refreshed);
+        assert_eq!(removed.status, 204, "{}", removed.text);
+        assert!(refreshed.iter().all(|status| [200, 401].contains(status)), "{refreshed:?}");
+        app.join(&member, &owner.organization_id, "viewer").await;
+    }
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ async fn a_lost_factor_is_taken_off_with_codes_challenges_and_sessions() {
     assert!(program.run(&["admin", "user", "reset-mfa", EMAIL]).good().contains("already"));
     sign_in(&program).await;
     let sql = format!(
-        "UPDATE users SET totp_secret = 'x', totp_enabled_at = now(), totp_step = 7;
+        "UPDATE users SET totp_secret = 'x', totp_enabled_at = now(), totp_step = 7, totp_failures = ARRAY[now()];
          INSERT INTO mfa_backup_codes (user_id, digest) SELECT id, 'x' FROM users;
          INSERT INTO mfa_challenges (digest, user_id, organization_id, created_at, expires_at)
          SELECT sha256('x'), id, '{}', now(), now() FROM users",
@@ -107,6 +107,7 @@ async fn a_lost_factor_is_taken_off_with_codes_challenges_and_sessions() {
     let said = program.run(&["admin", "user", "reset-mfa", EMAIL]).good();
     assert_eq!(said, format!("user {EMAIL} is without a second factor\n"));
     assert!(program.value::<bool>("SELECT totp_secret IS NULL AND totp_enabled_at IS NULL FROM users").await);
+    assert_eq!(program.value::<i32>("SELECT cardinality(totp_failures) FROM users").await, 0);
     assert_eq!(program.value::<i64>("SELECT count(*) FROM mfa_backup_codes").await, 0);
     assert_eq!(program.value::<i64>("SELECT count(*) FROM mfa_challenges WHERE used_at IS NULL").await, 0);
     assert_eq!(program.value::<i64>(LIVE).await, 0);

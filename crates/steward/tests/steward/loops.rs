@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use picket_domain::EventBody;
 use picket_kit::{Health, Shutdown};
 use picket_queue::topology::Queue;
-use picket_steward::{Admission, Relay, Rescuer, StewardSettings, run};
+use picket_steward::{Admission, Cleaner, Relay, Rescuer, StewardSettings, run};
 
 use crate::stage::Stage;
 
@@ -101,6 +101,23 @@ async fn two_rescuers_put_a_task_back_once() {
     let (one, other) = tokio::join!(rescuer.rescue(), rescuer.rescue());
     assert_eq!(one.unwrap() + other.unwrap(), 1);
     assert_eq!(stage.count("SELECT failures::bigint FROM tasks").await, 1);
+}
+
+#[tokio::test]
+async fn two_cleaners_take_away_what_has_ended_once() {
+    let stage = Stage::new().await;
+    let sql = "INSERT INTO idempotency_keys
+                 (organization_id, subject, route, key, request_digest, created_at, expires_at, status, answer)
+               SELECT id, 'usr_x', 'POST /x', number::text, 'x', now(), $1::timestamptz + number * interval '1 s', 201, 'x'
+               FROM organizations, generate_series(-30, 29) AS number";
+    let now = stage.clock.now();
+    stage.database.connect().await.execute(sql, &[&now]).await.unwrap();
+    let cleaner = Cleaner::new(stage.db.clone(), stage.clock.clone());
+    let (one, other) = tokio::join!(cleaner.clean(), cleaner.clean());
+    assert_eq!(one.unwrap() + other.unwrap(), 30);
+    assert_eq!(stage.count("SELECT count(*) FROM idempotency_keys").await, 30);
+    stage.clock.advance(SignedDuration::from_secs(31));
+    assert_eq!(cleaner.clean().await.unwrap(), 30);
 }
 
 #[tokio::test]

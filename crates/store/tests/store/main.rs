@@ -9,6 +9,8 @@ mod errors;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod expired;
+#[cfg(test)]
 mod leases;
 #[cfg(test)]
 mod quotas;

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
-    FRESH, snapshot,
+    snapshot,
     view::{ApiKeyView, CreatedApiKeyView},
 };
 use crate::{App, Body, Caller, FieldError, Problem, RequestContext, key_text, ranges::Ranges};
@@ -86,7 +86,7 @@ async fn create_api_key(
     if let Some(lacking) = checked.scopes.iter().copied().find(|scope| !caller.has(*scope)) {
         return Err(Problem::Escalation(lacking));
     }
-    caller.fresh(now, FRESH)?;
+    caller.fresh(now)?;
     let text = key_text::generate();
     let key = ApiKey {
         id: ApiKeyId::mint(now),
@@ -100,17 +100,15 @@ async fn create_api_key(
         allowed_ranges: checked.ranges.texts(),
         rotated_to: None,
     };
-    let most = caller.subscription.limits().api_keys;
     app.db
         .run("create_api_key", caller.organization_id, async |tx| {
-            if !quota::reserve(tx, caller.organization_id, Quota::ApiKeys(most)).await? {
-                return Err(Problem::LimitReached { what: "API keys", most });
-            }
+            let allowance = quota::lock(tx, caller.organization_id).await?;
+            allowance.demand(tx, |limits| Quota::ApiKeys(limits.api_keys)).await?;
             api_keys::create(tx, &stored(&caller, &key, text.digest), now).await?;
             let entry = context
                 .entry(now, &caller.label(), AuditAction::ApiKeyCreated, Some(key.id.to_string()))
                 .change(None, Some(snapshot(&key)));
-            Ok(audit::record(tx, caller.organization_id, &entry).await?)
+            Ok::<_, Problem>(audit::record(tx, caller.organization_id, &entry).await?)
         })
         .await?;
     let secret = text.secret.expose_secret().to_owned();

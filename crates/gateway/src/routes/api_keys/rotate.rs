@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
-    FRESH,
     create::stored,
     snapshot,
     view::{ApiKeyView, CreatedApiKeyView},
@@ -67,15 +66,15 @@ async fn rotate_api_key(
     caller.may(Permission::ApiKeysWrite)?;
     let now = app.clock.now();
     let until = body.check(now)?;
-    caller.fresh(now, FRESH)?;
+    caller.fresh(now)?;
     let NewKey { secret, prefix, digest } = key_text::generate();
     let made = app
         .db
         .run("rotate_api_key", caller.organization_id, async |tx| {
-            quota::lock(tx, caller.organization_id).await?;
+            let allowance = quota::lock(tx, caller.organization_id).await?;
             let old = api_keys::lock(tx, id, now).await?.ok_or(Problem::NotFound("API key"))?;
             check_old(&caller, &old)?;
-            let most = caller.subscription.limits().api_keys;
+            let most = allowance.limits().api_keys;
             if api_keys::count_rotated(tx, now).await? >= i64::from(most) {
                 return Err(Problem::LimitReached { what: "API keys in their grace period", most });
             }

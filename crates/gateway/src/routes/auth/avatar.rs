@@ -172,7 +172,8 @@ fn head(mut answer: HttpResponseBuilder, etag: &str) -> HttpResponseBuilder {
     answer
 }
 
-const fn path(dialect: Dialect) -> &'static str {
+/// Where a client of that version finds its picture.
+pub(super) const fn path(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::V1 => "/api/v1/auth/avatar",
         Dialect::V2 => "/api/v2/auth/avatar",

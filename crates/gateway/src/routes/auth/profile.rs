@@ -22,8 +22,8 @@ pub(super) fn configure(config: &mut ServiceConfig<'_>) {
 /// Get who the caller is; for an API key, who made it.
 #[utoipa::path(tag = "authentication", responses((status = 200, description = "The caller.", body = ProfileView)))]
 #[get("/auth/me")]
-async fn get_me(app: Data<App>, caller: Caller) -> Result<Json<ProfileView>, Problem> {
-    Ok(Json(show(&app, &caller).await?))
+async fn get_me(app: Data<App>, context: RequestContext, caller: Caller) -> Result<Json<ProfileView>, Problem> {
+    Ok(Json(show(&app, &context, &caller).await?))
 }
 
 /// Change one's name, language or time zone; what the body leaves out stays.
@@ -42,17 +42,17 @@ async fn update_profile(
     let person = caller.person()?;
     let wanted = body.check()?;
     app.db.operate("update_profile", async |tx| store(&app, tx, &context, person, &wanted).await).await?;
-    Ok(Json(show(&app, &caller).await?))
+    Ok(Json(show(&app, &context, &caller).await?))
 }
 
-async fn show(app: &App, caller: &Caller) -> Result<ProfileView, Problem> {
+async fn show(app: &App, context: &RequestContext, caller: &Caller) -> Result<ProfileView, Problem> {
     let (organization, user) = (caller.organization_id, caller.user_id());
     let profile = app
         .db
         .operate("get_me", async |tx| Ok::<_, Problem>(accounts::find_profile(tx, organization, user).await?))
         .await?
         .ok_or(Problem::Unauthenticated)?;
-    Ok(ProfileView::new(caller, profile))
+    Ok(ProfileView::new(caller, profile, context.dialect))
 }
 
 async fn store(

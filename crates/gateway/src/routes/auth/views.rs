@@ -1,18 +1,17 @@
 //! What clients send and see of accounts. No view holds a password or its hash.
 
 use jiff::{Timestamp, tz::TimeZone};
-use picket_domain::{Locale, Permission, Subscription};
+use picket_domain::{Dialect, Locale, Permission, Subscription};
 use picket_store::accounts::{NewAccount, Profile};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::avatar;
 use crate::{Caller, FieldError, Problem, passwords::Passwords};
 
 /// The longest address (RFC 5321 §4.5.3.1.3, without the brackets).
 const LONGEST_ADDRESS: usize = 254;
-/// Where a person's own picture is.
-const AVATAR_PATH: &str = "/api/v1/auth/avatar";
 /// The longest name of a person or an organization, in characters.
 const LONGEST_NAME: usize = 200;
 
@@ -236,7 +235,8 @@ pub(super) struct ProfileView {
     /// Whether a second factor is on.
     mfa_enabled: bool,
     /// Where the picture is; null without one.
-    avatar_url: Option<String>,
+    #[schema(example = "/api/v1/auth/avatar")]
+    avatar_url: Option<&'static str>,
     /// The role in the organization.
     #[schema(example = "owner")]
     role: &'static str,
@@ -251,7 +251,7 @@ pub(super) struct ProfileView {
 }
 
 impl ProfileView {
-    pub(super) fn new(caller: &Caller, profile: Profile) -> Self {
+    pub(super) fn new(caller: &Caller, profile: Profile, dialect: Dialect) -> Self {
         Self {
             id: caller.user_id().to_string(),
             email: profile.email,
@@ -260,7 +260,7 @@ impl ProfileView {
             time_zone: profile.time_zone,
             email_verified: profile.is_verified,
             mfa_enabled: profile.has_factor,
-            avatar_url: profile.avatar.map(|_| AVATAR_PATH.to_owned()),
+            avatar_url: profile.avatar.map(|_| avatar::path(dialect)),
             role: profile.member.role.name(),
             organization: OrganizationView {
                 id: caller.organization_id.to_string(),

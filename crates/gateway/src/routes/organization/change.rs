@@ -1,4 +1,5 @@
-//! What members may change of their organization. A change that would lock out the one who asks for it is refused.
+//! What members may change of their organization. Allowed networks without the address of whoever asks are refused. Not so
+//! the demand for a second factor: a session that has shown none can do nothing from then on but set one up.
 
 use picket_domain::{Branding, ReportRequestError, Severity};
 use picket_store::organizations::Choices;
@@ -87,6 +88,11 @@ pub(super) struct CheckedChange {
 }
 
 impl OrganizationChange {
+    /// Whether it names the policy, which protects everything else.
+    pub(super) const fn changes_policy(&self) -> bool {
+        self.policy.is_some()
+    }
+
     /// Names every fault; results are kept for so many days at most.
     pub(super) fn check(self, context: &RequestContext, most_days: u32) -> Result<CheckedChange, Problem> {
         let name = self.name.map(|name| name.trim().to_owned());

@@ -149,9 +149,10 @@ async fn remove_member(
             quota::lock(tx, organization).await?;
             let found = touchable(tx, &caller, member).await?;
             keep_an_owner(tx, &caller, &found).await?;
-            members::remove(tx, organization, member).await?;
+            // Sessions before the membership: whoever uses a session locks them in this order.
             let sessions = sessions::revoke_of_user(tx, member, Which::In(organization), REMOVED, now).await?;
             let keys = api_keys::revoke_of_maker(tx, organization, member, now).await?;
+            members::remove(tx, organization, member).await?;
             let entry =
                 context.entry(now, &caller.label(), AuditAction::MemberRemoved, Some(member.to_string())).change(
                     Some(json!({"email": found.email, "role": found.role})),

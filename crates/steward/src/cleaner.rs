@@ -1,0 +1,53 @@
+//! The cleaner: takes away what has ended long ago, a bounded number of rows a turn. It never decides what is old: the store
+//! says that, for each table.
+
+use picket_kit::Clock;
+use picket_store::{
+    Db, Notice, StoreError,
+    expired::{self, Expiring},
+};
+
+use crate::rounds::{Loop, Round, RoundError};
+
+/// Cleans.
+pub struct Cleaner {
+    db: Db,
+    clock: Clock,
+}
+
+impl Cleaner {
+    /// A cleaner by this clock.
+    #[must_use]
+    pub const fn new(db: Db, clock: Clock) -> Self {
+        Self { db, clock }
+    }
+
+    /// One turn over every table; returns how many rows went.
+    ///
+    /// # Errors
+    /// When the database refuses; what was taken away before stays away.
+    pub async fn clean(&self) -> Result<u64, StoreError> {
+        let now = self.clock.now();
+        let mut gone: u64 = 0;
+        for what in Expiring::ALL {
+            let swept = self.db.operate("cleaner.sweep", async |tx| expired::sweep(tx, what, now).await).await?;
+            metrics::counter!("picket_cleaned_total", "table" => what.name()).increment(swept);
+            gone = gone.saturating_add(swept);
+        }
+        Ok(gone)
+    }
+}
+
+impl Loop for Cleaner {
+    const NAME: &'static str = "cleaner";
+    const WOKEN_BY: Option<Notice> = None;
+
+    async fn round(&self) -> Result<Round, RoundError> {
+        let gone = self.clean().await?;
+        if gone > 0 {
+            tracing::info!(gone, "rows that ended long ago were taken away");
+        }
+        // What is more than a turn waits for the next one: nothing is in a hurry here.
+        Ok(Round::Idle)
+    }
+}
