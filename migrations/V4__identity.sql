@@ -223,7 +223,7 @@ CREATE TABLE mails (
 ) WITH (fillfactor = 70);
 CREATE INDEX due_mails ON mails (next_attempt_at) WHERE state = 'pending';
 -- Who is written to how often.
-CREATE INDEX mails_to_an_address ON mails (recipient, created_at);
+CREATE INDEX mails_to_an_address ON mails (lower(recipient), created_at);
 CREATE INDEX leased_mails ON mails (lease_until) WHERE state = 'sending';
 CREATE INDEX ended_mails ON mails (ended_at) WHERE ended_at IS NOT NULL;
 CALL picket_isolate('mails');

@@ -111,7 +111,7 @@ async fn collect(mut payload: Payload, limit_bytes: usize) -> Result<Vec<u8>, Pr
     Ok(body)
 }
 
-/// A body that may be missing; one that is there is read as [`Body`] is.
+/// A body that may be missing; one that is there is read as [`Posted`] is.
 pub(crate) async fn optional<T: DeserializeOwned + 'static>(
     request: &HttpRequest,
     mut payload: Payload,
@@ -121,7 +121,7 @@ pub(crate) async fn optional<T: DeserializeOwned + 'static>(
     if is_empty {
         return Ok(None);
     }
-    Body::from_request(request, &mut payload).await.map(|Body(body)| Some(body))
+    Posted::from_request(request, &mut payload).await.map(|Posted(body)| Some(body))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

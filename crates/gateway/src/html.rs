@@ -43,7 +43,7 @@ impl<'a> Field<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Form<'a> {
     /// The path that it is sent to.
-    pub action: &'static str,
+    pub action: &'a str,
     /// Its fields.
     pub fields: &'a [Field<'a>],
     /// What its button says.
@@ -102,7 +102,7 @@ fn write(
         write!(page, "<p role=\"alert\">{}: {}</p>", escape(&error.field), escape(&error.message))?;
     }
     if let Some(form) = form {
-        write!(page, "<form method=\"post\" action=\"{}\">", form.action)?;
+        write!(page, "<form method=\"post\" action=\"{}\">", escape(form.action))?;
         for field in form.fields {
             write_field(page, field)?;
         }

@@ -11,7 +11,8 @@ use crate::{App, Problem};
 
 /// Letters of one kind that one address gets at most in [`PERIOD`], where strangers can cause them.
 const MOST: i64 = 5;
-const PERIOD: SignedDuration = SignedDuration::from_hours(1);
+/// See [`is_full`].
+pub(crate) const PERIOD: SignedDuration = SignedDuration::from_hours(1);
 
 /// Whom a letter goes to.
 #[derive(Debug, Clone, Copy)]

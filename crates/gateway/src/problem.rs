@@ -63,9 +63,12 @@ pub enum Problem {
     /// A second factor that does not fit.
     #[error("the code is wrong or was used, or the login that waits for it has ended")]
     WrongFactor,
-    /// The right password of somebody whose address is not proven, where the operator demands that.
+    /// A person whose address is not proven, where it must be.
     #[error("expected an address that is proven; ask for another letter by POST /auth/resend-verification")]
     EmailUnverified,
+    /// The same, where only a new password proves enough: the one there is may be that of a stranger.
+    #[error("expected an address that is proven; set a new password by POST /account/forgot-password first")]
+    ResetFirst,
     /// The caller lacks a permission.
     #[error("expected a caller with the permission `{}`", .0.name())]
     Forbidden(Permission),
@@ -243,7 +246,7 @@ impl Problem {
             Self::TargetNotAuthorized(_) => ProblemCode::TargetNotAuthorized,
             Self::Unauthenticated => ProblemCode::Unauthenticated,
             Self::WrongCredentials | Self::WrongFactor => ProblemCode::WrongCredentials,
-            Self::EmailUnverified => ProblemCode::EmailUnverified,
+            Self::EmailUnverified | Self::ResetFirst => ProblemCode::EmailUnverified,
             Self::Forbidden(_) | Self::Escalation(_) | Self::Outranked | Self::Outlives => ProblemCode::Forbidden,
             Self::NotAMember => ProblemCode::NotAMember,
             Self::AddressNotAllowed => ProblemCode::AddressNotAllowed,

@@ -4,7 +4,7 @@
 use jiff::SignedDuration;
 use picket_domain::{AuditAction, OrganizationId, SessionId, UserId};
 use picket_store::{
-    Tx, audit, mfa, quota,
+    Tx, accounts, audit, mfa, quota,
     sessions::{self, NewSession},
 };
 use secrecy::ExposeSecret;
@@ -16,15 +16,15 @@ use crate::{App, Problem, RequestContext, token_text::TokenKind, tokens::Bearer}
 /// How long a challenge waits for its code.
 const CHALLENGE: SignedDuration = SignedDuration::from_mins(5);
 
-/// Somebody whose first factor is proven.
-#[derive(Debug, Clone, Copy)]
+/// Somebody whose first factor is proven. Never printed: it holds the hash of a password.
+#[derive(Clone)]
 pub(crate) struct Proven {
     /// The person.
     pub user_id: UserId,
     /// The organization to sign in to.
     pub organization_id: OrganizationId,
-    /// Whether a second factor is on.
-    pub has_factor: bool,
+    /// PHC string of the password that was shown; none where it was something else that proved the person.
+    pub password_hash: Option<String>,
 }
 
 /// What a login answers: the tokens of a session, or a challenge.
@@ -70,8 +70,8 @@ pub(crate) async fn proceed(
     context: &RequestContext,
     proven: Proven,
 ) -> Result<SignedIn, Problem> {
-    if !proven.has_factor && !puts_on_factor(tx, proven).await? {
-        return Ok(SignedIn::Session(open(app, tx, context, proven, false).await?));
+    if !has_factor(tx, &proven).await? {
+        return Ok(SignedIn::Session(open(app, tx, context, &proven, false).await?));
     }
     let now = app.clock.now();
     let token = TokenKind::MfaChallenge.generate();
@@ -84,11 +84,16 @@ pub(crate) async fn proceed(
     }))
 }
 
-/// Whether a factor was put on since the first one was read; if not, nobody puts one on before this transaction ends, so
-/// that no session slips past it.
-async fn puts_on_factor(tx: &Tx<'_>, proven: Proven) -> Result<bool, Problem> {
+/// Whether a second factor is on; nobody puts one on, changes the password or takes the membership away before this
+/// transaction ends, so that no login slips past it. Checking a password takes long, so all of that may have happened since.
+async fn has_factor(tx: &Tx<'_>, proven: &Proven) -> Result<bool, Problem> {
     quota::lock(tx, proven.organization_id).await?;
-    Ok(mfa::factor::is_on(tx, proven.user_id).await?)
+    let held = accounts::hold_login(tx, proven.user_id, proven.organization_id).await?;
+    let held = held.ok_or(Problem::WrongCredentials)?;
+    if proven.password_hash.is_some() && proven.password_hash != held.password_hash {
+        return Err(Problem::WrongCredentials);
+    }
+    Ok(held.has_factor)
 }
 
 /// Opens a session; `mfa` says whether the second factor was shown. `tx` runs as the operator.
@@ -96,7 +101,7 @@ pub(crate) async fn open(
     app: &App,
     tx: &Tx<'_>,
     context: &RequestContext,
-    proven: Proven,
+    proven: &Proven,
     mfa: bool,
 ) -> Result<SessionTokens, Problem> {
     let now = app.clock.now();

@@ -27,13 +27,22 @@ FROM organization, person";
     // A person of several organizations signs in to the oldest membership.
     FIND_LOGIN = "-- accounts.find_login
 SELECT u.id, u.email, u.name, u.locale, u.password_hash, u.email_verified_at IS NOT NULL AS is_verified,
-       u.totp_enabled_at IS NOT NULL AS has_factor, m.organization_id
+       m.organization_id
 FROM users AS u
 JOIN memberships AS m ON m.user_id = u.id
 JOIN organizations AS o ON o.id = m.organization_id
 WHERE lower(u.email) = lower($1) AND u.disabled_at IS NULL AND o.suspended_at IS NULL
 ORDER BY m.created_at, m.organization_id
 LIMIT 1";
+
+    // Nobody changes the password or puts a factor on before the transaction ends. References to the person stay free.
+    HOLD_LOGIN = "-- accounts.hold_login
+SELECT u.password_hash, u.totp_enabled_at IS NOT NULL AS has_factor
+FROM users AS u
+JOIN memberships AS m ON m.user_id = u.id
+JOIN organizations AS o ON o.id = m.organization_id
+WHERE u.id = $1 AND m.organization_id = $2 AND u.disabled_at IS NULL AND o.suspended_at IS NULL
+FOR SHARE OF u";
 
     FIND_PROFILE = "-- accounts.find_profile
 SELECT u.email, u.name, u.locale, u.time_zone, u.avatar, u.created_at,
@@ -90,6 +99,13 @@ pub struct Login {
     pub locale: Locale,
     /// Whether the address was proven.
     pub is_verified: bool,
+}
+
+/// What a login that goes on depends on; as it is until the transaction ends.
+#[derive(Clone)]
+pub struct HeldLogin {
+    /// PHC string; none for a person who signs in through a provider.
+    pub password_hash: Option<String>,
     /// Whether a second factor is on.
     pub has_factor: bool,
 }
@@ -169,8 +185,23 @@ pub async fn find_login(tx: &Tx<'_>, email: &str) -> Result<Option<Login>, Store
         name: columns.get("name")?,
         locale: columns.named("locale", Locale::find)?,
         is_verified: columns.get("is_verified")?,
-        has_factor: columns.get("has_factor")?,
     }))
+}
+
+/// The login of a person who may sign in to the organization at this moment, held as it is until the transaction ends; none
+/// for anybody else. Behind [`crate::quota::lock`] of the organization, so that memberships stay, too.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.accounts.hold_login", skip_all, fields(user.id = %user), err(level = "debug"))]
+pub async fn hold_login(
+    tx: &Tx<'_>,
+    user: UserId,
+    organization: OrganizationId,
+) -> Result<Option<HeldLogin>, StoreError> {
+    let Some(row) = tx.query_opt(HOLD_LOGIN, &[&user.uuid(), &organization.uuid()]).await? else { return Ok(None) };
+    let columns = Columns::new("users", &row);
+    Ok(Some(HeldLogin { password_hash: columns.get("password_hash")?, has_factor: columns.get("has_factor")? }))
 }
 
 /// The person, as a member of the organization.

@@ -29,7 +29,7 @@ RETURNING f.provider, f.browser_digest, f.secrets, f.redirect_after, f.user_id, 
 
     // The organization that a login with a password would choose.
     FIND = "-- identities.find
-SELECT i.user_id, u.totp_enabled_at IS NOT NULL AS has_factor, home.organization_id
+SELECT i.user_id, home.organization_id
 FROM identities AS i
 JOIN users AS u ON u.id = i.user_id
 LEFT JOIN LATERAL (
@@ -45,6 +45,10 @@ WHERE i.provider = $1 AND i.subject = $2";
     LINK = "-- identities.link
 INSERT INTO identities (provider, subject, user_id, email, created_at, last_used_at)
 VALUES ($1, $2, $3, $4, $5, $5)";
+
+    UNLINK_ALL = "-- identities.unlink_all
+DELETE FROM identities
+WHERE user_id = $1";
 
     TOUCH = "-- identities.touch
 UPDATE identities
@@ -104,8 +108,6 @@ pub struct Known {
     pub user_id: UserId,
     /// The organization to sign in to; none when the person may sign in to none.
     pub organization_id: Option<OrganizationId>,
-    /// Whether a second factor is on.
-    pub has_factor: bool,
 }
 
 /// An account at a provider.
@@ -177,7 +179,6 @@ pub async fn find(tx: &Tx<'_>, account: Account<'_>) -> Result<Option<Known>, St
     Ok(Some(Known {
         user_id: UserId::from_uuid(columns.get("user_id")?),
         organization_id: columns.get::<Option<_>>("organization_id")?.map(OrganizationId::from_uuid),
-        has_factor: columns.get("has_factor")?,
     }))
 }
 
@@ -194,6 +195,15 @@ pub async fn link(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     tx.execute_one(LINK, &[&account.provider, &account.subject, &user.uuid(), &email, &now]).await
+}
+
+/// Takes every account away from a person; returns how many.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.identities.unlink_all", skip_all, fields(user.id = %user), err(level = "debug"))]
+pub async fn unlink_all(tx: &Tx<'_>, user: UserId) -> Result<u64, StoreError> {
+    tx.execute(UNLINK_ALL, &[&user.uuid()]).await
 }
 
 /// Notes that an account was used.

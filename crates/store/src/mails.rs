@@ -17,7 +17,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now())";
     COUNT_SINCE = "-- mails.count_since
 SELECT count(*) AS written
 FROM mails
-WHERE recipient = $1 AND template = $2 AND created_at > $3";
+WHERE lower(recipient) = lower($1) AND template = $2 AND created_at > $3";
 }
 
 /// A letter to send.
@@ -69,7 +69,7 @@ pub async fn enqueue(tx: &Tx<'_>, new: &NewMail<'_>, now: Timestamp) -> Result<(
     Ok(())
 }
 
-/// How many letters of one template were written to an address since then. Runs as the operator.
+/// How many letters of one template were written to an address, in any case, since then. Runs as the operator.
 ///
 /// # Errors
 /// When the database refuses.

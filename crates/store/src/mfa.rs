@@ -2,7 +2,7 @@
 //! secrets are stored as digests or sealed, never as they are.
 //!
 //! Whatever reads a factor and acts on it locks its person first ([`factor::lock`]), and before that the counters of the
-//! organization whose audit log it writes to ([`crate::quota::lock`]).
+//! organizations whose audit logs it writes to ([`crate::people::lock_organizations`], [`crate::quota::lock`]).
 
 pub mod backup;
 pub mod factor;

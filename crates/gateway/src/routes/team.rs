@@ -5,6 +5,7 @@ mod accept;
 mod invite;
 mod members;
 mod offer;
+mod page;
 mod view;
 
 use picket_domain::{OrganizationId, Permission, Role};

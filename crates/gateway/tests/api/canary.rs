@@ -82,6 +82,7 @@ async fn plant_more(app: &TestApp) -> Vec<Canary> {
     let tokens = app.post("/api/v1/auth/login", None, &login).await.json();
     let access = tokens["access_token"].as_str().unwrap().to_owned();
     assert_eq!(app.post("/api/v1/account/forgot-password", None, &json!({"email": email})).await.status, 202);
+    app.verify(email).await;
     let invitation = json!({"email": "canary-guest@example.com", "role": "viewer"});
     assert_eq!(app.post("/api/v1/settings/team/invite", Some(&access), &invitation).await.status, 201);
     let kept = app

@@ -33,9 +33,11 @@ async fn link(app: &TestApp, email: &str) -> String {
     }
 }
 
-async fn verify(app: &TestApp, email: &str) {
-    let client = app.database.connect().await;
-    client.execute("UPDATE users SET email_verified_at = now() WHERE email = $1", &[&email]).await.unwrap();
+/// Somebody who may invite.
+async fn owner(app: &TestApp) -> Member {
+    let owner = app.member("owner@example.com").await;
+    app.verify("owner@example.com").await;
+    owner
 }
 
 async fn members(app: &TestApp, owner: &Member) -> u64 {
@@ -49,7 +51,7 @@ fn newcomer() -> Value {
 #[tokio::test]
 async fn somebody_without_an_account_makes_one_and_is_signed_in() {
     let app = app().await;
-    let owner = app.member("owner@example.com").await;
+    let owner = owner(&app).await;
     let made = invite(&app, &owner.token, "grace@example.com", "analyst").await;
     assert_eq!(made.status, 201, "{}", made.text);
     assert_eq!(made.json()["expires_at"], "2026-01-22T14:30:00Z");
@@ -64,7 +66,9 @@ async fn somebody_without_an_account_makes_one_and_is_signed_in() {
     assert_eq!((&offer["organization"], &offer["registered"]), (&json!("Ada"), &json!(false)));
     let page = app.request("GET", &link, None, |request| request.header("accept", "text/html,*/*")).await;
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    assert_eq!(page.header("content-security-policy"), Some("default-src 'none'; frame-ancestors 'none'"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none';") && policy.contains("form-action 'self'"), "{policy}");
+    assert_eq!(page.header("vary"), Some("Accept"));
     assert!(page.text.contains("analyst") && !page.text.contains("<script"));
 
     let joined = app.post(&link, None, &newcomer()).await;
@@ -84,11 +88,11 @@ async fn somebody_without_an_account_makes_one_and_is_signed_in() {
 #[tokio::test]
 async fn somebody_with_an_account_joins_with_a_proven_address_alone() {
     let app = app().await;
-    let owner = app.member("owner@example.com").await;
+    let owner = owner(&app).await;
     let (grace, eve) = (app.member("grace@example.com").await, app.member("eve@example.com").await);
     invite(&app, &owner.token, "Grace@Example.com", "viewer").await;
     let link = link(&app, "Grace@Example.com").await;
-    verify(&app, "eve@example.com").await;
+    app.verify("eve@example.com").await;
     app.send("POST", &link, Some(&eve.token)).await.assert_problem(403, "not_your_invitation");
     app.send("POST", &link, Some(&grace.token)).await.assert_problem(403, "not_your_invitation");
     app.send("POST", &link, None).await.assert_problem(401, "unauthenticated");
@@ -96,7 +100,7 @@ async fn somebody_with_an_account_joins_with_a_proven_address_alone() {
     app.send("POST", &link, Some("nonsense")).await.assert_problem(401, "unauthenticated");
     let key = app.api_key(&grace.token, &["tools:read"]).await;
     app.send("POST", &link, Some(&key)).await.assert_problem(403, "person_required");
-    verify(&app, "grace@example.com").await;
+    app.verify("grace@example.com").await;
     app.post(&link, Some(&grace.token), &newcomer()).await.assert_problem(400, "malformed_request");
     assert_eq!(app.get(&link, None).await.json()["registered"], true);
     let joined = app.post(&link, Some(&grace.token), &json!({})).await;
@@ -110,7 +114,7 @@ async fn somebody_with_an_account_joins_with_a_proven_address_alone() {
 #[tokio::test]
 async fn somebody_who_is_in_no_organization_any_more_comes_back_by_the_letter() {
     let app = app().await;
-    let owner = app.member("owner@example.com").await;
+    let owner = owner(&app).await;
     let grace = colleague(&app, "grace@example.com", &owner.organization_id, "viewer").await;
     let path = format!("/api/v1/settings/team/{}", grace.user_id);
     assert_eq!(app.delete(&path, Some(&owner.token)).await.status, 204);
@@ -127,11 +131,118 @@ async fn somebody_who_is_in_no_organization_any_more_comes_back_by_the_letter() 
 }
 
 #[tokio::test]
+async fn who_registered_a_foreign_address_gets_in_nowhere_by_its_owners_invitation() {
+    let app = app().await;
+    let owner = owner(&app).await;
+    // The thief is first, proves nothing, and leaves the own organization to another owner.
+    let thief = app.member("grace@example.com").await;
+    let user: picket_domain::UserId = thief.user_id.parse().unwrap();
+    let client = app.database.connect().await;
+    client.execute("DELETE FROM memberships WHERE user_id = $1", &[&user.uuid()]).await.unwrap();
+    invite(&app, &owner.token, "grace@example.com", "analyst").await;
+    let link = link(&app, "grace@example.com").await;
+    let refused = app.send("POST", &link, None).await;
+    refused.assert_problem(403, "email_unverified");
+    assert!(refused.text.contains("/account/forgot-password"), "{}", refused.text);
+    let login = json!({"email": "grace@example.com", "password": PASSWORD});
+    app.post("/api/v1/auth/login", None, &login).await.assert_problem(401, "wrong_credentials");
+    // The owner of the address sets a password, and comes in by the same letter.
+    let forgot = json!({"email": "grace@example.com"});
+    assert_eq!(app.post("/api/v1/account/forgot-password", None, &forgot).await.status, 202);
+    let token = app.mailed_token("grace@example.com", "reset_password").await;
+    let body = json!({"token": token, "password": "vT7q-kz4RmeX"});
+    assert_eq!(app.post("/api/v1/account/reset-password", None, &body).await.status, 200);
+    assert_eq!(app.send("POST", &link, None).await.status, 200);
+    app.post("/api/v1/auth/login", None, &login).await.assert_problem(401, "wrong_credentials");
+    let login = json!({"email": "grace@example.com", "password": "vT7q-kz4RmeX"});
+    assert_eq!(app.post("/api/v1/auth/login", None, &login).await.status, 200);
+}
+
+#[tokio::test]
+async fn nobody_invites_before_the_own_address_is_proven() {
+    let app = app().await;
+    let member = app.member("owner@example.com").await;
+    invite(&app, &member.token, "grace@example.com", "viewer").await.assert_problem(403, "email_unverified");
+    let key = app.api_key(&member.token, &["team:write"]).await;
+    invite(&app, &key, "grace@example.com", "viewer").await.assert_problem(403, "email_unverified");
+    let sql = "SELECT (SELECT count(*) FROM invitations) + (SELECT count(*) FROM mails WHERE template = 'invitation')";
+    assert_eq!(app.database.connect().await.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);
+    app.verify("owner@example.com").await;
+    assert_eq!(invite(&app, &key, "grace@example.com", "viewer").await.status, 201);
+}
+
+#[tokio::test]
+async fn nobody_floods_an_address_with_invitations_however_it_is_spelled() {
+    let app = app().await;
+    let owner = owner(&app).await;
+    for spelled in ["grace@example.com", "Grace@example.com", "gRACE@example.com", "GRACE@example.com"] {
+        assert_eq!(invite(&app, &owner.token, spelled, "viewer").await.status, 201);
+    }
+    // From all organizations together.
+    let other = app.member("other@example.com").await;
+    app.verify("other@example.com").await;
+    assert_eq!(invite(&app, &other.token, "grace@EXAMPLE.com", "viewer").await.status, 201);
+    let refused = invite(&app, &other.token, "grace@example.com", "viewer").await;
+    refused.assert_problem(429, "rate_limited");
+    assert_eq!(refused.header("retry-after"), Some("3600"));
+    let sql = "SELECT count(*) FROM mails WHERE template = 'invitation'";
+    assert_eq!(app.database.connect().await.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 5);
+    assert_eq!(invite(&app, &other.token, "eve@example.com", "viewer").await.status, 201);
+    app.clock.advance(SignedDuration::from_mins(61));
+    let token = app.sign_in("other@example.com").await;
+    assert_eq!(invite(&app, &token, "grace@example.com", "viewer").await.status, 201);
+}
+
+#[tokio::test]
+async fn a_browser_accepts_by_the_form_alone() {
+    let app = app().await;
+    let owner = owner(&app).await;
+    invite(&app, &owner.token, "zyxomma.quibble@example.com", "analyst").await;
+    let link = link(&app, "zyxomma.quibble@example.com").await;
+    let open = async || app.request("GET", &link, None, |request| request.header("accept", "text/html,*/*")).await;
+    let page = open().await;
+    assert!(page.text.contains(&format!("<form method=\"post\" action=\"{link}\">")), "{}", page.text);
+    for weak in ["short", "password1234", "zyxomma12345"] {
+        let again = app.submit(&link, &[("name", "G \"<b>\""), ("password", weak)]).await;
+        assert!(again.status == 400 && again.text.contains("role=\"alert\""), "{weak}: {}", again.text);
+        assert!(
+            again.text.contains("value=\"G &quot;&lt;b&gt;&quot;\"") && !again.text.contains(weak),
+            "{}",
+            again.text
+        );
+    }
+    assert_eq!(app.submit(&link, &[("name", "Grace"), ("role", "owner")]).await.status, 400);
+    let done = app.submit(&link, &[("name", "Grace"), ("password", "vT7q-kz4RmeX")]).await;
+    assert!(done.status == 201 && done.text.contains("You have joined Ada"), "{}", done.text);
+    assert_eq!(done.header("content-type"), Some("text/html; charset=utf-8"));
+    app.submit(&link, &[("name", "Grace"), ("password", "vT7q-kz4RmeX")]).await.assert_problem(404, "not_found");
+    let login = json!({"email": "zyxomma.quibble@example.com", "password": "vT7q-kz4RmeX"});
+    assert_eq!(app.post("/api/v1/auth/login", None, &login).await.status, 200);
+    assert_eq!(members(&app, &owner).await, 2);
+}
+
+#[tokio::test]
+async fn the_page_of_somebody_with_an_account_has_no_form_and_says_what_to_do() {
+    let app = app().await;
+    let owner = owner(&app).await;
+    let grace = app.member("grace@example.com").await;
+    app.verify("grace@example.com").await;
+    invite(&app, &owner.token, "grace@example.com", "viewer").await;
+    let path = link(&app, "grace@example.com").await;
+    let page = app.request("GET", &path, None, |request| request.header("accept", "text/html")).await;
+    assert!(page.status == 200 && !page.text.contains("<form") && page.text.contains("Sign in"), "{}", page.text);
+    assert!(page.text.contains("/account/reset-password"));
+    app.submit(&path, &[("name", "Grace"), ("password", PASSWORD)]).await.assert_problem(401, "unauthenticated");
+    let joined = app.request("POST", &path, Some(&grace.token), |request| request.header("accept", "text/html")).await;
+    assert!(joined.status == 200 && joined.text.contains("You have joined"), "{}", joined.text);
+}
+
+#[tokio::test]
 async fn fifty_acceptances_at_once_make_one_member() {
     let app = app().await;
-    let owner = app.member("owner@example.com").await;
+    let owner = owner(&app).await;
     let grace = app.member("grace@example.com").await;
-    verify(&app, "grace@example.com").await;
+    app.verify("grace@example.com").await;
     invite(&app, &owner.token, "grace@example.com", "viewer").await;
     let path = link(&app, "grace@example.com").await;
     let answers = join_all((0..50).map(|_| app.send("POST", &path, Some(&grace.token)))).await;
@@ -150,7 +261,7 @@ async fn fifty_acceptances_at_once_make_one_member() {
 #[tokio::test]
 async fn a_later_invitation_replaces_the_earlier_one_and_a_withdrawn_one_is_dead() {
     let app = app().await;
-    let owner = app.member("owner@example.com").await;
+    let owner = owner(&app).await;
     invite(&app, &owner.token, "grace@example.com", "viewer").await;
     let first = link(&app, "grace@example.com").await;
     app.clock.advance(SignedDuration::from_secs(1));
@@ -169,7 +280,7 @@ async fn a_later_invitation_replaces_the_earlier_one_and_a_withdrawn_one_is_dead
 #[tokio::test]
 async fn an_invitation_ends_when_it_was_told_to_and_with_the_rank_of_its_inviter() {
     let app = app().await;
-    let owner = app.member("owner@example.com").await;
+    let owner = owner(&app).await;
     let body = json!({"email": "a@example.com", "role": "viewer", "expires_at": "2026-01-15T14:31:00Z"});
     assert_eq!(app.post("/api/v1/settings/team/invite", Some(&owner.token), &body).await.status, 201);
     let short = link(&app, "a@example.com").await;
@@ -192,7 +303,7 @@ async fn an_invitation_ends_when_it_was_told_to_and_with_the_rank_of_its_inviter
 #[tokio::test]
 async fn nobody_invites_above_their_rank_and_wrong_fields_are_named() {
     let app = app().await;
-    let owner = app.member("owner@example.com").await;
+    let owner = owner(&app).await;
     let admin = colleague(&app, "admin@example.com", &owner.organization_id, "admin").await;
     invite(&app, &admin.token, "x@example.com", "owner").await.assert_problem(403, "forbidden");
     assert_eq!(invite(&app, &admin.token, "x@example.com", "admin").await.status, 201);
@@ -219,7 +330,7 @@ async fn nobody_invites_above_their_rank_and_wrong_fields_are_named() {
 #[tokio::test]
 async fn an_organization_has_a_hundred_pending_invitations_at_most() {
     let app = app().await;
-    let owner = app.member("owner@example.com").await;
+    let owner = owner(&app).await;
     let organization: picket_domain::OrganizationId = owner.organization_id.parse().unwrap();
     let user: picket_domain::UserId = owner.user_id.parse().unwrap();
     let fill = "INSERT INTO invitations (id, organization_id, email, role, digest, invited_by, created_at, expires_at)

@@ -29,6 +29,8 @@ mod oauth;
 mod observability;
 mod organization;
 #[cfg(test)]
+mod overtaken;
+#[cfg(test)]
 mod passwords;
 #[cfg(test)]
 mod platform;

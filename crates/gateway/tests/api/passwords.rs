@@ -48,6 +48,8 @@ async fn entries(app: &TestApp, action: &str) -> Vec<Value> {
 async fn a_change_of_the_password_ends_every_other_session_and_no_key() {
     let app = frozen().await;
     let member = app.member(ADA).await;
+    let second = app.member("bob@example.com").await;
+    app.join(&member, &second.organization_id, "viewer").await;
     let other = app.sign_in(ADA).await;
     let key = app.api_key(&member.token, &["tools:read"]).await;
     assert_eq!(me(&app, &other).await.status, 200);
@@ -63,7 +65,7 @@ async fn a_change_of_the_password_ends_every_other_session_and_no_key() {
     reset(&app, &mailed, "qN5w-pb8TzsK").await.assert_field("token", "invalid_token");
 
     let written = entries(&app, "user.password_changed").await;
-    assert_eq!((written.len(), &written[0]["object"]), (1, &json!(member.user_id)));
+    assert_eq!((written.len(), &written[0]["object"]), (2, &json!(member.user_id)), "in both organizations");
     assert!(
         app.letters().await.iter().any(|(to, letter)| to == ADA
             && matches!(letter, Letter::PasswordChanged { address, .. } if address == "127.0.0.1"))
@@ -180,14 +182,50 @@ async fn a_reset_takes_an_account_away_from_who_registered_with_a_foreign_addres
     let app = frozen().await;
     let thief = app.member(ADA).await;
     let key = app.api_key(&thief.token, &["tools:read"]).await;
+    // A provider's account, a second factor, one more that waits, and a login that waits: all of the thief's.
+    let client = app.database.connect().await;
+    for sql in [
+        "INSERT INTO identities SELECT p, 'thief', id, 'x@example.com', now(), now() FROM users, unnest('{github,google}'::text[]) AS p",
+        "UPDATE users SET totp_secret = '\\x01', totp_pending = '\\x02', totp_enabled_at = now(), totp_step = 5, totp_failures = ARRAY[now()]",
+        "INSERT INTO mfa_backup_codes SELECT id, sha256(n::text::bytea), NULL FROM users, generate_series(1, 3) AS n",
+    ] {
+        client.execute(sql, &[]).await.unwrap();
+    }
+    let waiting = app.post("/api/v1/auth/login", None, &json!({"email": ADA, "password": PASSWORD})).await;
+    assert_eq!(waiting.json()["mfa_required"], true, "{}", waiting.text);
     assert_eq!(forgotten(&app, ADA).await.status, 202);
     let token = app.mailed_token(ADA, "reset_password").await;
     assert_eq!(reset(&app, &token, NEW).await.json()["api_keys_revoked"], 1);
     assert_eq!((me(&app, &thief.token).await.status, me(&app, &key).await.status), (401, 401));
     assert_eq!(login(&app, PASSWORD).await, 401);
+    let left = "SELECT (SELECT count(*) FROM identities) + (SELECT count(*) FROM mfa_backup_codes)
+                     + (SELECT count(*) FROM mfa_challenges WHERE used_at IS NULL)
+                     + (SELECT count(*) FROM users WHERE totp_secret IS NOT NULL OR totp_pending IS NOT NULL
+                        OR totp_enabled_at IS NOT NULL OR totp_step IS NOT NULL OR totp_failures <> '{}')";
+    assert_eq!(client.query_one(left, &[]).await.unwrap().get::<_, i64>(0), 0, "of what the thief put there");
+    let after = &entries(&app, "user.password_reset").await[0]["after"];
+    let counts = ["identities_unlinked", "factors_removed", "backup_codes_removed"].map(|name| after[name].as_i64());
+    assert_eq!(counts, [Some(2), Some(1), Some(3)]);
+    // Without a second factor again.
     let owner = app.post("/api/v1/auth/login", None, &json!({"email": ADA, "password": NEW})).await.json();
     let profile = me(&app, owner["access_token"].as_str().unwrap()).await.json();
     assert_eq!(profile["email_verified"], true, "the letter arrived");
+}
+
+#[tokio::test]
+async fn what_a_person_proved_before_stays_through_a_reset() {
+    let app = frozen().await;
+    app.member(ADA).await;
+    app.verify(ADA).await;
+    let client = app.database.connect().await;
+    let link = "INSERT INTO identities SELECT 'github', 'ada', id, email, now(), now() FROM users";
+    client.execute(link, &[]).await.unwrap();
+    assert_eq!(forgotten(&app, ADA).await.status, 202);
+    let token = app.mailed_token(ADA, "reset_password").await;
+    assert_eq!(reset(&app, &token, NEW).await.status, 200);
+    let count = client.query_one("SELECT count(*) FROM identities", &[]).await.unwrap();
+    assert_eq!(count.get::<_, i64>(0), 1);
+    assert_eq!(entries(&app, "user.password_reset").await[0]["after"]["identities_unlinked"], 0);
 }
 
 #[tokio::test]

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Member, PASSWORD, TestApp};
 
-/// A member of this organization, signed in there.
+/// A member of this organization, signed in there; the address is proven, as of everybody who joined.
 pub(crate) async fn colleague(app: &TestApp, email: &str, organization: &str, role: &str) -> Member {
     let person = app.member(email).await;
+    app.verify(email).await;
     app.join(&person, organization, role).await;
     // The oldest membership is the one that is signed in to.
     let user: picket_domain::UserId = person.user_id.parse().unwrap();

@@ -153,11 +153,40 @@ async fn where_the_operator_demands_it_only_proven_people_sign_in() {
     let app = TestApp::spawn_with(|settings| settings.require_verified_email = true).await;
     let body = json!({"email": ADA, "password": PASSWORD});
     assert_eq!(app.post("/api/v1/auth/register", None, &body).await.status, 201);
-    app.post("/api/v1/auth/login", None, &body).await.assert_problem(403, "email_unverified");
-    // Who does not know the password does not learn it.
+    let unproven = app.post("/api/v1/auth/login", None, &body).await;
+    unproven.assert_problem(401, "wrong_credentials");
+    assert_eq!(app.letters().await.len(), 2, "another letter is on its way");
+    // Neither does a wrong password tell.
     let wrong = json!({"email": ADA, "password": "not the password"});
-    app.post("/api/v1/auth/login", None, &wrong).await.assert_problem(401, "wrong_credentials");
+    let wrong = app.post("/api/v1/auth/login", None, &wrong).await;
+    assert_eq!(visible(&unproven), visible(&wrong));
+    assert_eq!(app.letters().await.len(), 2);
     let token = app.mailed_token(ADA, "verify_address").await;
     assert_eq!(verify(&app, &token).await.status, 200);
     assert_eq!(app.post("/api/v1/auth/login", None, &body).await.status, 200);
+}
+
+#[tokio::test]
+async fn registering_and_signing_in_tells_nobody_who_has_an_account_where_addresses_are_proven() {
+    let app = TestApp::spawn_with(|settings| settings.require_verified_email = true).await;
+    let of = |email: &str, password: &str| json!({"email": email, "password": password});
+    let proven = of("bob@example.com", PASSWORD);
+    assert_eq!(app.post("/api/v1/auth/register", None, &proven).await.status, 201);
+    app.verify("bob@example.com").await;
+    let mut seen = Vec::new();
+    for email in ["bob@example.com", ADA] {
+        let guess = of(email, "vT7q-kz4RmeX");
+        let mut answers = vec![visible(&app.post("/api/v1/auth/register", None, &guess).await)];
+        // The throttle counts both alike.
+        for _ in 0..7 {
+            let answer = app.post("/api/v1/auth/login", None, &guess).await;
+            answers.push((answer.status, vec![], 0));
+        }
+        seen.push(answers);
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0].iter().map(|answer| answer.0).collect::<Vec<_>>(), [201, 401, 401, 401, 401, 401, 429, 429]);
+    let letters = app.letters().await;
+    let reminders = letters.iter().filter(|(to, letter)| to == ADA && letter.template() == "verify_address").count();
+    assert_eq!(reminders, 5, "the first, and as many as an address gets");
 }

@@ -20,12 +20,6 @@ FROM users
 WHERE id = $1 AND disabled_at IS NULL
 FOR NO KEY UPDATE";
 
-    IS_ON = "-- mfa.factor.is_on
-SELECT totp_enabled_at IS NOT NULL AS is_on
-FROM users
-WHERE id = $1
-FOR SHARE";
-
     IS_DEMANDED = "-- mfa.factor.is_demanded
 SELECT EXISTS (
   SELECT
@@ -49,6 +43,14 @@ WHERE id = $1 AND totp_secret IS NULL AND totp_pending IS NOT NULL";
 UPDATE users
 SET totp_secret = NULL, totp_pending = NULL, totp_enabled_at = NULL, totp_step = NULL
 WHERE id = $1 AND totp_secret IS NOT NULL";
+
+    // Whatever there is of one, and what was counted against it.
+    CLEAR = "-- mfa.factor.clear
+UPDATE users AS u
+SET totp_secret = NULL, totp_pending = NULL, totp_enabled_at = NULL, totp_step = NULL, totp_failures = '{}'
+FROM (SELECT id, totp_enabled_at IS NOT NULL AS was_on FROM users WHERE id = $1) AS before
+WHERE u.id = before.id
+RETURNING before.was_on";
 
     // One row for one of all who try at the same time, and never for a step that lies behind.
     ACCEPT = "-- mfa.factor.accept
@@ -118,16 +120,6 @@ pub async fn lock(tx: &Tx<'_>, user: UserId) -> Result<Option<FactorOwner>, Stor
     tx.query_opt(LOCK, &[&user.uuid()]).await?.map(|row| owner(&row)).transpose()
 }
 
-/// Whether the person has a factor; nobody puts one on before this transaction ends.
-///
-/// # Errors
-/// [`StoreError`] when the database refuses or there is no such person.
-#[tracing::instrument(name = "db.mfa.factor.is_on", skip_all, fields(user.id = %user), err(level = "debug"))]
-pub async fn is_on(tx: &Tx<'_>, user: UserId) -> Result<bool, StoreError> {
-    let row = tx.query_one(IS_ON, &[&user.uuid()]).await?;
-    Ok(Columns::new("users", &row).get("is_on")?)
-}
-
 /// Whether any organization of the person demands a factor.
 ///
 /// # Errors
@@ -163,6 +155,17 @@ pub async fn enable(tx: &Tx<'_>, user: UserId, sealed: &[u8], step: i64, now: Ti
 #[tracing::instrument(name = "db.mfa.factor.disable", skip_all, fields(user.id = %user), err(level = "debug"))]
 pub async fn disable(tx: &Tx<'_>, user: UserId) -> Result<(), StoreError> {
     tx.execute_one(DISABLE, &[&user.uuid()]).await
+}
+
+/// Takes the factor off with all that belongs to it, and one that waits for its first code; says whether one was on. The
+/// person is locked.
+///
+/// # Errors
+/// When the database refuses, or there is no such person.
+#[tracing::instrument(name = "db.mfa.factor.clear", skip_all, fields(user.id = %user), err(level = "debug"))]
+pub async fn clear(tx: &Tx<'_>, user: UserId) -> Result<bool, StoreError> {
+    let row = tx.query_one(CLEAR, &[&user.uuid()]).await?;
+    Ok(Columns::new("users", &row).get("was_on")?)
 }
 
 /// Uses a step up; says no when it, or a later one, was used before.

@@ -1,10 +1,13 @@
-//! A forgotten password: a letter with a link, and the form that the link leads to. The second factor stays as it is.
+//! A forgotten password: a letter with a link, and the form that the link leads to. The second factor stays as it is, unless
+//! the address was never proven before: then nothing stays that whoever registered with it could come back by.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
-use picket_domain::{AuditAction, Letter};
+use picket_domain::{AuditAction, Letter, UserId};
 use picket_store::{
     Tx, audit,
     email_tokens::{self, EmailPurpose},
+    identities,
+    mfa::{self, backup, factor},
     people,
     sessions::{self, Which},
 };
@@ -114,8 +117,9 @@ async fn open_reset(Query(query): Query<ResetLink>) -> HttpResponse {
 
 /// Set a new password with the token of a letter.
 ///
-/// Every session of the person ends; a second factor stays on. API keys go on, unless the body says otherwise or the address
-/// was never proven before. The body may be a form's.
+/// Every session of the person ends; a second factor stays on, and API keys go on unless the body says otherwise. When the
+/// address was never proven before, keys, linked accounts of providers and the second factor go, too: they may be those of
+/// somebody who registered with a foreign address. The body may be a form's.
 #[utoipa::path(
     tag = "account",
     security(()),
@@ -177,15 +181,21 @@ async fn store(
     people::prove_address(tx, id, now).await?;
     email_tokens::void(tx, id, EmailPurpose::Reset).await?;
     let sessions_revoked = sessions::revoke_of_user(tx, id, Which::All, "password_reset", now).await?;
+    // Logins that wait for their second factor are of the password before.
+    mfa::end(tx, id, now).await?;
     // Whoever registered with an address that is not theirs must not keep a way in.
     let ends_keys = revoke_api_keys || !person.is_verified;
     let api_keys_revoked = if ends_keys { people::revoke_keys(tx, id, now).await? } else { 0 };
+    let taken = if person.is_verified { Taken::default() } else { take_away(tx, id).await? };
     let entry = context.entry(now, &id.to_string(), AuditAction::PasswordReset, Some(id.to_string()));
     let before = json!({"email_verified": person.is_verified});
     let after = json!({
         "email_verified": true,
         "sessions_revoked": sessions_revoked,
-        "api_keys_revoked": api_keys_revoked
+        "api_keys_revoked": api_keys_revoked,
+        "identities_unlinked": taken.identities,
+        "factors_removed": taken.factors,
+        "backup_codes_removed": taken.backup_codes
     });
     let entry = entry.change(Some(before), Some(after));
     for organization in &redeemed.organizations {
@@ -194,6 +204,22 @@ async fn store(
     let letter = Letter::PasswordChanged { name: person.name.clone(), at: now, address: context.address.to_string() };
     mailbox::post(app, tx, mailed_tokens::recipient(person), &letter).await?;
     Ok(PasswordResetView { sessions_revoked, api_keys_revoked })
+}
+
+/// What a person lost besides sessions and keys.
+#[derive(Default)]
+struct Taken {
+    identities: u64,
+    factors: u8,
+    backup_codes: i64,
+}
+
+/// Ends what else opens the account: accounts of providers, and a second factor that the owner of the address could not pass.
+async fn take_away(tx: &Tx<'_>, id: UserId) -> Result<Taken, Problem> {
+    let identities = identities::unlink_all(tx, id).await?;
+    let backup_codes = backup::count(tx, id).await?;
+    backup::replace(tx, id, &[]).await?;
+    Ok(Taken { identities, factors: u8::from(factor::clear(tx, id).await?), backup_codes })
 }
 
 /// The form once more, or the page that asks for another letter when it is the token that is wrong.

@@ -8,7 +8,7 @@ use picket_domain::{AuditAction, Letter};
 use picket_store::{
     Tx, audit,
     email_tokens::{self, EmailPurpose},
-    people,
+    mfa, people,
     sessions::{self, Which},
 };
 use secrecy::SecretString;
@@ -108,16 +108,21 @@ async fn store(
     context: &RequestContext,
     change: &Change<'_>,
 ) -> Result<PasswordChangedView, Problem> {
-    let (now, id, organization) = (app.clock.now(), change.person.user_id, change.person.organization_id);
-    people::lock_organizations(tx, id, Some(organization)).await?;
+    let (now, id) = (app.clock.now(), change.person.user_id);
+    let organizations = people::lock_organizations(tx, id, None).await?;
     people::set_password(tx, id, change.hash, change.known.password_hash.as_deref(), now).await?;
     email_tokens::void(tx, id, EmailPurpose::Reset).await?;
+    // Logins that wait for their second factor are of the password before.
+    mfa::end(tx, id, now).await?;
     let others = Which::AllBut(change.person.session_id);
     let sessions_revoked = sessions::revoke_of_user(tx, id, others, "password_changed", now).await?;
     let api_keys_revoked = if change.revoke_api_keys { people::revoke_keys(tx, id, now).await? } else { 0 };
     let entry = context.entry(now, &id.to_string(), AuditAction::PasswordChanged, Some(id.to_string()));
     let after = json!({"sessions_revoked": sessions_revoked, "api_keys_revoked": api_keys_revoked});
-    audit::record(tx, organization, &entry.change(None, Some(after))).await?;
+    let entry = entry.change(None, Some(after));
+    for organization in organizations {
+        audit::record(tx, organization, &entry).await?;
+    }
     let letter =
         Letter::PasswordChanged { name: change.known.name.clone(), at: now, address: context.address.to_string() };
     mailbox::post(app, tx, mailed_tokens::recipient(change.known), &letter).await?;

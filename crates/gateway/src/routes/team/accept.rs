@@ -1,9 +1,12 @@
 //! Taking an invitation up: somebody who is signed in joins, somebody who has no account makes one. The token is good once,
 //! and for the address alone that it was sent to. Whoever left the last organization can sign in to none, and joins by the
-//! token alone, which proves the address; that opens no session.
+//! token alone, which proves the address; that opens no session. When the address was never proven before, the password may
+//! be that of a stranger, who would get in by it: then a new one is set first.
 
 use actix_web::{
-    HttpRequest, HttpResponse, post,
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    post,
     web::{Data, Payload},
 };
 use jiff::Timestamp;
@@ -20,9 +23,13 @@ use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::{offer::InvitationToken, view::JoinedView};
+use super::{
+    offer::{self, InvitationToken},
+    page::{self, Filled},
+    view::JoinedView,
+};
 use crate::{
-    App, Caller, FieldError, Problem, RequestContext, body, identify,
+    App, Caller, FieldError, Problem, RequestContext, body, html, identify,
     passwords::Passwords,
     routes::auth::views::check_name,
     sign_in::{self, Proven, SignedIn},
@@ -57,9 +64,9 @@ struct NewPerson {
 /// Accept an invitation.
 ///
 /// Signed in, and with the invited address proven, you join; send no body. Without an account, send a name and a password:
-/// your account is made, its address counts as proven since the letter came there, and you are signed in. When the address
-/// has an account already, sign in first (401); somebody whose account is in no organization any more sends nothing, joins,
-/// and signs in then.
+/// your account is made, its address counts as proven since the letter came there, and you are signed in. The form of the
+/// page does the same, and you sign in afterwards. When the address has an account already, sign in first (401); somebody
+/// whose account is in no organization any more sends nothing, joins, and signs in then.
 #[utoipa::path(
     tag = "team",
     security(()),
@@ -68,8 +75,9 @@ struct NewPerson {
     responses(
         (status = 200, description = "You have joined.", body = JoinedView),
         (status = 201, description = "Your account is made, and you are signed in.", body = SignedIn),
+        (status = 400, description = "The name or the password is wrong.", body = crate::ProblemView, content_type = "application/problem+json"),
         (status = 401, description = "The address has an account: sign in to accept.", body = crate::ProblemView, content_type = "application/problem+json"),
-        (status = 403, description = "The invitation is not for the address that you have proven.", body = crate::ProblemView, content_type = "application/problem+json"),
+        (status = 403, description = "The invitation is not for the address that you have proven (`not_your_invitation`), or the account of the address was never proven (`email_unverified`): set a new password first.", body = crate::ProblemView, content_type = "application/problem+json"),
         (status = 409, description = "You are a member already.", body = crate::ProblemView, content_type = "application/problem+json")
     )
 )]
@@ -84,17 +92,21 @@ async fn accept_invitation(
     let caller = identify::optional(&app, &context, request.headers()).await?;
     let body = body::optional::<Acceptance>(&request, payload.into_inner()).await?.unwrap_or_default();
     let acceptor = Acceptor { app: &app, context: &context, digest, now: app.clock.now() };
-    match caller {
-        Some(caller) if body.is_empty() => Ok(HttpResponse::Ok().json(acceptor.join(&caller).await?)),
-        Some(_) => Err(Problem::Malformed("expected no body from somebody who is signed in")),
-        None => match acceptor.homeless().await? {
-            Some(user) if body.is_empty() => Ok(HttpResponse::Ok().json(acceptor.come_back(user).await?)),
-            Some(_) => {
-                Err(Problem::Malformed("expected no body, since the address has an account; sign in afterwards"))
-            }
-            None => Ok(HttpResponse::Created().json(acceptor.register(body).await?)),
-        },
+    if html::is_wanted(&request) {
+        return acceptor.accept_in_browser(caller, body, request.path()).await;
     }
+    Ok(match acceptor.accept(caller, body, true).await? {
+        Accepted::Joined(view) => HttpResponse::Ok().json(view),
+        Accepted::Registered(signed_in) => HttpResponse::Created().json(signed_in),
+    })
+}
+
+/// What came of it.
+enum Accepted {
+    /// A person with an account is a member.
+    Joined(JoinedView),
+    /// An account was made, and signed in if that was wanted.
+    Registered(Option<SignedIn>),
 }
 
 /// One request to take an invitation up.
@@ -106,6 +118,43 @@ struct Acceptor<'a> {
 }
 
 impl Acceptor<'_> {
+    /// Whoever asks joins, or makes an account; `signs_in` is whether that opens a session.
+    async fn accept(&self, caller: Option<Caller>, body: Acceptance, signs_in: bool) -> Result<Accepted, Problem> {
+        if let Some(caller) = caller {
+            if !body.is_empty() {
+                return Err(Problem::Malformed("expected no body from somebody who is signed in"));
+            }
+            return Ok(Accepted::Joined(self.join(&caller).await?));
+        }
+        match self.homeless().await? {
+            Some(user) if body.is_empty() => Ok(Accepted::Joined(self.come_back(user).await?)),
+            Some(_) => {
+                Err(Problem::Malformed("expected no body, since the address has an account; sign in afterwards"))
+            }
+            None => Ok(Accepted::Registered(self.register(body, signs_in).await?)),
+        }
+    }
+
+    /// The same with pages. A session would be of no use to somebody who cannot see its tokens, so none is opened.
+    async fn accept_in_browser(
+        &self,
+        caller: Option<Caller>,
+        body: Acceptance,
+        path: &str,
+    ) -> Result<HttpResponse, Problem> {
+        let name = body.name.clone().unwrap_or_default();
+        let find = async |tx: &Tx<'_>| offer::find(tx, &self.digest, self.now).await;
+        let view = self.app.db.operate("get_offer", find).await?;
+        match self.accept(caller, body, false).await {
+            Ok(Accepted::Joined(_)) => Ok(page::joined(StatusCode::OK, &view.organization)),
+            Ok(Accepted::Registered(_)) => Ok(page::joined(StatusCode::CREATED, &view.organization)),
+            Err(Problem::Invalid(errors)) => {
+                Ok(page::offer(StatusCode::BAD_REQUEST, &view, path, &Filled { name: &name, errors: &errors }))
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+
     /// The person of these credentials joins.
     async fn join(&self, caller: &Caller) -> Result<JoinedView, Problem> {
         let user = caller.person()?.user_id;
@@ -129,7 +178,11 @@ impl Acceptor<'_> {
             let offer = offer.ok_or(Problem::NotFound("invitation"))?;
             let Some(person) = members::find_by_address(tx, &offer.email).await? else { return Ok(None) };
             let belongs = members::belongs_somewhere(tx, person.user_id).await?;
-            if belongs { Err(Problem::Unauthenticated) } else { Ok(Some(person.user_id)) }
+            match (belongs, person.is_verified) {
+                (true, _) => Err(Problem::Unauthenticated),
+                (false, false) => Err(Problem::ResetFirst),
+                (false, true) => Ok(Some(person.user_id)),
+            }
         };
         self.app.db.operate("check_invitation", find).await
     }
@@ -151,10 +204,12 @@ impl Acceptor<'_> {
         }
     }
 
-    /// Somebody without an account makes one, and is signed in.
-    async fn register(&self, body: Acceptance) -> Result<SignedIn, Problem> {
+    /// Somebody without an account makes one, and is signed in if that is wanted.
+    async fn register(&self, body: Acceptance, signs_in: bool) -> Result<Option<SignedIn>, Problem> {
         let person = body.check()?;
-        let known = [person.name.as_str()];
+        let find = async |tx: &Tx<'_>| offer::find(tx, &self.digest, self.now).await;
+        let offer = self.app.db.operate("get_offer", find).await?;
+        let known = [person.name.as_str(), &offer.email, &offer.organization];
         let password_hash = self.app.passwords.hash_new("password", person.password, &known).await?;
         let user_id = UserId::mint(self.now);
         let store = async |tx: &Tx<'_>| {
@@ -162,8 +217,11 @@ impl Acceptor<'_> {
             let (email, name, locale) = (offer.email.as_str(), person.name.as_str(), person.locale);
             let new = InvitedPerson { user_id, email, name, password_hash: &password_hash, locale };
             members::register(tx, offer.organization_id, offer.role, &new, self.now).await?;
-            let proven = Proven { user_id, organization_id: offer.organization_id, has_factor: false };
-            sign_in::proceed(self.app, tx, self.context, proven).await
+            if !signs_in {
+                return Ok(None);
+            }
+            let proven = Proven { user_id, organization_id: offer.organization_id, password_hash: None };
+            sign_in::proceed(self.app, tx, self.context, proven).await.map(Some)
         };
         self.app.db.operate("register_invited", store).await.map_err(|problem| {
             // Somebody registered with the address meanwhile.

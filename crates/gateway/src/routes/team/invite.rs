@@ -34,6 +34,8 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(30 * 24);
 const MOST_PENDING: u32 = 100;
 /// Letters to strangers that one organization causes in a day.
 const MOST_A_DAY: i64 = 200;
+/// The letter's template, whose letters to one address are counted.
+const TEMPLATE: &str = "invitation";
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
@@ -57,12 +59,14 @@ struct InvitationRequest {
 
 /// Invite somebody by mail.
 ///
-/// A further invitation of the same address replaces the earlier one, whose link is dead then.
+/// A further invitation of the same address replaces the earlier one, whose link is dead then. Your own address must be
+/// proven. An address gets five invitations an hour at most, from all organizations together.
 #[utoipa::path(
     tag = "team",
     request_body = InvitationRequest,
     responses(
         (status = 201, description = "The letter is on its way.", body = InvitationView),
+        (status = 403, description = "Your own address is not proven (`email_unverified`), or the role is above yours.", body = crate::ProblemView, content_type = "application/problem+json"),
         (status = 409, description = "Somebody with this address is a member (`already_exists`), or 100 invitations are pending (`limit_reached`).", body = crate::ProblemView, content_type = "application/problem+json")
     )
 )]
@@ -89,6 +93,9 @@ async fn invite(
     app.db
         .operate("invite", async |tx| {
             check(tx, &caller, &new, now).await?;
+            if mailbox::is_full(&app, tx, &email, TEMPLATE).await? {
+                return Err(Problem::RateLimited { retry_after: mailbox::PERIOD.as_secs().unsigned_abs() });
+            }
             invitations::create(tx, &new, now).await?;
             post_letter(&app, tx, &new, token.secret.expose_secret()).await?;
             let entry = context
@@ -102,10 +109,14 @@ async fn invite(
     Ok(HttpResponse::Created().json(view))
 }
 
-/// Whether this may be stored: the inviter has the role, the invited is no member, and there is room. Takes the lock.
+/// Whether this may be stored: the inviter has the role and a proven address, the invited is no member, and there is room. Takes the lock.
 async fn check(tx: &Tx<'_>, caller: &Caller, new: &NewInvitation<'_>, now: Timestamp) -> Result<(), Problem> {
     let organization = caller.organization_id;
     quota::lock(tx, organization).await?;
+    // Whoever took a foreign address must not write to strangers in its name.
+    if !members::find_person(tx, new.invited_by).await?.is_some_and(|inviter| inviter.is_verified) {
+        return Err(Problem::EmailUnverified);
+    }
     if new.role > rank(tx, caller, organization).await? {
         return Err(Problem::Outranked);
     }

@@ -1,14 +1,24 @@
-//! What an invitation's link shows: a page for people, without script, or JSON for programs. Looking at it changes nothing,
+//! What an invitation's link shows: a page for people (`page.rs`), or JSON for programs. Looking at it changes nothing,
 //! so a mail scanner that follows the link does no harm.
 
 use std::future::{Ready, ready};
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, get, http::header, web::Data};
-use picket_store::{invitations, members};
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse,
+    dev::Payload,
+    get,
+    http::{StatusCode, header},
+    web::Data,
+};
+use jiff::Timestamp;
+use picket_store::{Tx, invitations, members};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::view::OfferView;
-use crate::{App, Problem, html::escape, token_text::TokenKind};
+use super::{
+    page::{self, Filled},
+    view::OfferView,
+};
+use crate::{App, Problem, html, token_text::TokenKind};
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config.service(get_offer);
@@ -44,60 +54,16 @@ async fn get_offer(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
-    let view = app
-        .db
-        .operate("get_offer", async |tx| {
-            let offer = invitations::find_offer(tx, &digest, now).await?.ok_or(Problem::NotFound("invitation"))?;
-            let registered = members::find_by_address(tx, &offer.email).await?.is_some();
-            Ok::<_, Problem>(OfferView::new(offer, registered))
-        })
-        .await?;
-    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut answer = HttpResponse::Ok();
-    answer.insert_header((header::VARY, "Accept"));
-    if accept.contains("text/html") {
-        Ok(answer.content_type("text/html; charset=utf-8").body(page(&view)))
-    } else {
-        Ok(answer.json(view))
+    let view = app.db.operate("get_offer", async |tx| find(tx, &digest, now).await).await?;
+    if html::is_wanted(&request) {
+        return Ok(page::offer(StatusCode::OK, &view, request.path(), &Filled::default()));
     }
+    Ok(HttpResponse::Ok().insert_header((header::VARY, "Accept")).json(view))
 }
 
-/// The page for people; every text of somebody else's is escaped.
-fn page(offer: &OfferView) -> String {
-    let how = if offer.registered {
-        "Sign in with this address, then send <code>POST</code> to the address of this page with your access token."
-    } else {
-        "Send <code>POST</code> to the address of this page with a JSON body of <code>name</code> and \
-         <code>password</code>: that makes your account and signs you in."
-    };
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Invitation – Picket</title></head><body>\
-         <h1>You are invited to {organization}</h1><p>{email} can join as <strong>{role}</strong> until \
-         <time>{until}</time>.</p><p>{how}</p><p>If you did not expect this, do nothing.</p></body></html>\n",
-        organization = escape(&offer.organization),
-        email = escape(&offer.email),
-        role = offer.role.name(),
-        until = offer.expires_at,
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use picket_domain::Role;
-
-    use super::*;
-
-    #[test]
-    fn names_of_others_stay_text() {
-        let offer = OfferView {
-            organization: "<script>alert(1)</script>".to_owned(),
-            email: "\"<b>\"@example.com".to_owned(),
-            role: Role::Viewer,
-            expires_at: "2026-01-15T14:30:00Z".parse().unwrap(),
-            registered: false,
-        };
-        let page = page(&offer);
-        assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
-        assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
-    }
+/// What the token offers. `tx` runs as the operator.
+pub(super) async fn find(tx: &Tx<'_>, digest: &[u8; 32], now: Timestamp) -> Result<OfferView, Problem> {
+    let offer = invitations::find_offer(tx, digest, now).await?.ok_or(Problem::NotFound("invitation"))?;
+    let registered = members::find_by_address(tx, &offer.email).await?.is_some();
+    Ok(OfferView::new(offer, registered))
 }

@@ -37,6 +37,7 @@ impl Fixture {
 
     pub(crate) async fn new(app: &TestApp) -> Self {
         let owner = app.member(OWNER).await;
+        app.verify(OWNER).await;
         app.api_key(&owner.token, &["tools:read"]).await;
         let keys = app.get("/api/v1/api-keys", Some(&owner.token)).await.json();
         let made = async |path: &str, body: serde_json::Value| {

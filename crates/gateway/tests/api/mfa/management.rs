@@ -108,3 +108,23 @@ async fn who_knows_the_password_cannot_guess_codes_at_a_session() {
     let right = json!({"password": PASSWORD, "code": code(&app, &ada.secret, 0)});
     disable(&app, &ada.member.token, &right).await.assert_problem(429, "rate_limited");
 }
+
+#[tokio::test]
+async fn every_organization_of_the_person_hears_of_the_factor() {
+    let app = fixed().await;
+    let member = app.member(ADA).await;
+    let other = app.member("bob@example.com").await;
+    app.join(&member, &other.organization_id, "viewer").await;
+    let secret = set_up(&app, &member.token).await;
+    let proof = json!({"code": code(&app, &secret, 0)});
+    let codes = codes_of(&app.post(VERIFY_SETUP, Some(&member.token), &proof).await);
+    let renew = json!({"password": PASSWORD, "code": codes[0]});
+    let codes = codes_of(&app.post(REGENERATE, Some(&member.token), &renew).await);
+    let off = json!({"password": PASSWORD, "code": codes[0]});
+    assert_eq!(disable(&app, &member.token, &off).await.status, 204);
+    let elsewhere = Member { organization_id: other.organization_id, ..member.clone() };
+    for action in ["mfa.enabled", "mfa.backup_codes_regenerated", "mfa.disabled"] {
+        let rows = (audited(&app, &member, action).await, audited(&app, &elsewhere, action).await);
+        assert_eq!(rows, (1, 1), "{action}");
+    }
+}

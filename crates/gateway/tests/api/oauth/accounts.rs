@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Stage;
+use super::{Stage, stand_in::IdToken};
 use crate::harness::{Answer, PASSWORD};
 
 /// The problem without what differs between any two requests.
@@ -97,4 +97,34 @@ async fn who_may_not_sign_in_may_not_with_a_provider_either() {
         assert_eq!(stage.sign_in("github").await.status, 200);
     }
     assert_eq!(stage.count("SELECT count(*) FROM users").await, 1);
+}
+
+#[tokio::test]
+async fn a_name_from_a_provider_that_nobody_may_have_gives_way_to_the_address() {
+    let stage = Stage::new().await;
+    let names = async || {
+        let sql = "SELECT u.name, o.name FROM users AS u JOIN memberships AS m ON m.user_id = u.id
+                   JOIN organizations AS o ON o.id = m.organization_id ORDER BY u.created_at DESC, u.id DESC LIMIT 1";
+        let row = stage.app.database.connect().await.query_one(sql, &[]).await.unwrap();
+        assert_eq!(row.get::<_, String>(0), row.get::<_, String>(1));
+        row.get::<_, String>(0)
+    };
+    type Forgery = (fn(&mut IdToken), &'static str);
+    let forgeries: [Forgery; 4] = [
+        (|token| token.claims["name"] = json!(" A\u{0}d\u{1b}[31ma\r\nBcc: x \u{7f}"), "p0@example.com"),
+        (|token| token.claims["name"] = json!("\u{0}\n \u{85}"), "p1@example.com"),
+        (|token| token.claims["name"] = json!("\u{5bc6}".repeat(500)), "p2@example.com"),
+        (|token| token.claims["name"] = json!(" Ada "), "Ada"),
+    ];
+    for (number, (forge, wanted)) in forgeries.into_iter().enumerate() {
+        {
+            let mut state = stage.provider.state();
+            (state.forge, state.subject) = (forge, 100 + u64::try_from(number).unwrap());
+            state.email = format!("p{number}@example.com");
+        }
+        let signed_in = stage.sign_in("google").await;
+        assert_eq!(signed_in.status, 200, "{wanted}: {}", signed_in.text);
+        assert_eq!(names().await, wanted);
+        stage.app.clock.advance(jiff::SignedDuration::from_secs(1));
+    }
 }

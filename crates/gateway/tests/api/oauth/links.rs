@@ -5,7 +5,10 @@ use serde_json::json;
 use url::Url;
 
 use super::{Browser, PUBLIC_URL, Stage};
-use crate::harness::{Answer, Member};
+use crate::{
+    harness::{Answer, Member},
+    overtaken::until_somebody_waits,
+};
 
 /// The answer to a program that wants to link, for the browser whose cookie it gets.
 async fn ask(browser: &mut Browser, token: &str, provider: &str) -> Answer {
@@ -121,5 +124,45 @@ async fn a_session_that_has_ended_links_nothing() {
     let client = stage.app.database.connect().await;
     client.execute("UPDATE sessions SET revoked_at = now(), revoked_reason = 'x'", &[]).await.unwrap();
     browser.follow(&begun).await.assert_problem(401, "unauthenticated");
+    assert_eq!(stage.count("SELECT count(*) FROM identities").await, 0);
+}
+
+#[tokio::test]
+async fn an_account_that_is_unlinked_while_it_signs_in_opens_nothing() {
+    let stage = Stage::new().await;
+    let member = stage.app.member("grace@example.com").await;
+    assert_eq!(link(&stage, &member, "github").await.status, 200);
+    let mut client = stage.app.database.connect().await;
+    let reset = client.transaction().await.unwrap();
+    reset.execute("SELECT FROM organization_counters FOR UPDATE", &[]).await.unwrap();
+    let overtake = async {
+        until_somebody_waits(&stage.app).await;
+        // Who waits for the organization has locked nothing else: no deadlock with a reset.
+        reset.execute("SELECT FROM identities FOR UPDATE NOWAIT", &[]).await.unwrap();
+        reset.execute("DELETE FROM identities", &[]).await.unwrap();
+        reset.commit().await.unwrap();
+    };
+    let (signed_in, ()) = tokio::join!(stage.sign_in("github"), overtake);
+    signed_in.assert_problem(400, "sign_in_refused");
+    assert_eq!(stage.count("SELECT count(*) FROM sessions").await, 1);
+}
+
+#[tokio::test]
+async fn a_link_that_a_reset_overtakes_links_nothing() {
+    let stage = Stage::new().await;
+    let member = stage.app.member("grace@example.com").await;
+    let mut browser = stage.browser();
+    let begun = begin(&mut browser, &member, "github").await;
+    let mut client = stage.app.database.connect().await;
+    let reset = client.transaction().await.unwrap();
+    reset.execute("SELECT FROM organization_counters FOR UPDATE", &[]).await.unwrap();
+    let overtake = async {
+        until_somebody_waits(&stage.app).await;
+        let revoke = "UPDATE sessions SET revoked_at = now(), revoked_reason = 'x'";
+        reset.execute(revoke, &[]).await.unwrap();
+        reset.commit().await.unwrap();
+    };
+    let (linked, ()) = tokio::join!(browser.follow(&begun), overtake);
+    linked.assert_problem(401, "unauthenticated");
     assert_eq!(stage.count("SELECT count(*) FROM identities").await, 0);
 }

@@ -5,14 +5,14 @@ use actix_web::{
     HttpResponse, delete, get, post,
     web::{Data, Json},
 };
-use picket_domain::{AuditAction, InvalidTransition, Letter, UserId};
+use picket_domain::{AuditAction, InvalidTransition, Letter, OrganizationId, UserId};
 use picket_store::{
     Tx, audit,
     mfa::{
         self, backup,
         factor::{self, FactorOwner},
     },
-    quota,
+    people,
     sessions::{self, Which},
 };
 use serde_json::{Value, json};
@@ -141,7 +141,7 @@ async fn take_off(
     code: &FactorCode,
 ) -> Result<Result<(), Refusal>, Problem> {
     let (user, now) = (person.user_id, app.clock.now());
-    quota::lock(tx, person.organization_id).await?;
+    let organizations = people::lock_organizations(tx, user, None).await?;
     let owner = factor::lock(tx, user).await?.ok_or(Problem::Unauthenticated)?;
     if factor::is_demanded(tx, user).await? {
         let from = "demanded by an organization";
@@ -155,7 +155,7 @@ async fn take_off(
     mfa::end(tx, user, now).await?;
     factor::mark(tx, person.session_id, false).await?;
     let change = (json!({"enabled": true}), json!({"enabled": false}));
-    finish(app, tx, context, person, AuditAction::MfaDisabled, change).await?;
+    finish(app, tx, context, (person, &organizations), AuditAction::MfaDisabled, change).await?;
     tell(app, tx, &owner, &Letter::MfaChanged { name: owner.name.clone(), enabled: false, at: now }).await?;
     Ok(Ok(()))
 }
@@ -169,7 +169,7 @@ async fn renew(
     code: &FactorCode,
 ) -> Result<Result<Vec<BackupCode>, Refusal>, Problem> {
     let user = person.user_id;
-    quota::lock(tx, person.organization_id).await?;
+    let organizations = people::lock_organizations(tx, user, None).await?;
     let owner = factor::lock(tx, user).await?.ok_or(Problem::Unauthenticated)?;
     if let Err(refusal) = judge(app, tx, user, &owner, code).await? {
         return Ok(Err(refusal));
@@ -177,16 +177,16 @@ async fn renew(
     let before = backup::count(tx, user).await?;
     let codes = replace_codes(tx, user).await?;
     let change = (json!({"backup_codes_left": before}), json!({"backup_codes_left": codes.len()}));
-    finish(app, tx, context, person, AuditAction::MfaBackupCodesRegenerated, change).await?;
+    finish(app, tx, context, (person, &organizations), AuditAction::MfaBackupCodesRegenerated, change).await?;
     Ok(Ok(codes))
 }
 
-/// Ends the person's other sessions, and notes what changed.
+/// Ends the person's other sessions, and notes what changed in all organizations, which are locked.
 pub(super) async fn finish(
     app: &App,
     tx: &Tx<'_>,
     context: &RequestContext,
-    person: Person,
+    (person, organizations): (Person, &[OrganizationId]),
     action: AuditAction,
     (before, after): (Value, Value),
 ) -> Result<(), Problem> {
@@ -194,7 +194,9 @@ pub(super) async fn finish(
     sessions::revoke_of_user(tx, user, Which::AllBut(person.session_id), REVOKED, now).await?;
     let id = user.to_string();
     let entry = context.entry(now, &id, action, Some(id.clone())).change(Some(before), Some(after));
-    audit::record(tx, person.organization_id, &entry).await?;
+    for organization in organizations {
+        audit::record(tx, *organization, &entry).await?;
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use actix_web::{
     web::{Data, Json},
 };
 use picket_domain::{AuditAction, InvalidTransition, Letter};
-use picket_store::{Tx, mfa::factor, quota};
+use picket_store::{Tx, mfa::factor, people};
 use secrecy::SecretString;
 use serde_json::json;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -99,7 +99,7 @@ async fn put_on(
     code: &SecretString,
 ) -> Result<Result<Vec<BackupCode>, Refusal>, Problem> {
     let (user, now) = (person.user_id, app.clock.now());
-    quota::lock(tx, person.organization_id).await?;
+    let organizations = people::lock_organizations(tx, user, None).await?;
     let owner = factor::lock(tx, user).await?.ok_or(Problem::Unauthenticated)?;
     if owner.secret.is_some() {
         return Err(is_on());
@@ -114,7 +114,7 @@ async fn put_on(
     let codes = manage::replace_codes(tx, user).await?;
     factor::mark(tx, person.session_id, true).await?;
     let change = (json!({"enabled": false}), json!({"enabled": true}));
-    manage::finish(app, tx, context, person, AuditAction::MfaEnabled, change).await?;
+    manage::finish(app, tx, context, (person, &organizations), AuditAction::MfaEnabled, change).await?;
     let letter = Letter::MfaChanged { name: owner.name.clone(), enabled: true, at: now };
     manage::tell(app, tx, &owner, &letter).await?;
     Ok(Ok(codes))

@@ -74,8 +74,8 @@ async fn go_on(
         return Ok(Err(refusal));
     }
     mfa::spend(tx, digest, now).await?;
-    let proven = Proven { user_id: challenge.user_id, organization_id: challenge.organization_id, has_factor: true };
-    Ok(Ok(sign_in::open(app, tx, context, proven, true).await?))
+    let proven = Proven { user_id: challenge.user_id, organization_id: challenge.organization_id, password_hash: None };
+    Ok(Ok(sign_in::open(app, tx, context, &proven, true).await?))
 }
 
 /// Counts a wrong code against the login.

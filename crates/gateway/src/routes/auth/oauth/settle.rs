@@ -7,8 +7,8 @@ use picket_store::{
     StoreError, Tx,
     accounts::{self, NewAccount},
     audit,
-    identities::{self, Account, Linking},
-    sessions,
+    identities::{self, Account, Known, Linking},
+    quota, sessions,
 };
 use serde_json::json;
 
@@ -64,16 +64,23 @@ impl Arrival<'_> {
     /// Signs in whoever the identity is of, or makes an account for it.
     async fn sign_in(&self, tx: &Tx<'_>) -> Result<SignedIn, Problem> {
         let proven = match identities::find(tx, self.account).await? {
-            Some(known) => {
-                let organization = known.organization_id;
-                let organization_id =
-                    organization.ok_or(Problem::SignInRefused("the account may not sign in; ask its organization"))?;
-                identities::touch(tx, self.account, self.now).await?;
-                Proven { user_id: known.user_id, organization_id, has_factor: known.has_factor }
-            }
+            Some(known) => self.recognize(tx, known).await?,
             None => self.register(tx).await?,
         };
         sign_in::proceed(self.app, tx, self.context, proven).await
+    }
+
+    /// The person of an identity that is known, when it still is behind the lock of the organization: whoever takes it away
+    /// holds that lock first, too.
+    async fn recognize(&self, tx: &Tx<'_>, known: Known) -> Result<Proven, Problem> {
+        let refused = || Problem::SignInRefused("the account may not sign in; ask its organization");
+        let organization_id = known.organization_id.ok_or_else(refused)?;
+        quota::lock(tx, organization_id).await?;
+        if identities::find(tx, self.account).await? != Some(known) {
+            return Err(Problem::SignInRefused("the account changed meanwhile"));
+        }
+        identities::touch(tx, self.account, self.now).await?;
+        Ok(Proven { user_id: known.user_id, organization_id, password_hash: None })
     }
 
     /// A person and an organization for an address that nobody has.
@@ -98,12 +105,13 @@ impl Arrival<'_> {
         let (user, organization) = (new.user_id, new.organization_id);
         self.record(tx, AuditAction::OrganizationCreated, organization, user, organization.to_string()).await?;
         self.give(tx, organization, user).await?;
-        Ok(Proven { user_id: user, organization_id: organization, has_factor: false })
+        Ok(Proven { user_id: user, organization_id: organization, password_hash: None })
     }
 
     /// Gives the identity to who asked for it, when the session that asked is still one.
     async fn link(&self, tx: &Tx<'_>, linking: Linking) -> Result<(), Problem> {
         let Linking { user_id, session_id, organization_id } = linking;
+        quota::lock(tx, organization_id).await?;
         sessions::find_bearer(tx, session_id, organization_id, user_id, self.now)
             .await?
             .ok_or(Problem::Unauthenticated)?;
