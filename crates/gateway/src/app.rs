@@ -81,7 +81,7 @@ impl App {
             .map_err(|error| GatewayError::setting("outbound", "certificate authorities that can be read", error))?;
         let tokens =
             Tokens::new(settings.signing_key.as_ref(), &settings.previous_signing_keys, settings.access_token_minutes)?;
-        let passwords = Passwords::new(settings.password_threads)
+        let passwords = Passwords::new(password_threads(&settings))
             .map_err(|error| GatewayError::setting("password_threads", "memory for password hashes", error))?;
         let links = Links::new(&settings)?;
         let throttle = Throttle::new(parts.live.clone(), &settings);
@@ -107,4 +107,10 @@ impl App {
             throttle: Arc::new(throttle),
         })
     }
+}
+
+/// Half of the cores stay for those who serve.
+fn password_threads(settings: &GatewaySettings) -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    if settings.password_threads == 0 { (cores / 2).max(1) } else { settings.password_threads }
 }

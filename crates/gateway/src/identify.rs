@@ -217,7 +217,7 @@ async fn member(
     let now = app.clock.now();
     let row = app
         .db
-        .operate("identify_member", async |tx| {
+        .look_up("identify_member", async |tx| {
             let row = sessions::find_bearer(tx, session, home, user, now).await?.ok_or(Problem::Unauthenticated)?;
             if organization == home {
                 return Ok(row);
@@ -246,9 +246,12 @@ fn touch(app: &App, context: &RequestContext, session: SessionId, now: Timestamp
 async fn holder(app: &App, digest: [u8; 32], now: Timestamp) -> Result<(Caller, Option<Timestamp>), Problem> {
     let holder = app
         .db
-        .operate("identify_holder", async |tx| Ok::<_, Problem>(api_keys::find_holder(tx, &digest, now).await?))
+        .look_up("identify_holder", async |tx| Ok::<_, Problem>(api_keys::find_holder(tx, &digest, now).await?))
         .await?
         .ok_or(Problem::Unauthenticated)?;
+    if holder.last_used_at.is_none_or(|at| now.duration_since(at) > TOUCH_EVERY) {
+        app.db.operate("touch_key", async |tx| Ok::<_, Problem>(api_keys::touch(tx, holder.id, now).await?)).await?;
+    }
     let permissions: BTreeSet<Permission> =
         holder.scopes.iter().copied().filter(|scope| holder.role.allows(*scope)).collect();
     let caller = Caller {

@@ -60,7 +60,7 @@ pub struct GatewaySettings {
     pub login_tries_per_address: u32,
     /// Whether a person signs in only once the address is proven.
     pub require_verified_email: bool,
-    /// Password hashes that are computed at the same time; each takes 19 MiB.
+    /// Password hashes that are computed at the same time; each takes 19 MiB. 0 means as many as half of the cores.
     pub password_threads: usize,
     /// Origins whose pages may use the API from a browser, exactly as browsers send them; none by default.
     pub cors_origins: Vec<String>,
@@ -130,7 +130,7 @@ impl Default for GatewaySettings {
             login_tries_per_account: 5,
             login_tries_per_address: 20,
             require_verified_email: false,
-            password_threads: 2,
+            password_threads: 0,
             cors_origins: Vec::new(),
             request_timeout_ms: 10_000,
             body_timeout_ms: 30_000,

@@ -59,7 +59,7 @@ WHERE organization_id = $1 AND created_by = $2 AND revoked_at IS NULL";
 
     // A key is worth what its maker is worth now: without the membership there is no row.
     FIND_HOLDER = "-- api_keys.find_holder
-SELECT k.id, k.organization_id, k.created_by, k.scopes, k.expires_at, k.allowed_ranges, o.plan,
+SELECT k.id, k.organization_id, k.created_by, k.scopes, k.expires_at, k.last_used_at, k.allowed_ranges, o.plan,
        o.allowed_ranges AS organization_ranges, m.role
 FROM api_keys AS k
 JOIN organizations AS o ON o.id = k.organization_id
@@ -136,6 +136,8 @@ pub struct Holder {
     pub role: Role,
     /// What the key may do.
     pub scopes: Vec<Permission>,
+    /// When it was used last, to the minute.
+    pub last_used_at: Option<Timestamp>,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
     /// What the organization pays for.
@@ -234,16 +236,24 @@ pub async fn revoke_of_maker(
     tx.execute(REVOKE_OF_MAKER, &[&organization.uuid(), &maker.uuid(), &now]).await
 }
 
-/// Whoever holds the key of this digest, and notes that it was used. Runs as the operator.
+/// Notes that a key was used, to the minute. Runs as the operator.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.api_keys.touch", skip_all, fields(key.id = %id), err(level = "debug"))]
+pub async fn touch(tx: &Tx<'_>, id: ApiKeyId, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute(TOUCH, &[&id.uuid(), &now]).await?;
+    Ok(())
+}
+
+/// Whoever holds the key of this digest. Runs as the operator.
 ///
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
 #[tracing::instrument(name = "db.api_keys.find_holder", skip_all, err(level = "debug"))]
 pub async fn find_holder(tx: &Tx<'_>, digest: &[u8; 32], now: Timestamp) -> Result<Option<Holder>, StoreError> {
     let Some(row) = tx.query_opt(FIND_HOLDER, &[&digest.as_slice(), &now]).await? else { return Ok(None) };
-    let holder = holder(&row)?;
-    tx.execute(TOUCH, &[&holder.id.uuid(), &now]).await?;
-    Ok(Some(holder))
+    Ok(Some(holder(&row)?))
 }
 
 fn api_key(row: &Row) -> Result<ApiKey, Inconsistent> {
@@ -270,6 +280,7 @@ fn holder(row: &Row) -> Result<Holder, Inconsistent> {
         created_by: UserId::from_uuid(columns.get("created_by")?),
         role: columns.named("role", Role::find)?,
         scopes: scopes(columns)?,
+        last_used_at: columns.get("last_used_at")?,
         expires_at: columns.get("expires_at")?,
         subscription: columns.named("plan", Subscription::find)?,
         allowed_ranges: columns.get("allowed_ranges")?,

@@ -115,14 +115,34 @@ impl Db {
     where
         E: From<StoreError> + Display,
     {
-        let scope = format!(
-            "SET TRANSACTION READ ONLY; SET LOCAL ROLE picket_tenant; SET LOCAL picket.organization = '{}'",
-            tenant.uuid()
-        );
+        let scope = format!("SET LOCAL ROLE picket_tenant; SET LOCAL picket.organization = '{}'", tenant.uuid());
+        self.peruse(&scope, work).await
+    }
+
+    /// Reads rows of all organizations, as [`Db::read`] does: for look-ups before the tenant is known.
+    ///
+    /// # Errors
+    /// What `work` returned, or the store's own.
+    #[tracing::instrument(name = "db.look_up", skip_all, fields(db.tx = name), err(level = "debug"))]
+    pub async fn look_up<T, E>(
+        &self,
+        name: &'static str,
+        work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + Display,
+    {
+        self.peruse("SET LOCAL ROLE picket_operator", work).await
+    }
+
+    async fn peruse<T, E>(&self, scope: &str, work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
         let open = Open::take(&self.pool).await?;
         let tx = Tx { client: open.client()?, notices: AtomicU8::new(0) };
         // Polled in this order, so that the beginning is sent first. Were it refused, what was read is not looked at.
-        let (begun, done) = futures_util::future::join(open.begin_now(&scope), work(&tx)).await;
+        let (begun, done) = futures_util::future::join(open.begin_reading(scope), work(&tx)).await;
         begun?;
         done
     }

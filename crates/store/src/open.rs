@@ -21,9 +21,13 @@ impl Open {
         Ok(Self(Some(pool.get().await?)))
     }
 
-    /// Begins; the message is sent when this is polled first.
-    pub(crate) async fn begin_now(&self, scope: &str) -> Result<(), StoreError> {
+    async fn begin_now(&self, scope: &str) -> Result<(), StoreError> {
         Ok(self.client()?.batch_execute(&format!("BEGIN; {scope}")).await?)
+    }
+
+    /// Begins what changes nothing; the message is sent when this is polled first.
+    pub(crate) async fn begin_reading(&self, scope: &str) -> Result<(), StoreError> {
+        Ok(self.client()?.batch_execute(&format!("BEGIN READ ONLY; {scope}")).await?)
     }
 
     /// The connection.
