@@ -131,7 +131,7 @@ write_env() {
     printf 'PICKET_TOOLS_ROOT=%s\n' "$(quote "$STATE/tools")"
     printf 'PICKET_FONTS_DIR=%s\n' "$(quote "$STATE/fonts")"
     printf 'PICKET_RECEIVER_PYTHON=%s\n' "$(quote "$STATE/receiver/python")"
-    printf 'PICKET_OIDC_PROVIDER=%s\n' "$(quote "$STATE/oidc/provider")"
+    [ ! -x "$STATE/oidc/provider" ] || printf 'PICKET_OIDC_PROVIDER=%s\n' "$(quote "$STATE/oidc/provider")"
     printf 'PICKET_STATE_DIR=%s\n' "$(quote "$STATE")"
     printf 'PICKET_STACK_INSTANCE=%s\n' "$(quote "$instance")"
     printf 'PICKET_BROKER_CMD=%s\n' "$(quote "$CHECKOUT/deploy/dev/stack.sh broker")"
