@@ -163,7 +163,9 @@ async fn nobody_invites_before_the_own_address_is_proven() {
     let app = app().await;
     let member = app.member("owner@example.com").await;
     invite(&app, &member.token, "grace@example.com", "viewer").await.assert_problem(403, "email_unverified");
-    let key = app.api_key(&member.token, &["team:write"]).await;
+    // A key ranks no higher than its scopes, so it has all of them.
+    let scopes: Vec<&str> = picket_domain::Permission::ALL.iter().map(|one| one.name()).collect();
+    let key = app.api_key(&member.token, &scopes).await;
     invite(&app, &key, "grace@example.com", "viewer").await.assert_problem(403, "email_unverified");
     let sql = "SELECT (SELECT count(*) FROM invitations) + (SELECT count(*) FROM mails WHERE template = 'invitation')";
     assert_eq!(app.database.connect().await.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);

@@ -98,6 +98,7 @@ fn every_permission() -> Vec<&'static str> {
 async fn a_key_has_no_higher_rank_than_the_role_whose_permissions_it_has() {
     let app = TestApp::spawn().await;
     let owner = app.member("owner@example.com").await;
+    app.verify("owner@example.com").await;
     let viewer = colleague(&app, "viewer@example.com", &owner.organization_id, "viewer").await;
     let analyst = colleague(&app, "analyst@example.com", &owner.organization_id, "analyst").await;
     let invite = async |key: &str, role: &str| {
