@@ -251,8 +251,7 @@ CREATE TABLE idempotency_keys (
     CONSTRAINT an_answer_has_a_status CHECK ((status IS NULL) = (answer IS NULL)),
     CONSTRAINT an_answer_is_no_longer_in_flight CHECK ((status IS NULL) = (lease_until IS NOT NULL))
 );
-CREATE INDEX expired_idempotency_keys ON idempotency_keys (organization_id, expires_at);
-CREATE INDEX old_idempotency_keys ON idempotency_keys (expires_at);
+CREATE INDEX expired_idempotency_keys ON idempotency_keys (expires_at);
 CALL picket_isolate('idempotency_keys');
 
 -- How many reports of an organization are not done.

@@ -21,22 +21,22 @@ pub(crate) async fn confirm_first_factor(
         return confirm_fresh(app, person);
     }
     let missing = || Problem::field("password", "missing_field", "expected the current password");
-    confirm_password(app, context, owner, password.ok_or_else(missing)?).await
+    let password = password.ok_or_else(missing)?;
+    let fits = is_password(app, context, &owner.email, owner.password_hash.clone(), password).await?;
+    if fits { Ok(()) } else { Err(Problem::WrongCredentials) }
 }
 
-/// Demands the current password; tries count as those of a login do.
-async fn confirm_password(
+/// Whether it is the current password of who has this address; tries count as those of a login do.
+pub(crate) async fn is_password(
     app: &App,
     context: &RequestContext,
-    owner: &FactorOwner,
+    email: &str,
+    hash: Option<String>,
     password: SecretString,
-) -> Result<(), Problem> {
-    let guess = Guess { account: &owner.email, address: context.address, now: app.clock.now() };
-    let look = async {
-        let fits = app.passwords.verify(password, owner.password_hash.clone()).await?;
-        Ok(fits.then_some(()))
-    };
-    app.throttle.guard(guess, look).await?.ok_or(Problem::WrongCredentials)
+) -> Result<bool, Problem> {
+    let guess = Guess { account: email, address: context.address, now: app.clock.now() };
+    let look = async { Ok(app.passwords.verify(password, hash).await?.then_some(())) };
+    Ok(app.throttle.guard(guess, look).await?.is_some())
 }
 
 /// Demands that credentials were shown in the last minutes.

@@ -35,18 +35,6 @@ WHERE organization_id = $1 AND subject = $2 AND route = $3 AND key = $4 AND leas
     RELEASE = "-- idempotency.release
 DELETE FROM idempotency_keys
 WHERE organization_id = $1 AND subject = $2 AND route = $3 AND key = $4 AND lease_until = $5";
-
-    // A few at a time, and none that somebody else is at.
-    SWEEP = "-- idempotency.sweep
-DELETE FROM idempotency_keys
-WHERE (organization_id, subject, route, key) IN (
-  SELECT organization_id, subject, route, key
-  FROM idempotency_keys
-  WHERE organization_id = $1 AND expires_at <= $2
-  ORDER BY expires_at
-  LIMIT 100
-  FOR UPDATE SKIP LOCKED
-)";
 }
 
 /// What a key belongs to: the same text under another route, subject or organization is another key.
@@ -94,7 +82,7 @@ pub enum Claimed {
     Done(Vec<u8>),
 }
 
-/// Takes a key, unless it is taken; forgets a few of the tenant's that are over.
+/// Takes a key, unless it is taken. What is over is taken away by the steward ([`crate::expired`]).
 ///
 /// # Errors
 /// When the database refuses, or the row is inconsistent.
@@ -103,7 +91,6 @@ pub async fn claim(tx: &Tx<'_>, request: Use<'_>) -> Result<Claimed, StoreError>
     let Place { organization_id, subject, route, key } = request.place;
     let (organization, digest, lease) =
         (organization_id.uuid(), request.digest.as_slice(), request.lease.as_secs_f64());
-    tx.execute(SWEEP, &[&organization, &request.now]).await?;
     let claim = tx
         .query_opt(CLAIM, &[&organization, subject, route, key, &digest, &request.now, &request.expires_at, &lease])
         .await?;

@@ -16,14 +16,7 @@ use crate::{StoreError, Tx, row::Columns, statements::statements};
 pub const BURNS: i32 = 5;
 
 statements! {
-    // Takes the person's ended challenges away: nothing reads them any more.
     CHALLENGE = "-- mfa.challenge
-WITH gone AS (
-  DELETE FROM mfa_challenges
-  WHERE digest IN (
-    SELECT digest FROM mfa_challenges WHERE user_id = $2 AND expires_at < $4 FOR UPDATE SKIP LOCKED
-  )
-)
 INSERT INTO mfa_challenges (digest, user_id, organization_id, created_at, expires_at)
 VALUES ($1, $2, $3, $4, $5)";
 

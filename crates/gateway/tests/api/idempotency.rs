@@ -239,7 +239,7 @@ async fn a_demoted_caller_still_has_what_the_lesser_role_may_do() {
 }
 
 #[tokio::test]
-async fn a_key_is_free_after_a_day_and_forgotten() {
+async fn a_key_is_free_after_a_day() {
     let (app, mut member) = start().await;
     for key in ["a", "b"] {
         assert_eq!(post(&app, SCANS_V1, &member.token, key, &scan(80)).await.status, 201);
@@ -251,7 +251,6 @@ async fn a_key_is_free_after_a_day_and_forgotten() {
     app.clock.advance(SignedDuration::from_secs(1));
     let other = post(&app, SCANS_V1, &member.token, "a", &scan(81)).await;
     assert_eq!((other.status, other.header("idempotent-replayed")), (201, None));
-    assert_eq!(rows(&app, "idempotency_keys").await, 1, "b is gone, too");
 }
 
 #[tokio::test]

@@ -114,10 +114,23 @@ async fn two_cleaners_take_away_what_has_ended_once() {
     stage.database.connect().await.execute(sql, &[&now]).await.unwrap();
     let cleaner = Cleaner::new(stage.db.clone(), stage.clock.clone());
     let (one, other) = tokio::join!(cleaner.clean(), cleaner.clean());
-    assert_eq!(one.unwrap() + other.unwrap(), 30);
+    assert_eq!(one.unwrap().0 + other.unwrap().0, 30);
     assert_eq!(stage.count("SELECT count(*) FROM idempotency_keys").await, 30);
     stage.clock.advance(SignedDuration::from_secs(31));
-    assert_eq!(cleaner.clean().await.unwrap(), 30);
+    assert_eq!(cleaner.clean().await.unwrap(), (30, false));
+}
+
+#[tokio::test]
+async fn a_cleaner_that_took_a_whole_turn_says_that_there_may_be_more() {
+    let stage = Stage::new().await;
+    let sql = "INSERT INTO idempotency_keys
+                 (organization_id, subject, route, key, request_digest, created_at, expires_at, status, answer)
+               SELECT id, 'usr_x', 'POST /x', number::text, 'x', now(), $1::timestamptz - interval '1 s', 201, 'x'
+               FROM organizations, generate_series(1, 1500) AS number";
+    stage.database.connect().await.execute(sql, &[&stage.clock.now()]).await.unwrap();
+    let cleaner = Cleaner::new(stage.db.clone(), stage.clock.clone());
+    assert_eq!(cleaner.clean().await.unwrap(), (1_000, true));
+    assert_eq!(cleaner.clean().await.unwrap(), (500, false));
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    App, Body, Caller, Problem, RequestContext, caller::Person, mailbox, mailed_tokens, passwords::Passwords,
-    throttle::Guess,
+    App, Body, Caller, Problem, RequestContext, caller::Person, confirm::is_password, mailbox, mailed_tokens,
+    passwords::Passwords,
 };
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
@@ -73,12 +73,9 @@ async fn change_password(
     }
     let known = find(&app, person).await?;
     let current = known.password_hash.clone().ok_or_else(without_password)?;
-    let guess = Guess { account: &known.email, address: context.address, now: app.clock.now() };
-    let look = async {
-        let fits = app.passwords.verify(body.current_password, Some(current)).await?;
-        Ok(fits.then_some(()))
-    };
-    app.throttle.guard(guess, look).await?.ok_or_else(wrong_password)?;
+    if !is_password(&app, &context, &known.email, Some(current), body.current_password).await? {
+        return Err(wrong_password());
+    }
     let mut words = vec![known.name.as_str(), &known.email];
     words.extend(known.organizations.iter().map(String::as_str));
     let hash = app.passwords.hash_new("new_password", body.new_password, &words).await?;
