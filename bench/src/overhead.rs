@@ -36,7 +36,7 @@ pub(crate) fn measure() -> Result<Vec<Figure>, Failure> {
         Ok(())
     };
     let boxed = |network: Network| {
-        let invocation = Invocation { tool: "probe", program: "/probe", args: Vec::new(), hosts: Vec::new(), network };
+        let invocation = Invocation { network, ..Invocation::of("probe", "/probe") };
         let end = sandbox.start(0, &invocation, &Limits::default())?.wait_blocking().end;
         if matches!(end, End::Exited(_)) { Ok(()) } else { Err(format!("the program did not run: {end:?}").into()) }
     };

@@ -109,5 +109,8 @@ fn observation(port: u16, severity: Severity) -> Observation {
         evidence: "what was seen".to_owned(),
         remediation: "what to do".to_owned(),
         service: None,
+        confidence: picket_domain::Confidence::default(),
+        cwe: None,
+        references: Vec::new(),
     }
 }

@@ -86,6 +86,46 @@ pub struct Observation {
     pub remediation: String,
     /// Product, version and CPE of the service, when known.
     pub service: Option<Service>,
+    /// How sure the tool is.
+    #[serde(default)]
+    pub confidence: Confidence,
+    /// The kind of weakness by its number in the Common Weakness Enumeration (<https://cwe.mitre.org>).
+    #[serde(default)]
+    pub cwe: Option<u32>,
+    /// Where to read more: URLs of `http` or `https`, at most 16.
+    #[serde(default)]
+    pub references: Vec<String>,
+}
+
+/// How sure a tool is of what it reports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// Derived, for instance from a version in a banner, or contradicted by something else that is known.
+    Low,
+    /// The tool says so and nothing speaks against it.
+    #[default]
+    Medium,
+    /// Seen: the weakness was shown, not derived.
+    High,
+}
+
+impl Confidence {
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+
+    /// The confidence of that name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        [Self::Low, Self::Medium, Self::High].into_iter().find(|confidence| confidence.name() == name)
+    }
 }
 
 /// The software behind a port, as far as the tool could tell.
@@ -141,6 +181,9 @@ mod tests {
             evidence: String::new(),
             remediation: String::new(),
             service: None,
+            confidence: Confidence::default(),
+            cwe: None,
+            references: Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a sandbox is told to run. No text of a client is in here that was not parsed into a domain type first.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,59 @@ pub struct Invocation {
     pub hosts: Vec<PinnedHost>,
     /// What the run may do to the network.
     pub network: Network,
+    /// Whom the run may speak to; every other address is out of reach where the sandbox has its own network.
+    pub egress: Egress,
+    /// Files of ours that the tool reads, such as word lists and request headers.
+    pub input_files: Vec<InputFile>,
+    /// Where the tool writes what the parser reads.
+    pub output: ToolOutput,
+}
+
+impl Invocation {
+    /// A run of `program` without arguments, network and files.
+    #[must_use]
+    pub const fn of(tool: &'static str, program: &'static str) -> Self {
+        Self {
+            tool,
+            program,
+            args: Vec::new(),
+            hosts: Vec::new(),
+            network: Network::None,
+            egress: Egress { addresses: Vec::new(), ports: Vec::new() },
+            input_files: Vec::new(),
+            output: ToolOutput::Stdout,
+        }
+    }
+}
+
+/// The addresses, and for forwards the ports, that a run may reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Egress {
+    /// The pinned addresses of the task.
+    pub addresses: Vec<IpAddr>,
+    /// The ports that the task examines, as inclusive ranges of TCP and UDP. They bound what of the host itself is
+    /// reached when one of the addresses is a loopback address on the operator's list. Empty means every port.
+    pub ports: Vec<(u16, u16)>,
+}
+
+/// A file that the sandbox shows to the tool, read-only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputFile {
+    /// Its absolute path inside, directly below `/input/`.
+    pub path: &'static str,
+    /// What is in it.
+    pub content: Cow<'static, [u8]>,
+}
+
+/// How a tool hands over its report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolOutput {
+    /// On standard output.
+    Stdout,
+    /// In a file below `/scratch`, which must not be there before the run. The sandbox's init copies it to standard
+    /// output from the inside after the tool has ended, a regular file alone; what the tool itself prints goes to
+    /// standard error.
+    File(&'static str),
 }
 
 /// A name with the address it had when the scan was authorized.

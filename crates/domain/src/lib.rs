@@ -32,13 +32,13 @@ pub use audit::{AuditAction, AuditEntry, AuditHash, AuditPoint, AuditRow, BreakR
 pub use cause::cause;
 pub use delivery::{ClaimedDelivery, DeliveryAttempt, DeliveryFence, DeliveryState, Outcome, Verdict};
 pub use event::{Event, EventBody, FindingFound, ReportChanged, ScanChanged, TaskQueued};
-pub use finding::{Location, Observation, Protocol, Service};
+pub use finding::{Confidence, Location, Observation, Protocol, Service};
 pub use host_name::HostName;
 pub use id::{
     ApiKeyId, AvatarId, DeliveryId, EventId, FindingId, IdError, InvitationId, MailId, OrganizationId, ReportId,
     ScanId, SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
 };
-pub use invocation::{Invocation, Network, PinnedHost};
+pub use invocation::{Egress, InputFile, Invocation, Network, PinnedHost, ToolOutput};
 pub use letter::{Letter, Locale};
 pub use permission::{Permission, Role};
 pub use plan::{Coverage, CoverageState, Dialect, NewScan, Plan, PlanGap};

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     println!("bare exec                    {bare:?}");
     for network in [Network::Connect, Network::None] {
-        let invocation = Invocation { tool: "probe", program: "/probe", args: Vec::new(), hosts: Vec::new(), network };
+        let invocation = Invocation { network, ..Invocation::of("probe", "/probe") };
         let boxed = median(|| {
             let run = sandbox.start(0, &invocation, &Limits::default()).map_err(Error::other)?;
             drop(run.wait_blocking());

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use picket_domain::{Location, Observation, Protocol, Service, Severity};
+use picket_domain::{Confidence, Location, Observation, Protocol, Service, Severity};
 
 use crate::{rules::Rule, text};
 
@@ -148,6 +148,9 @@ impl Weakness {
             description: self.description,
             evidence: self.evidence,
             remediation: self.remediation,
+            confidence: Confidence::default(),
+            cwe: None,
+            references: Vec::new(),
         }
     }
 }

@@ -28,11 +28,10 @@ fn nmap_finds_a_service_by_its_pinned_name() {
     });
     let words = format!("--unprivileged -sT -sV -Pn -p {port} -oX - app.example.com");
     let invocation = Invocation {
-        tool: "nmap",
-        program: "/usr/bin/nmap",
         args: words.split(' ').map(str::to_owned).collect(),
         hosts: vec![PinnedHost { name: "app.example.com".into(), address: [127, 0, 0, 1].into() }],
         network: Network::Connect,
+        ..Invocation::of("nmap", "/usr/bin/nmap")
     };
     let ran = finish(sandbox.start(0, &invocation, &small()).unwrap());
     assert_eq!(ran.outcome.end, End::Exited(0), "{}", ran.outcome.stderr);

@@ -106,7 +106,7 @@ impl Room {
 
 pub(crate) fn invocation(network: Network, words: &[&str]) -> Invocation {
     let args = words.iter().map(ToString::to_string).collect();
-    Invocation { tool: "hostile", program: "/usr/bin/hostile", args, hosts: Vec::new(), network }
+    Invocation { args, network, ..Invocation::of("hostile", "/usr/bin/hostile") }
 }
 
 /// Limits that end a test within seconds whatever happens.

@@ -142,5 +142,8 @@ pub(crate) fn observation(port: u16, severity: Severity) -> Observation {
         evidence: "seen".to_owned(),
         remediation: "do".to_owned(),
         service: None,
+        confidence: picket_domain::Confidence::default(),
+        cwe: None,
+        references: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use picket_domain::{Invocation, Network, Shard};
+use picket_domain::{Egress, Invocation, Network, Shard};
 
 use super::params::{Selection, Shape, Technique};
 use crate::ParamsError;
@@ -43,7 +43,13 @@ pub(super) fn invocation(shape: &Shape, shard: &Shard) -> Result<Invocation, Par
     args.push("--".to_owned());
     args.extend(shard.addresses.iter().map(IpAddr::to_string));
     let network = if shape.technique == Technique::Connect { Network::Connect } else { Network::Raw };
-    Ok(Invocation { tool: "nmap", program: "/usr/bin/nmap", args, hosts: shard.hosts.clone(), network })
+    let ports = match &shape.selection {
+        Selection::Top(_) => Vec::new(),
+        Selection::Listed(ranges) => ranges.pairs(),
+    };
+    let egress = Egress { addresses: shard.addresses.clone(), ports };
+    let hosts = shard.hosts.clone();
+    Ok(Invocation { args, hosts, network, egress, ..Invocation::of("nmap", "/usr/bin/nmap") })
 }
 
 const fn technique(technique: Technique) -> &'static [&'static str] {

@@ -14,6 +14,11 @@ impl PortRanges {
         self.0.is_empty()
     }
 
+    /// The ranges themselves.
+    pub(super) fn pairs(&self) -> Vec<(u16, u16)> {
+        self.0.clone()
+    }
+
     /// How many ports.
     pub(super) fn count(&self) -> u32 {
         self.0.iter().map(|(low, high)| u32::from(*high).saturating_sub(u32::from(*low)).saturating_add(1)).sum()
