@@ -84,7 +84,7 @@ pub(crate) fn child(file: &Path, keep: bool) -> Result<(), Failure> {
     let (read_seconds, peak_before_mb) = (began.elapsed().as_secs_f64(), peak_mb()?);
     let (mut kept, began) = (Vec::new(), Instant::now());
     let mut reader = BufReader::with_capacity(64 * 1024, File::open(file)?);
-    let parsed = tool.parse(&mut reader, &mut |observation| {
+    let parsed = tool.parse(&mut reader, &picket_scanners::Context::default(), &mut |observation| {
         if keep {
             kept.push(observation);
         }

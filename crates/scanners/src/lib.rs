@@ -1,14 +1,20 @@
 //! One adapter per scanner tool: typed parameters become command lines, recorded output becomes observations.
 //! Pure: it starts no process, opens no socket and reads no clock.
 
+mod format;
+mod json;
 mod parameters;
-mod rules;
+pub mod rules;
 pub mod sample;
+mod tally;
 mod text;
 mod tool;
 mod tools;
+mod typed;
 mod weakness;
+mod xml;
 
+pub use format::{Context, Format, HEAD_BYTES, Head, formats, recognize};
 pub use parameters::{Parameters, ParamsError};
-pub use tool::{Parsed, TaskShape, Tool, split_by_family};
-pub use tools::{ALL, find};
+pub use tool::{Appetite, FanOut, Parsed, TaskShape, Tool, split_by_family};
+pub use tools::{ALL, find, page};

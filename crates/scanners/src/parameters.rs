@@ -32,6 +32,12 @@ impl ParamsError {
     }
 }
 
+/// A field that the tool does not know. The name is a client's: only what is plain of it comes back.
+pub(crate) fn unknown_field(name: &str) -> ParamsError {
+    let name: String = name.chars().filter(char::is_ascii_graphic).take(64).collect();
+    ParamsError::of(&name, "unknown_field", "expected only the fields of the tool's schema")
+}
+
 /// The `parameters` of a request body: absent, or an object in which no key occurs twice. Other readers may take the other
 /// of two equal keys, so a body with both is refused. Use it with `#[serde(default)]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

@@ -1,47 +1,34 @@
 //! The canonical rules: one name, severity and text for one weakness, whichever tool saw it. Findings are known across
 //! scans and tools by these names, so a name never changes its meaning and is never used again for something else.
 //!
-//! To add one: a line in the table of its kind. Severities and texts are ours.
-
-mod service;
-mod tls;
-mod web;
+//! To add one: an entry in `rules.toml`; the build makes its constant.
 
 use picket_domain::Severity;
 
-pub(crate) use self::{service::*, tls::*, web::*};
-
 /// What is known of a weakness before anybody has seen it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rule {
+pub struct Rule {
     /// Its canonical name, e.g. `tls.certificate_expired`.
-    pub(crate) id: &'static str,
+    pub id: &'static str,
     /// How bad it usually is.
-    pub(crate) severity: Severity,
+    pub severity: Severity,
+    /// Its kind, by the number in the Common Weakness Enumeration.
+    pub cwe: Option<u32>,
     /// One line for the reader.
-    pub(crate) title: &'static str,
+    pub title: &'static str,
     /// What it means.
-    pub(crate) description: &'static str,
-    /// What to do about it.
-    pub(crate) remediation: &'static str,
+    pub description: &'static str,
+    /// What to do about it; empty where nothing needs to be done.
+    pub remediation: &'static str,
 }
 
-macro_rules! rules {
-    ($($name:ident = $id:literal, $severity:ident, $title:literal, $description:literal, $remediation:literal;)*) => {
-        $(pub(crate) const $name: crate::rules::Rule = crate::rules::Rule {
-            id: $id,
-            severity: picket_domain::Severity::$severity,
-            title: $title,
-            description: $description,
-            remediation: $remediation,
-        };)*
+include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 
-        /// Every rule of this table.
-        #[cfg(test)]
-        pub(super) const TABLE: &[crate::rules::Rule] = &[$($name),*];
-    };
+/// The rule of that name.
+#[must_use]
+pub fn find(id: &str) -> Option<Rule> {
+    ALL.iter().find(|rule| rule.id == id).copied()
 }
-use rules;
 
 #[cfg(test)]
 mod tests {
@@ -49,18 +36,20 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_name_of_its_own_and_all_its_texts() {
-        let rules: Vec<Rule> = [tls::TABLE, web::TABLE, service::TABLE].concat();
-        let mut ids: Vec<&str> = rules.iter().map(|rule| rule.id).collect();
-        ids.sort_unstable();
-        assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
-        for rule in rules {
-            assert!(
-                rule.id.contains('.') && !rule.id.contains(|c: char| c.is_whitespace() || c.is_uppercase()),
-                "{rule:?}"
-            );
+        assert!(ALL.is_sorted_by(|a, b| a.id < b.id));
+        for rule in ALL {
+            let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '_';
+            assert!(rule.id.contains('.') && rule.id.chars().all(is_name), "{rule:?}");
             assert!(!rule.title.is_empty() && !rule.title.ends_with('.'), "{rule:?}");
             assert!(rule.description.ends_with('.'), "{rule:?}");
             assert!(rule.remediation.ends_with('.') || rule.severity == Severity::Info, "{rule:?}");
+            assert!(rule.cwe.is_some() || rule.severity == Severity::Info, "{rule:?}");
         }
+    }
+
+    #[test]
+    fn a_rule_is_found_by_its_name() {
+        assert_eq!(find("tls.weak_cipher.rc4"), Some(TLS_WEAK_CIPHER_RC4));
+        assert_eq!(find("tls.weak_cipher"), None);
     }
 }

@@ -189,9 +189,11 @@ mod tests {
         assert_eq!(written.bytes, u64::try_from(report.len()).unwrap());
         let (mut open_ports, mut others) = (0, 0);
         let parsed =
-            find("nmap").unwrap().parse(&mut report.as_slice(), &mut |observation| match observation.rule.as_str() {
-                "port.open" => open_ports += 1,
-                _ => others += 1,
+            find("nmap").unwrap().parse(&mut report.as_slice(), &crate::Context::default(), &mut |observation| {
+                match observation.rule.as_str() {
+                    "port.open" => open_ports += 1,
+                    _ => others += 1,
+                }
             });
         assert!(parsed.is_complete(), "{parsed:?}");
         assert_eq!((parsed.hosts_up, open_ports), (written.hosts, written.open_ports));

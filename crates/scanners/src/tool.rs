@@ -1,12 +1,12 @@
 //! What every adapter offers. Parameters and output are hostile: both are parsed into types of ours, and nothing a client
 //! or a scanned host wrote ever reaches a command line.
 
-use std::{io::BufRead, net::IpAddr};
+use std::{io::BufRead, net::IpAddr, time::Duration};
 
 use picket_domain::{Gap, Invocation, Needs, Observation, Shard};
 use serde_json::Value;
 
-use crate::ParamsError;
+use crate::{Context, Format, ParamsError};
 
 /// One task that a request asks for: flags that need more than the others become a shape of their own, so that the rest
 /// completes where their need is not met (`docs/contract.md` §13).
@@ -31,6 +31,8 @@ pub struct Parsed {
     pub observations: u64,
     /// Hosts the tool reported as up.
     pub hosts_up: u64,
+    /// Whether the input is no report of this kind at all, or is hostile; the reason says why. An import of it is refused.
+    pub is_refused: bool,
 }
 
 impl Parsed {
@@ -41,7 +43,43 @@ impl Parsed {
     }
 }
 
-/// An adapter for one scanner. To add one: a file in `tools/` and its line in the table of `tools.rs`.
+/// How a tool takes the addresses of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FanOut {
+    /// Many of one family in one run.
+    Together,
+    /// One in each run.
+    OneEach,
+}
+
+/// What one run of a tool usually needs at most; the worker's own limits may be lower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appetite {
+    /// Time from start to end.
+    pub wall: Duration,
+    /// Address space of each process in bytes.
+    pub memory_bytes: u64,
+    /// Processes and threads at a time.
+    pub processes: u64,
+    /// Bytes of its report.
+    pub output_bytes: u64,
+    /// Bytes of its scratch directory.
+    pub scratch_bytes: u64,
+}
+
+impl Appetite {
+    /// What fits nmap against one shard of a scan: 15 min, 1 GiB, 64 processes, 64 MiB of output, 16 MiB of scratch.
+    pub const DEFAULT: Self = Self {
+        wall: Duration::from_secs(15 * 60),
+        memory_bytes: 1 << 30,
+        processes: 64,
+        output_bytes: 64 << 20,
+        scratch_bytes: 16 << 20,
+    };
+}
+
+/// An adapter for one scanner. To add one: a file in `tools/` and its line in the table of `tools.rs`. The module's `//!`
+/// text is the page that the catalogue shows of the tool, so it is written for its users.
 pub trait Tool: Send + Sync {
     /// The name clients use, e.g. `nmap`.
     fn slug(&self) -> &'static str;
@@ -73,9 +111,24 @@ pub trait Tool: Send + Sync {
     /// When the parameters are no canonical shape of this tool, or the shard is empty or mixes address families.
     fn invocation(&self, params: &Value, shard: &Shard) -> Result<Invocation, ParamsError>;
 
+    /// How it takes the addresses of a target.
+    fn fan_out(&self) -> FanOut {
+        FanOut::OneEach
+    }
+
+    /// What one run needs at most.
+    fn appetite(&self) -> Appetite {
+        Appetite::DEFAULT
+    }
+
+    /// The format in which a run reports, one of those in the module's `FORMATS`.
+    fn format(&self) -> &'static dyn Format;
+
     /// Reads the tool's output while it is written and hands each observation to `sink`. Never panics, and its memory
     /// does not grow with the output.
-    fn parse(&self, output: &mut dyn BufRead, sink: &mut dyn FnMut(Observation)) -> Parsed;
+    fn parse(&self, output: &mut dyn BufRead, context: &Context<'_>, sink: &mut dyn FnMut(Observation)) -> Parsed {
+        self.format().parse(output, context, sink)
+    }
 
     /// Whether the tool ends with this exit code when it did its work.
     fn exit_is_ok(&self, code: i32) -> bool;

@@ -1,8 +1,6 @@
 //! What an adapter says of a host in the words of a rule, and how that becomes an observation. All text of the scanned
 //! host passes through here, where it is bounded and cleaned.
 
-use std::net::IpAddr;
-
 use jiff::Timestamp;
 use picket_domain::{Confidence, Location, Observation, Protocol, Service, Severity};
 
@@ -12,11 +10,13 @@ const MAX_TITLE_BYTES: usize = 300;
 const MAX_SUBJECT_BYTES: usize = 200;
 const MAX_PATH_BYTES: usize = 500;
 const MAX_TEXT_BYTES: usize = 4096;
+const MAX_REFERENCES: usize = 16;
 
 /// Where something was seen.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
-    pub(crate) address: IpAddr,
+    /// A canonical address or host name (see [`Context::host`](crate::Context::host)).
+    pub(crate) host: &'a str,
     pub(crate) port: Option<(u16, Protocol)>,
     pub(crate) service: Option<&'a Service>,
     /// Whether the service speaks TLS from its first byte.
@@ -25,7 +25,17 @@ pub(crate) struct Place<'a> {
     pub(crate) started: Option<Timestamp>,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// A host as a whole.
+    pub(crate) const fn of(host: &'a str) -> Self {
+        Self { host, port: None, service: None, is_tls: false, started: None }
+    }
+
+    /// A service of TCP.
+    pub(crate) const fn tcp(host: &'a str, port: u16, is_tls: bool) -> Self {
+        Self { port: Some((port, Protocol::Tcp)), is_tls, ..Self::of(host) }
+    }
+
     /// The product behind the port, when it is known.
     pub(crate) fn product(&self) -> Option<&str> {
         self.service.and_then(|service| service.product.as_deref())
@@ -33,7 +43,7 @@ impl Place<'_> {
 
     fn location(&self, path: Option<&str>) -> Location {
         Location {
-            host: self.address.to_string(),
+            host: self.host.to_owned(),
             port: self.port.map(|(port, _)| port),
             protocol: self.port.map(|(_, protocol)| protocol),
             url: path.and_then(|path| self.url(path)),
@@ -47,10 +57,7 @@ impl Place<'_> {
         let is_plain =
             path.starts_with('/') && path.len() <= MAX_PATH_BYTES && path.bytes().all(|byte| byte.is_ascii_graphic());
         let (scheme, default) = if self.is_tls { ("https", 443) } else { ("http", 80) };
-        let host = match self.address {
-            IpAddr::V4(v4) => v4.to_string(),
-            IpAddr::V6(v6) => format!("[{v6}]"),
-        };
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.to_owned() };
         let port = if port == default { String::new() } else { format!(":{port}") };
         is_plain.then(|| format!("{scheme}://{host}{port}{path}"))
     }
@@ -69,6 +76,9 @@ pub(crate) struct Weakness {
     path: Option<String>,
     cve: Option<String>,
     cvss: Option<f64>,
+    confidence: Confidence,
+    cwe: Option<u32>,
+    references: Vec<String>,
 }
 
 impl Weakness {
@@ -85,6 +95,9 @@ impl Weakness {
             path: None,
             cve: None,
             cvss: None,
+            confidence: Confidence::default(),
+            cwe: rule.cwe,
+            references: Vec::new(),
         }
     }
 
@@ -101,6 +114,9 @@ impl Weakness {
             path: None,
             cve: None,
             cvss: None,
+            confidence: Confidence::default(),
+            cwe: None,
+            references: Vec::new(),
         }
     }
 
@@ -134,6 +150,28 @@ impl Weakness {
         Self { cve: Some(cve.to_owned()), cvss, ..self }
     }
 
+    /// How sure the tool is.
+    pub(crate) fn sure(self, confidence: Confidence) -> Self {
+        Self { confidence, ..self }
+    }
+
+    /// Its kind, when the tool tells one.
+    pub(crate) fn of_kind(self, cwe: Option<u32>) -> Self {
+        Self { cwe: cwe.or(self.cwe), ..self }
+    }
+
+    /// Where to read more; what is no plain web address is left out.
+    pub(crate) fn referring<S: AsRef<str>>(self, references: impl IntoIterator<Item = S>) -> Self {
+        let plain = |text: &str| {
+            let text = text.trim();
+            let is_web = text.starts_with("https://") || text.starts_with("http://");
+            (is_web && text.len() <= MAX_PATH_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic()))
+                .then(|| text.to_owned())
+        };
+        let references = references.into_iter().filter_map(|text| plain(text.as_ref())).take(MAX_REFERENCES).collect();
+        Self { references, ..self }
+    }
+
     /// The observation of it at `place`.
     pub(crate) fn observed(self, place: &Place<'_>) -> Observation {
         Observation {
@@ -148,9 +186,9 @@ impl Weakness {
             description: self.description,
             evidence: self.evidence,
             remediation: self.remediation,
-            confidence: Confidence::default(),
-            cwe: None,
-            references: Vec::new(),
+            confidence: self.confidence,
+            cwe: self.cwe,
+            references: self.references,
         }
     }
 }
@@ -169,20 +207,15 @@ mod tests {
     use super::*;
     use crate::rules;
 
-    fn place(address: &str, port: u16, is_tls: bool) -> Place<'static> {
-        let port = Some((port, Protocol::Tcp));
-        Place { address: address.parse().unwrap(), port, service: None, is_tls, started: None }
-    }
-
     #[test]
     fn a_page_has_its_normal_url() {
         let url =
             |place: Place<'_>, path: &str| Weakness::of(rules::HTTP_TITLE, "").at(path).observed(&place).location.url;
-        assert_eq!(url(place("192.0.2.1", 80, false), "/a?b=c").as_deref(), Some("http://192.0.2.1/a"));
-        assert_eq!(url(place("192.0.2.1", 443, true), "/").as_deref(), Some("https://192.0.2.1/"));
-        assert_eq!(url(place("2001:db8::1", 8443, true), "/").as_deref(), Some("https://[2001:db8::1]:8443/"));
+        assert_eq!(url(Place::tcp("192.0.2.1", 80, false), "/a?b=c").as_deref(), Some("http://192.0.2.1/a"));
+        assert_eq!(url(Place::tcp("192.0.2.1", 443, true), "/").as_deref(), Some("https://192.0.2.1/"));
+        assert_eq!(url(Place::tcp("2001:db8::1", 8443, true), "/").as_deref(), Some("https://[2001:db8::1]:8443/"));
         for path in ["", "a", "/a b", "/\u{1b}", "javascript:x", "/ü"] {
-            assert_eq!(url(place("192.0.2.1", 80, false), path), None, "{path:?}");
+            assert_eq!(url(Place::tcp("192.0.2.1", 80, false), path), None, "{path:?}");
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::{io::BufReader, sync::Arc, time::Duration};
 
-use picket_domain::{ClaimedTask, Gap, Observation};
+use picket_domain::{ClaimedTask, Gap, Observation, Shard};
 use picket_kit::Clock;
 use picket_sandbox::{Outcome, Sandbox, SandboxError};
-use picket_scanners::{Parsed, Tool};
+use picket_scanners::{Context, Parsed, Tool};
 use picket_store::{
     Db, StoreError,
     tasks::{self, HandBack, MAX_FAILURES, RunRecord},
@@ -99,7 +99,8 @@ impl Execution {
             .map_err(|_| NotRun::Parser)??;
         self.leases.arm(task.fence, run.killer());
         let output = run.stdout().ok_or(NotRun::Parser)?;
-        let parser = tokio::task::spawn_blocking(move || parse(tool, output));
+        let shard = task.shard.clone();
+        let parser = tokio::task::spawn_blocking(move || parse(tool, &shard, output));
         let outcome = run.wait().await;
         let (parsed, observations) = parser.await.map_err(|_| NotRun::Parser)?;
         Ok(Ran { outcome, parsed, observations })
@@ -182,10 +183,15 @@ impl Execution {
 }
 
 /// Reads the output while the tool writes it; what the parser leaves is read to its end, so that the tool never blocks.
-fn parse(tool: &'static dyn Tool, output: impl std::io::Read) -> (Parsed, Vec<Observation>) {
+fn parse(tool: &'static dyn Tool, shard: &Shard, output: impl std::io::Read) -> (Parsed, Vec<Observation>) {
     let mut observations = Vec::new();
     let mut reader = BufReader::with_capacity(64 * 1024, output);
-    let parsed = tool.parse(&mut reader, &mut |observation| observations.push(observation));
+    let only = match shard.addresses.as_slice() {
+        [address] => Some(address.to_string()),
+        _ => None,
+    };
+    let context = Context { hosts: &shard.hosts, host: only.as_deref(), port: None };
+    let parsed = tool.parse(&mut reader, &context, &mut |observation| observations.push(observation));
     // A pipe that breaks here was of a tool that was killed; the verdict knows.
     let _drained = std::io::copy(&mut reader, &mut std::io::sink());
     (parsed, observations)

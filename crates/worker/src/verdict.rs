@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     fn parsed(gap: Option<Gap>, observations: u64) -> Parsed {
-        Parsed { gap, reason: String::new(), observations, hosts_up: 0 }
+        Parsed { gap, observations, ..Parsed::default() }
     }
 
     #[test]

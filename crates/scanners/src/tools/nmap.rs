@@ -1,4 +1,4 @@
-//! nmap 7.93 and later: port scans with service versions and safe scripts.
+//! Port scans with service versions and safe scripts (nmap 7.93 and later).
 //!
 //! A host-name target is scanned by its pinned addresses; scripts that would speak to a virtual host by its name see the
 //! address alone for now.
@@ -19,9 +19,31 @@ use std::io::BufRead;
 use picket_domain::{Invocation, Observation, Shard};
 use serde_json::Value;
 
-use crate::{ParamsError, Parsed, TaskShape, Tool};
+use crate::{Context, FanOut, Format, Head, ParamsError, Parsed, TaskShape, Tool};
 
 pub(super) struct Adapter;
+struct Xml;
+
+pub(super) const FORMATS: &[&dyn Format] = &[&Xml];
+
+impl Format for Xml {
+    fn tool(&self) -> &'static str {
+        "nmap"
+    }
+
+    fn name(&self) -> &'static str {
+        "xml"
+    }
+
+    /// masscan writes the same root element under its own name.
+    fn recognizes(&self, head: &Head<'_>) -> bool {
+        head.is_xml("nmaprun") && !head.text.contains("scanner=\"masscan\"")
+    }
+
+    fn parse(&self, input: &mut dyn BufRead, _: &Context<'_>, sink: &mut dyn FnMut(Observation)) -> Parsed {
+        report::parse(input, sink)
+    }
+}
 
 impl Tool for Adapter {
     fn slug(&self) -> &'static str {
@@ -59,8 +81,12 @@ impl Tool for Adapter {
         }
     }
 
-    fn parse(&self, output: &mut dyn BufRead, sink: &mut dyn FnMut(Observation)) -> Parsed {
-        report::parse(output, sink)
+    fn fan_out(&self) -> FanOut {
+        FanOut::Together
+    }
+
+    fn format(&self) -> &'static dyn Format {
+        &Xml
     }
 
     /// nmap ends with 0 when it wrote its report; what the report lacks, the report says.

@@ -123,7 +123,8 @@ async fn nmap_finds_what_is_weak() {
     let mut output = BufReader::new(run.stdout().unwrap());
     let reading = tokio::task::spawn_blocking(move || {
         let mut found = Vec::new();
-        let parsed = tool.parse(&mut output, &mut |observation| found.push(observation));
+        let parsed =
+            tool.parse(&mut output, &picket_scanners::Context::default(), &mut |observation| found.push(observation));
         (parsed, found)
     });
     assert_eq!(run.wait().await.end, End::Exited(0));

@@ -241,8 +241,8 @@ fn read_scripts(value: &Value) -> Result<Vec<&'static str>, ParamsError> {
 
 /// The field's name is the client's text: shortened, and without what could disturb a log.
 fn unknown_field(name: &str) -> ParamsError {
-    let name: String = name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
-    ParamsError::of(&name, "unknown_field", "expected one of scan_type, ports, timing, top_ports and scripts")
+    let message = "expected one of scan_type, ports, timing, top_ports and scripts".to_owned();
+    ParamsError { message, ..crate::parameters::unknown_field(name) }
 }
 
 impl Shape {

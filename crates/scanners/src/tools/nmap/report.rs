@@ -16,13 +16,14 @@ use picket_domain::{Gap, Observation, Protocol};
 
 use self::port::Port;
 use super::{
-    document::{self, Attributes, Fault, Handler, Tag},
+    document::{ROOT, Tag},
     script::Script,
     scripts,
 };
 use crate::{
     Parsed, rules, text,
     weakness::{Place, Weakness},
+    xml::{self, Attributes, Fault, Handler},
 };
 
 /// Observations of one output. More would drown the reader; the result is then marked as cut.
@@ -35,7 +36,7 @@ const MAX_VALUE_BYTES: usize = 256;
 /// Reads a report.
 pub(super) fn parse(output: &mut dyn BufRead, sink: &mut dyn FnMut(Observation)) -> Parsed {
     let mut report = Report::new(sink);
-    let fault = document::read(output, &mut report).err();
+    let fault = xml::read(output, ROOT, &mut report).err();
     report.parsed(fault)
 }
 
@@ -49,7 +50,8 @@ enum Finish {
 /// A host while it is being read.
 #[derive(Default)]
 struct Host {
-    address: Option<IpAddr>,
+    /// Its address in canonical form.
+    address: Option<String>,
     systems: Vec<String>,
 }
 
@@ -94,6 +96,7 @@ impl<'s> Report<'s> {
 
     /// What became of it. The worst gap is named; a report without any is complete.
     fn parsed(self, fault: Option<Fault>) -> Parsed {
+        let is_refused = matches!(fault, Some(Fault::Empty | Fault::Foreign | Fault::Entities | Fault::TooDeep));
         let gap = match (fault, self.finish) {
             (Some(fault), _) => Some((Gap::OutputIncomplete, fault.to_string())),
             (None, Finish::Missing) => Some((Gap::OutputIncomplete, "nmap did not say that it finished".to_owned())),
@@ -113,7 +116,7 @@ impl<'s> Report<'s> {
             (None, Finish::Success) => None,
         };
         let (gap, reason) = gap.map_or((None, String::new()), |(gap, reason)| (Some(gap), reason));
-        Parsed { gap, reason, observations: self.observations, hosts_up: self.hosts_up }
+        Parsed { gap, reason, observations: self.observations, hosts_up: self.hosts_up, is_refused }
     }
 
     fn tell(&mut self, observation: Observation) {
@@ -155,7 +158,7 @@ impl<'s> Report<'s> {
         let host = &mut self.host;
         attributes.each(|name, value| {
             if name == "addr" && host.address.is_none() {
-                host.address = value.parse().ok();
+                host.address = value.parse().ok().map(|address: IpAddr| address.to_canonical().to_string());
             }
         });
     }
@@ -222,7 +225,7 @@ impl<'s> Report<'s> {
     fn tell_port(&mut self) {
         let Some(port) = self.port.as_mut().filter(|port| port.is_open && !port.is_told) else { return };
         port.is_told = true;
-        let place = self.host.address.and_then(|address| port.place(address, self.started));
+        let place = self.host.address.as_deref().and_then(|host| port.place(host, self.started));
         match place {
             Some(place) => {
                 let observation = port.weakness(place.port).observed(&place);
@@ -234,12 +237,10 @@ impl<'s> Report<'s> {
 
     fn end_script(&mut self) {
         let Some(script) = self.script.take() else { return };
-        let place = match (&self.port, self.host.address) {
+        let place = match (&self.port, self.host.address.as_deref()) {
             (Some(port), _) if !port.is_open => return,
-            (Some(port), Some(address)) => port.place(address, self.started),
-            (None, Some(address)) => {
-                Some(Place { address, port: None, service: None, is_tls: false, started: self.started })
-            }
+            (Some(port), Some(host)) => port.place(host, self.started),
+            (None, Some(host)) => Some(Place { started: self.started, ..Place::of(host) }),
             (_, None) => None,
         };
         let Some(place) = place else {
@@ -256,15 +257,15 @@ impl<'s> Report<'s> {
 
     fn end_host(&mut self) {
         let host = std::mem::take(&mut self.host);
-        let (Some(best), Some(address)) = (host.systems.first(), host.address) else { return };
-        let place = Place { address, port: None, service: None, is_tls: false, started: self.started };
+        let (Some(best), Some(name)) = (host.systems.first(), host.address.as_deref()) else { return };
+        let place = Place { started: self.started, ..Place::of(name) };
         let title = format!("Operating system: {best}");
-        let weakness = Weakness::of(rules::HOST_OS, &host.systems.join("\n")).titled(&title);
+        let weakness = Weakness::of(rules::HOST_OPERATING_SYSTEM, &host.systems.join("\n")).titled(&title);
         self.tell(weakness.observed(&place));
     }
 }
 
-impl Handler for Report<'_> {
+impl Handler<Tag> for Report<'_> {
     fn open(&mut self, tag: Tag, parent: Tag, attributes: &Attributes<'_>) {
         match (tag, parent) {
             (Tag::Run, _) => self.begin_run(attributes),

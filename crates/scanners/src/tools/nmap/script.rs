@@ -1,7 +1,6 @@
 //! What one script printed: its text, and the tables that mean the same for programs. Both are bounded.
 
-use super::document::Attributes;
-use crate::text;
+use crate::{text, xml::Attributes};
 
 const MAX_NODES: usize = 20_000;
 const MAX_OUTPUT_BYTES: usize = 64 << 10;

@@ -1,14 +1,14 @@
 //! One port while it is being read, and what is told of it.
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use picket_domain::{Protocol, Service};
 
 use crate::{
     rules, text,
-    tools::nmap::document::Attributes,
     weakness::{Place, Weakness},
+    xml::Attributes,
 };
 
 /// Text kept of one value of a service.
@@ -51,9 +51,9 @@ impl Port {
         self.service = Some(service);
     }
 
-    pub(super) fn place(&self, address: IpAddr, started: Option<Timestamp>) -> Option<Place<'_>> {
+    pub(super) fn place<'a>(&'a self, host: &'a str, started: Option<Timestamp>) -> Option<Place<'a>> {
         let port = Some((self.number?, self.protocol?));
-        Some(Place { address, port, service: self.service.as_ref(), is_tls: self.is_tls, started })
+        Some(Place { host, port, service: self.service.as_ref(), is_tls: self.is_tls, started })
     }
 
     /// `Open port 443/tcp: https (nginx 1.22.1)`, with all that is known of the service as evidence.

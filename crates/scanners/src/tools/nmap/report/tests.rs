@@ -152,7 +152,7 @@ fn o5_more_observations_than_can_be_kept_are_marked() {
     let mut kept = 0;
     let mut sink = |_| kept += 1;
     let mut report = Report { limit: 3, ..Report::new(&mut sink) };
-    let fault = document::read(&mut SERVICES.as_bytes(), &mut report).err();
+    let fault = xml::read(&mut SERVICES.as_bytes(), ROOT, &mut report).err();
     let parsed = report.parsed(fault);
     assert_eq!((parsed.gap, parsed.observations, kept), (Some(Gap::OutputTruncated), 3, 3));
 }

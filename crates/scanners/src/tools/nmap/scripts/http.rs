@@ -33,7 +33,7 @@ pub(super) fn server_header(script: &Script, _place: &Place<'_>) -> Vec<Weakness
 
 /// `http-robots.txt`: the first line counts, the others list.
 pub(super) fn robots(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
-    vec![Weakness::of(rules::HTTP_ROBOTS, &script.output).at("/robots.txt")]
+    vec![Weakness::of(rules::HTTP_ROBOTS_TXT, &script.output).at("/robots.txt")]
 }
 
 /// `http-git`: a table per repository, whose key is `host:port/path`.
@@ -67,7 +67,7 @@ pub(super) fn methods(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     methods.sort_unstable();
     methods.dedup();
     let weakness = |method: &str| match method {
-        "TRACE" => Some(Weakness::of(rules::HTTP_TRACE, &script.output)),
+        "TRACE" => Some(Weakness::of(rules::HTTP_TRACE_ENABLED, &script.output)),
         "PUT" | "DELETE" | "CONNECT" => {
             let title = format!("The web server announces the method {method}");
             Some(Weakness::of(rules::HTTP_RISKY_METHOD, &script.output).about(method).titled(&title))
@@ -80,7 +80,7 @@ pub(super) fn methods(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
 /// `http-trace`.
 pub(super) fn trace(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     let is_enabled = script.output.contains("TRACE is enabled");
-    if is_enabled { vec![Weakness::of(rules::HTTP_TRACE, &script.output)] } else { Vec::new() }
+    if is_enabled { vec![Weakness::of(rules::HTTP_TRACE_ENABLED, &script.output)] } else { Vec::new() }
 }
 
 /// `http-cookie-flags`: tables of paths, of cookies, of what is missing.
@@ -90,8 +90,8 @@ pub(super) fn cookie_flags(script: &Script, _place: &Place<'_>) -> Vec<Weakness>
         for cookie in &path.children {
             for fault in cookie.items() {
                 let rule = match fault {
-                    fault if fault.starts_with("httponly") => rules::HTTP_COOKIE_HTTPONLY,
-                    fault if fault.starts_with("secure") => rules::HTTP_COOKIE_SECURE,
+                    fault if fault.starts_with("httponly") => rules::HTTP_COOKIE_WITHOUT_HTTPONLY,
+                    fault if fault.starts_with("secure") => rules::HTTP_COOKIE_WITHOUT_SECURE,
                     _ => continue,
                 };
                 let evidence = format!("{} {}: {fault}", path.key, cookie.key);
@@ -107,7 +107,7 @@ pub(super) fn auth(script: &Script, place: &Place<'_>) -> Vec<Weakness> {
     let mut tabled = script.root.children.iter().filter_map(|table| table.value("scheme"));
     let is_basic = tabled.any(|scheme| scheme.eq_ignore_ascii_case("basic"))
         || script.output.lines().any(|line| line.trim().starts_with("Basic "));
-    if is_basic && !place.is_tls { vec![Weakness::of(rules::HTTP_BASIC_CLEARTEXT, &script.output)] } else { Vec::new() }
+    if is_basic && !place.is_tls { vec![Weakness::of(rules::HTTP_BASIC_AUTH_WITHOUT_TLS, &script.output)] } else { Vec::new() }
 }
 
 /// `http-open-proxy`: only its clear verdict; "might be redirecting" says nothing.
@@ -119,7 +119,7 @@ pub(super) fn open_proxy(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
 /// `http-internal-ip-disclosure`.
 pub(super) fn internal_address(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     let is_leaked = script.output.contains("Internal IP Leaked");
-    if is_leaked { vec![Weakness::of(rules::HTTP_INTERNAL_ADDRESS, &script.output)] } else { Vec::new() }
+    if is_leaked { vec![Weakness::of(rules::HTTP_INTERNAL_ADDRESS_DISCLOSED, &script.output)] } else { Vec::new() }
 }
 
 /// `http-ls`: a table per listing.

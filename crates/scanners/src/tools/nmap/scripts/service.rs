@@ -15,7 +15,7 @@ fn when(holds: bool, rule: Rule, script: &Script) -> Vec<Weakness> {
 /// `ftp-anon`; it marks folders that look writable.
 pub(super) fn ftp_anon(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     let is_allowed = script.output.contains("Anonymous FTP login allowed");
-    let rule = if script.output.contains("[NSE: writeable]") { rules::FTP_ANONYMOUS_WRITE } else { rules::FTP_ANONYMOUS };
+    let rule = if script.output.contains("[NSE: writeable]") { rules::FTP_ANONYMOUS_WRITE } else { rules::FTP_ANONYMOUS_LOGIN };
     when(is_allowed, rule, script)
 }
 
@@ -26,17 +26,17 @@ pub(super) fn dns_recursion(script: &Script, _place: &Place<'_>) -> Vec<Weakness
 
 /// `redis-info`: without a password it gets the server's version.
 pub(super) fn redis(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
-    when(script.root.find("Version").is_some(), rules::REDIS_OPEN, script)
+    when(script.root.find("Version").is_some(), rules::REDIS_NO_AUTHENTICATION, script)
 }
 
 /// `mongodb-databases`: the list of databases needs a login where logins are on.
 pub(super) fn mongodb(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
-    when(script.root.find("databases").is_some_and(|list| !list.children.is_empty()), rules::MONGODB_OPEN, script)
+    when(script.root.find("databases").is_some_and(|list| !list.children.is_empty()), rules::MONGODB_NO_AUTHENTICATION, script)
 }
 
 /// `memcached-info`.
 pub(super) fn memcached(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
-    when(script.root.value("Authentication") == Some("no"), rules::MEMCACHED_OPEN, script)
+    when(script.root.value("Authentication") == Some("no"), rules::MEMCACHED_NO_AUTHENTICATION, script)
 }
 
 /// `mysql-empty-password`: a line per account.
@@ -54,12 +54,12 @@ pub(super) fn mysql_empty_password(script: &Script, _place: &Place<'_>) -> Vec<W
 pub(super) fn vnc(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     let types = script.root.find("Security types").map(|types| types.children.iter()).into_iter().flatten();
     let is_open = types.into_iter().any(|kind| kind.value("type") == Some("1"));
-    when(is_open || script.output.contains("does not require authentication"), rules::VNC_OPEN, script)
+    when(is_open || script.output.contains("does not require authentication"), rules::VNC_NO_AUTHENTICATION, script)
 }
 
 /// `x11-access`.
 pub(super) fn x11(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
-    when(script.output.contains("access is granted"), rules::X11_OPEN, script)
+    when(script.output.contains("access is granted"), rules::X11_OPEN_ACCESS, script)
 }
 
 /// `snmp-info` over version 1 or 2c with the community `public`; the engine's data of version 3 needs no login.
@@ -70,12 +70,12 @@ pub(super) fn snmp(script: &Script, place: &Place<'_>) -> Vec<Weakness> {
 
 /// `nfs-showmount`.
 pub(super) fn nfs(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
-    when(script.output.lines().any(|line| line.trim().starts_with('/')), rules::NFS_EXPORTS, script)
+    when(script.output.lines().any(|line| line.trim().starts_with('/')), rules::NFS_EXPORTS_LISTED, script)
 }
 
 /// `rsync-list-modules`.
 pub(super) fn rsync(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
-    when(!script.output.trim().is_empty(), rules::RSYNC_MODULES, script)
+    when(!script.output.trim().is_empty(), rules::RSYNC_MODULES_LISTED, script)
 }
 
 /// `smb-protocols`.
@@ -88,8 +88,8 @@ pub(super) fn smb_security_mode(script: &Script, _place: &Place<'_>) -> Vec<Weak
     let signing = script.root.value("message_signing").unwrap_or_default();
     let account = script.root.value("account_used").unwrap_or_default();
     let mut weaknesses = when(signing == "disabled", rules::SMB_SIGNING_DISABLED, script);
-    weaknesses.extend(when(signing == "supported", rules::SMB_SIGNING_OPTIONAL, script));
-    weaknesses.extend(when(account == "guest", rules::SMB_GUEST, script));
+    weaknesses.extend(when(signing == "supported", rules::SMB_SIGNING_NOT_REQUIRED, script));
+    weaknesses.extend(when(account == "guest", rules::SMB_GUEST_ACCESS, script));
     weaknesses
 }
 
@@ -98,5 +98,5 @@ pub(super) fn smb2_security_mode(script: &Script, _place: &Place<'_>) -> Vec<Wea
     if script.output.contains("signing is disabled") || script.output.contains("signing disabled") {
         return when(true, rules::SMB_SIGNING_DISABLED, script);
     }
-    when(script.output.contains("enabled but not required"), rules::SMB_SIGNING_OPTIONAL, script)
+    when(script.output.contains("enabled but not required"), rules::SMB_SIGNING_NOT_REQUIRED, script)
 }

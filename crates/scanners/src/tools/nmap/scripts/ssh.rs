@@ -26,7 +26,7 @@ type IsWeak = fn(&str) -> bool;
 /// `ssh2-enum-algos`: each weak algorithm is a finding of its own.
 pub(super) fn algorithms(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     let kinds: [(&str, IsWeak, Rule); 3] = [
-        ("kex_algorithms", is_weak_exchange, rules::SSH_WEAK_KEX),
+        ("kex_algorithms", is_weak_exchange, rules::SSH_WEAK_KEY_EXCHANGE),
         ("encryption_algorithms", is_weak_cipher, rules::SSH_WEAK_CIPHER),
         ("mac_algorithms", is_weak_mac, rules::SSH_WEAK_MAC),
     ];

@@ -126,10 +126,10 @@ pub(super) fn ciphers(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
 
 fn protocol_rule(name: &str) -> Option<Rule> {
     match name {
-        "SSLv2" => Some(rules::TLS_SSL2),
-        "SSLv3" => Some(rules::TLS_SSL3),
-        "TLSv1.0" => Some(rules::TLS_10),
-        "TLSv1.1" => Some(rules::TLS_11),
+        "SSLv2" => Some(rules::TLS_WEAK_PROTOCOL_SSLV2),
+        "SSLv3" => Some(rules::TLS_WEAK_PROTOCOL_SSLV3),
+        "TLSv1.0" => Some(rules::TLS_WEAK_PROTOCOL_TLSV1_0),
+        "TLSv1.1" => Some(rules::TLS_WEAK_PROTOCOL_TLSV1_1),
         _ => None,
     }
 }
@@ -139,21 +139,21 @@ type IsWeak = fn(&str) -> bool;
 
 /// Kinds of weak suites by the parts of their names (IANA TLS Cipher Suites).
 const CIPHER_RULES: [(IsWeak, Rule); 5] = [
-    (|name| name.contains("WITH_NULL"), rules::TLS_CIPHER_NULL),
-    (|name| name.contains("_anon_"), rules::TLS_CIPHER_ANONYMOUS),
-    (|name| name.contains("EXPORT"), rules::TLS_CIPHER_EXPORT),
-    (|name| name.contains("RC4"), rules::TLS_CIPHER_RC4),
-    (|name| name.contains("DES_") || name.contains("3DES"), rules::TLS_CIPHER_DES),
+    (|name| name.contains("WITH_NULL"), rules::TLS_WEAK_CIPHER_NULL),
+    (|name| name.contains("_anon_"), rules::TLS_WEAK_CIPHER_ANONYMOUS),
+    (|name| name.contains("EXPORT"), rules::TLS_WEAK_CIPHER_EXPORT),
+    (|name| name.contains("RC4"), rules::TLS_WEAK_CIPHER_RC4),
+    (|name| name.contains("DES_") || name.contains("3DES"), rules::TLS_WEAK_CIPHER_DES),
 ];
 
 /// `sslv2`.
 pub(super) fn ssl2(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     let is_spoken = script.output.contains("SSLv2 supported") || script.output.contains("supports SSLv2");
-    if is_spoken { vec![Weakness::of(rules::TLS_SSL2, &script.output)] } else { Vec::new() }
+    if is_spoken { vec![Weakness::of(rules::TLS_WEAK_PROTOCOL_SSLV2, &script.output)] } else { Vec::new() }
 }
 
 /// `ssl-known-key`.
 pub(super) fn known_key(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     let is_known = script.output.trim_start().starts_with("Found in");
-    if is_known { vec![Weakness::of(rules::TLS_KNOWN_KEY, &script.output)] } else { Vec::new() }
+    if is_known { vec![Weakness::of(rules::TLS_KNOWN_PRIVATE_KEY, &script.output)] } else { Vec::new() }
 }
