@@ -215,3 +215,37 @@ CREATE TABLE role_heartbeats (
     broker_up    boolean NOT NULL
 ) WITH (fillfactor = 50);
 GRANT SELECT, INSERT, UPDATE ON role_heartbeats TO picket_operator;
+
+-- A scan as its client sees it, by id or by number, with the counts of what it found and a line for each task, in one
+-- statement that is its whole transaction: it names the tenant first, so that row-level security shows that tenant's rows
+-- and no others, and the name goes with the transaction.
+CREATE FUNCTION picket_scan_overview(tenant uuid, wanted uuid, wanted_number bigint)
+    RETURNS TABLE (
+        id uuid, organization_id uuid, number bigint, dialect text, plan text, target text, tool text, request jsonb,
+        notify text[], gaps jsonb, created_at timestamptz, state text, started_at timestamptz, ended_at timestamptz,
+        failure text, severities text[], sightings bigint[], tasks json[]
+    )
+    LANGUAGE plpgsql ROWS 1
+    AS $$
+#variable_conflict use_column
+DECLARE
+    -- An assignment costs a third of what a query does.
+    named text := set_config('picket.organization', tenant::text, true);
+BEGIN
+    IF wanted IS NULL THEN
+        wanted := (SELECT id FROM scans WHERE organization_id = tenant AND number = wanted_number);
+    END IF;
+    RETURN QUERY
+        SELECT s.id, s.organization_id, s.number, s.dialect, s.plan, s.target, s.tool, s.request, s.notify, s.gaps,
+               s.created_at, s.state, s.started_at, s.ended_at, s.failure, f.severities, f.sightings,
+               ARRAY(SELECT json_build_array(t.tool, t.state, t.gap, t.detail, t.shard ->> 'target')
+                     FROM tasks AS t WHERE t.scan_id = wanted ORDER BY t.id)
+        FROM scans AS s
+        CROSS JOIN (SELECT array_agg(severity) AS severities, array_agg(found) AS sightings
+                    FROM (SELECT g.severity, count(*) AS found
+                          FROM sightings AS g WHERE g.scan_id = wanted GROUP BY g.severity) AS counted) AS f
+        WHERE s.id = wanted;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION picket_scan_overview FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION picket_scan_overview TO picket_tenant;

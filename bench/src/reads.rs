@@ -1,5 +1,5 @@
 //! (e) Authenticated reads of a scan per second, with tenancy, rate limits in Redis, logs and metrics, beside a bare
-//! actix-web handler that returns a constant, and the same handler with one bare query on a pool of the same size.
+//! actix-web handler that returns a constant, and the same handler with its one bare query on a pool of the same size.
 
 use std::time::Duration;
 
@@ -50,7 +50,8 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Failure> {
     let api: Vec<_> = scans.iter().map(|scan| (format!("/api/v1/scan/{}", scan.id), Some(scan.key.clone()))).collect();
     let mut readers = spread(platform.address, &api).await?;
     let mut constant = spread(bare.address, &[("/constant".to_owned(), None)]).await?;
-    let queries: Vec<_> = scans.iter().map(|scan| (format!("/query/{}", scan.id.uuid()), None)).collect();
+    let queries: Vec<_> = scans.iter().map(|scan| (format!("/query/{}", scan.id), None)).collect();
+    demand_equal((platform.address, &api), (bare.address, &queries)).await?;
     let mut query = spread(bare.address, &queries).await?;
     let (mut ours, mut constants, mut one_query) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
@@ -73,6 +74,21 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Failure> {
     .into_iter()
     .chain(waits)
     .collect())
+}
+
+/// Demands that both forms give the same answer: a peer that does less is none.
+async fn demand_equal(
+    ours: (std::net::SocketAddr, &[(String, Option<String>)]),
+    bare: (std::net::SocketAddr, &[(String, Option<String>)]),
+) -> Result<(), Failure> {
+    let mut answers = Vec::new();
+    for (address, requests) in [ours, bare] {
+        let (path, key) = requests.first().ok_or("no request")?;
+        let answer = Client::connect(address, None).await?.get(path, key.as_deref(), StatusCode::OK).await?;
+        answers.push(serde_json::from_slice::<serde_json::Value>(&answer)?);
+    }
+    let are_equal = answers.iter().all(|answer| answers.first() == Some(answer));
+    if are_equal { Ok(()) } else { Err(format!("the answers differ: {answers:?}").into()) }
 }
 
 /// Clients that share the requests among them.

@@ -107,6 +107,12 @@ impl App {
             throttle: Arc::new(throttle),
         })
     }
+
+    /// The same for one of the threads that serve: with connections to the database of its own.
+    pub(crate) fn for_one_of(&self, threads: usize) -> Self {
+        let db = self.db.for_one_of(threads).unwrap_or_else(|_| self.db.clone());
+        Self { db, ..self.clone() }
+    }
 }
 
 /// Half of the cores stay for those who serve.

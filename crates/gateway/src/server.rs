@@ -88,9 +88,12 @@ impl Gateway {
 fn api(app: App, certificate: Option<&Arc<Certificate>>) -> Result<(Server, SocketAddr), GatewayError> {
     let settings = app.settings.clone();
     let origins = cors::origins(&settings.cors_origins)?;
-    let mut server = HttpServer::new(move || {
+    let cores = || std::thread::available_parallelism().map_or(2, usize::from);
+    let threads = if settings.threads == 0 { cores() } else { settings.threads };
+    // Called once by each thread.
+    let server = HttpServer::new(move || {
         Web::new()
-            .app_data(Data::new(app.clone()))
+            .app_data(Data::new(app.for_one_of(threads)))
             .wrap(Compress::default())
             .wrap(from_fn(front))
             .wrap(Condition::new(!origins.is_empty(), cors::middleware(&origins)))
@@ -104,10 +107,8 @@ fn api(app: App, certificate: Option<&Arc<Certificate>>) -> Result<(Server, Sock
     .max_connections(settings.max_connections)
     .keep_alive(Duration::from_secs(75))
     .shutdown_timeout(DRAIN_SECONDS)
+    .workers(threads)
     .disable_signals();
-    if settings.threads > 0 {
-        server = server.workers(settings.threads);
-    }
     let server = match certificate {
         Some(certificate) => server.bind_rustls_0_23(settings.listen, certificate.config()?)?,
         None => server.bind(settings.listen)?,

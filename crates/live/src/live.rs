@@ -1,5 +1,6 @@
-//! The connection: made when first needed, made again when it breaks, and left alone for a second after a failure, so that
-//! a dead Redis costs one request its patience and not every request.
+//! The connections, one of each thread, so that no question waits for another thread to pass it on: made when first needed,
+//! made again when they break, and left alone for a second after a failure, so that a dead Redis costs one request its
+//! patience and not every request.
 
 use std::{
     fmt,
@@ -12,6 +13,7 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use secrecy::ExposeSecret;
+use thread_local::ThreadLocal;
 
 use crate::{LiveError, LiveSettings};
 
@@ -21,14 +23,16 @@ const REST: Duration = Duration::from_secs(1);
 /// A handle to Redis; cheap to clone.
 #[derive(Clone)]
 pub struct Live {
-    connection: ConnectionManager,
+    connections: Arc<ThreadLocal<ConnectionManager>>,
+    client: Client,
+    config: ConnectionManagerConfig,
     key_prefix: Arc<str>,
     timeout: Duration,
     failed_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Live {
-    /// A handle; connects when it is first used. Needs a tokio runtime.
+    /// A handle; each thread connects when it first asks. Needs a tokio runtime.
     ///
     /// # Errors
     /// When the URL is none.
@@ -39,8 +43,20 @@ impl Live {
             .set_connection_timeout(Some(timeout))
             .set_response_timeout(Some(timeout))
             .set_number_of_retries(1);
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(LiveError::Url)?;
-        Ok(Self { connection, key_prefix: settings.key_prefix.as_str().into(), timeout, failed_at: Arc::default() })
+        Ok(Self {
+            connections: Arc::default(),
+            client,
+            config,
+            key_prefix: settings.key_prefix.as_str().into(),
+            timeout,
+            failed_at: Arc::default(),
+        })
+    }
+
+    /// This thread's connection.
+    fn connection(&self) -> Result<ConnectionManager, LiveError> {
+        let make = || ConnectionManager::new_lazy_with_config(self.client.clone(), self.config.clone());
+        self.connections.get_or_try(make).cloned().map_err(LiveError::Url)
     }
 
     /// Whether Redis answers.
@@ -65,7 +81,7 @@ impl Live {
         if self.is_resting() {
             return Err(LiveError::Resting);
         }
-        let answer = tokio::time::timeout(self.timeout, question(self.connection.clone())).await;
+        let answer = tokio::time::timeout(self.timeout, question(self.connection()?)).await;
         let answer = answer.map_err(|_| LiveError::Timeout).and_then(|answer| answer.map_err(LiveError::Driver));
         if answer.is_err() {
             *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());

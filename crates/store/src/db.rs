@@ -6,11 +6,18 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool::managed::QueueMode;
+use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, RecyclingMethod, Runtime};
+use futures_util::future::join;
 use picket_domain::OrganizationId;
 use tokio_postgres::{Config, NoTls, Row, types::ToSql};
 
-use crate::{Notice, Notices, StoreError, notice::Sender, open::Open};
+use crate::{
+    Notice, Notices, StoreError,
+    connection::{Connector, Pool, Role},
+    notice::Sender,
+    open::Open,
+};
 
 /// What the server is told of our connections: a client that vanished must not keep its locks, and nobody waits for a
 /// lock longer than a request may take.
@@ -42,14 +49,29 @@ impl std::fmt::Debug for DbSettings {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool,
+    /// For look-ups alone, which come between the transactions of tenants all the time: so neither has to change the other's
+    /// role.
+    lookers: Pool,
+    max_connections: usize,
+    wait: Duration,
     config: Config,
     sender: Sender,
 }
 
+/// The fewest connections of a thread that has its own: one that waits must not stop the others.
+const FEWEST: usize = 4;
+
 /// A transaction. Outside this crate it can only be passed on.
 pub struct Tx<'a> {
-    client: &'a Client,
+    client: &'a ClientWrapper,
     notices: AtomicU8,
+}
+
+/// A look at one tenant's rows through functions of the database that take the tenant. Outside this crate it can only be
+/// passed on.
+pub struct View<'a> {
+    tx: Tx<'a>,
+    tenant: OrganizationId,
 }
 
 impl Db {
@@ -66,18 +88,26 @@ impl Db {
             .connect_timeout(Duration::from_secs(5))
             .keepalives_idle(Duration::from_secs(15))
             .tcp_user_timeout(Duration::from_secs(20));
-        let manager =
-            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let pool = Pool::builder(manager)
-            .max_size(settings.max_connections)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(settings.wait))
-            .create_timeout(Some(Duration::from_secs(5)))
-            .recycle_timeout(Some(Duration::from_secs(5)))
-            .build()
-            .map_err(|_| StoreError::Pool(deadpool_postgres::PoolError::NoRuntimeSpecified))?;
+        let (max_connections, wait) = (settings.max_connections, settings.wait);
+        let pool = self::pool(&config, max_connections, wait)?;
+        let lookers = self::pool(&config, lookers(max_connections), wait)?;
         let sender = Sender::start(pool.clone());
-        Ok(Self { pool, config, sender })
+        Ok(Self { pool, lookers, max_connections, wait, config, sender })
+    }
+
+    /// The handle of one of `threads` that each stay on their thread: with its share of as many connections again, so that
+    /// no answer of the database has to wake two threads. Where a share would be small, all have the same ones.
+    ///
+    /// # Errors
+    /// When the pool cannot be made.
+    pub fn for_one_of(&self, threads: usize) -> Result<Self, StoreError> {
+        let share = self.max_connections.checked_div(threads).unwrap_or_default();
+        if share < FEWEST {
+            return Ok(self.clone());
+        }
+        let pool = self::pool(&self.config, share, self.wait)?;
+        let lookers = self::pool(&self.config, lookers(share), self.wait)?;
+        Ok(Self { pool, lookers, max_connections: share, ..self.clone() })
     }
 
     /// Runs `work` in a transaction that sees the rows of `tenant` alone; commits when it returns `Ok`, rolls back
@@ -95,9 +125,7 @@ impl Db {
     where
         E: From<StoreError> + Display,
     {
-        // A UUID has no character that could end the literal.
-        let scope = format!("SET LOCAL ROLE picket_tenant; SET LOCAL picket.organization = '{}'", tenant.uuid());
-        self.transact(&scope, work).await
+        self.transact(Role::Tenant, &scope(tenant), work).await
     }
 
     /// Reads rows of `tenant` alone. The transaction begins in the same round trip as the first statement of `work`, and
@@ -115,11 +143,38 @@ impl Db {
     where
         E: From<StoreError> + Display,
     {
-        let scope = format!("SET LOCAL ROLE picket_tenant; SET LOCAL picket.organization = '{}'", tenant.uuid());
-        self.peruse(&scope, work).await
+        let open = Open::take(&self.pool).await?;
+        let tx = Tx::new(open.client()?);
+        // Polled in this order, so that the beginning is sent first. Were it refused, what was read is not looked at.
+        let (begun, done) = join(open.begin_reading(Role::Tenant, &scope(tenant)), work(&tx)).await;
+        begun?;
+        done
     }
 
-    /// Reads rows of all organizations, as [`Db::read`] does: for look-ups before the tenant is known.
+    /// Reads rows of `tenant` alone with statements that each are a transaction of their own and name the tenant
+    /// themselves: nothing is begun and nothing ended, one round trip is all. No table shows a row here but through them.
+    ///
+    /// # Errors
+    /// What `work` returned, or the store's own.
+    #[tracing::instrument(name = "db.view", skip_all, fields(db.tx = name, tenant.id = %tenant), err(level = "debug"))]
+    pub async fn view<T, E>(
+        &self,
+        name: &'static str,
+        tenant: OrganizationId,
+        work: impl AsyncFnOnce(&View<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + Display,
+    {
+        let connection = self.pool.get().await.map_err(StoreError::from)?;
+        let view = View { tx: Tx::new(&connection), tenant };
+        let (entered, done) = join(connection.enter(Role::Tenant), work(&view)).await;
+        entered.map_err(StoreError::from)?;
+        done
+    }
+
+    /// Reads rows of all organizations: for look-ups before the tenant is known. Each statement is a transaction of its own;
+    /// none may change anything.
     ///
     /// # Errors
     /// What `work` returned, or the store's own.
@@ -132,18 +187,10 @@ impl Db {
     where
         E: From<StoreError> + Display,
     {
-        self.peruse("SET LOCAL ROLE picket_operator", work).await
-    }
-
-    async fn peruse<T, E>(&self, scope: &str, work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E>
-    where
-        E: From<StoreError>,
-    {
-        let open = Open::take(&self.pool).await?;
-        let tx = Tx { client: open.client()?, notices: AtomicU8::new(0) };
-        // Polled in this order, so that the beginning is sent first. Were it refused, what was read is not looked at.
-        let (begun, done) = futures_util::future::join(open.begin_reading(scope), work(&tx)).await;
-        begun?;
+        let connection = self.lookers.get().await.map_err(StoreError::from)?;
+        let tx = Tx::new(&connection);
+        let (entered, done) = join(connection.enter(Role::Operator), work(&tx)).await;
+        entered.map_err(StoreError::from)?;
         done
     }
 
@@ -160,15 +207,20 @@ impl Db {
     where
         E: From<StoreError> + Display,
     {
-        self.transact("SET LOCAL ROLE picket_operator", work).await
+        self.transact(Role::Operator, "", work).await
     }
 
-    async fn transact<T, E>(&self, scope: &str, work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E>
+    async fn transact<T, E>(
+        &self,
+        role: Role,
+        scope: &str,
+        work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
     where
         E: From<StoreError>,
     {
-        let open = Open::begin(&self.pool, scope).await?;
-        let tx = Tx { client: open.client()?, notices: AtomicU8::new(0) };
+        let open = Open::begin(&self.pool, role, scope).await?;
+        let tx = Tx::new(open.client()?);
         let done = work(&tx).await;
         let notices = tx.notices.into_inner();
         match done {
@@ -201,7 +253,45 @@ impl Db {
     }
 }
 
-impl Tx<'_> {
+/// Connections for look-ups beside so many others: they are short.
+const fn lookers(max_connections: usize) -> usize {
+    if max_connections < 8 { 1 } else { max_connections / 4 }
+}
+
+/// Connections that are used again while they are warm.
+fn pool(config: &Config, max_connections: usize, wait: Duration) -> Result<Pool, StoreError> {
+    let manager =
+        Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    Pool::builder(Connector(manager))
+        .max_size(max_connections)
+        .queue_mode(QueueMode::Lifo)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(wait))
+        .create_timeout(Some(Duration::from_secs(5)))
+        .recycle_timeout(Some(Duration::from_secs(5)))
+        .build()
+        .map_err(|_| StoreError::Pool(deadpool_postgres::PoolError::NoRuntimeSpecified))
+}
+
+/// The tenant of one transaction. A UUID has no character that could end the literal.
+fn scope(tenant: OrganizationId) -> String {
+    format!("SET LOCAL picket.organization = '{}'", tenant.uuid())
+}
+
+impl View<'_> {
+    /// The row of a statement whose first parameter is the tenant, if there is one.
+    pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
+        let tenant = self.tenant.uuid();
+        let own: [&(dyn ToSql + Sync); 1] = [&tenant];
+        self.tx.query_opt(sql, &[&own, params].concat()).await
+    }
+}
+
+impl<'a> Tx<'a> {
+    const fn new(client: &'a ClientWrapper) -> Self {
+        Self { client, notices: AtomicU8::new(0) }
+    }
+
     /// Prepares statements that are then sent in one round trip: what is prepared goes out in the order of its calls.
     pub(crate) async fn prepare(&self, statements: &[&str]) -> Result<(), StoreError> {
         for sql in statements {

@@ -10,6 +10,7 @@ pub mod administration;
 pub mod api_keys;
 pub mod audit;
 pub mod avatars;
+mod connection;
 mod db;
 pub mod deliveries;
 pub mod email_tokens;
@@ -40,7 +41,7 @@ pub mod tasks;
 pub mod webhooks;
 pub mod workers;
 
-pub use db::{Db, DbSettings, Tx};
+pub use db::{Db, DbSettings, Tx, View};
 pub use error::{Inconsistent, StoreError};
 pub use migrate::{MigrateError, migrate};
 pub use notice::{Notice, Notices};

@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Client, Pool};
 use tokio::sync::{Notify, watch};
 use tokio_postgres::{AsyncMessage, Config, NoTls};
+
+use crate::connection::{Pool, Pooled};
 
 /// What a listener may be woken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,7 @@ async fn send(pool: &Pool, bits: u8) {
     {
         tracing::debug!(error = picket_domain::cause(&error), "a hint was lost, the timers will do");
         // It may have a transaction open.
-        drop(Client::take(client));
+        drop(Pooled::take(client));
     }
 }
 

@@ -1,18 +1,22 @@
 //! An open transaction on a connection of the pool. Begins in one round trip, scope included; the driver's own type needs
 //! two, and a transaction is made of round trips.
 
-use deadpool_postgres::{Client, Pool};
+use deadpool_postgres::ClientWrapper;
+use futures_util::future::join;
 
-use crate::StoreError;
+use crate::{
+    StoreError,
+    connection::{Pool, Pooled, Role},
+};
 
 /// A transaction that is rolled back unless it is committed, also when whoever waited for it is gone.
-pub(crate) struct Open(Option<Client>);
+pub(crate) struct Open(Option<Pooled>);
 
 impl Open {
-    /// Begins a transaction in `scope`: statements that set what holds for this transaction alone.
-    pub(crate) async fn begin(pool: &Pool, scope: &str) -> Result<Self, StoreError> {
+    /// Begins a transaction as `role`; `scope` sets what holds for this transaction alone.
+    pub(crate) async fn begin(pool: &Pool, role: Role, scope: &str) -> Result<Self, StoreError> {
         let open = Self::take(pool).await?;
-        open.begin_now(scope).await?;
+        open.begin_now(role, &format!("BEGIN; {scope}")).await?;
         Ok(open)
     }
 
@@ -21,18 +25,25 @@ impl Open {
         Ok(Self(Some(pool.get().await?)))
     }
 
-    async fn begin_now(&self, scope: &str) -> Result<(), StoreError> {
-        Ok(self.client()?.batch_execute(&format!("BEGIN; {scope}")).await?)
+    /// Begins what changes nothing; the messages are sent when this is polled first.
+    pub(crate) async fn begin_reading(&self, role: Role, scope: &str) -> Result<(), StoreError> {
+        self.begin_now(role, &format!("BEGIN READ ONLY; {scope}")).await
     }
 
-    /// Begins what changes nothing; the message is sent when this is polled first.
-    pub(crate) async fn begin_reading(&self, scope: &str) -> Result<(), StoreError> {
-        Ok(self.client()?.batch_execute(&format!("BEGIN READ ONLY; {scope}")).await?)
+    async fn begin_now(&self, role: Role, words: &str) -> Result<(), StoreError> {
+        let connection = self.connection()?;
+        let (entered, begun) = join(connection.enter(role), connection.batch_execute(words)).await;
+        entered?;
+        Ok(begun?)
+    }
+
+    fn connection(&self) -> Result<&Pooled, StoreError> {
+        self.0.as_ref().ok_or(StoreError::Pool(deadpool_postgres::PoolError::Closed))
     }
 
     /// The connection.
-    pub(crate) fn client(&self) -> Result<&Client, StoreError> {
-        self.0.as_ref().ok_or(StoreError::Pool(deadpool_postgres::PoolError::Closed))
+    pub(crate) fn client(&self) -> Result<&ClientWrapper, StoreError> {
+        Ok(self.connection()?)
     }
 
     /// Keeps what was done. Broken off in the middle, the end is unknown, as it is when the connection breaks.
@@ -58,14 +69,14 @@ impl Drop for Open {
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move { give_back(client).await })),
             // Without the pool: closing the connection rolls back.
-            Err(_) => drop(Client::take(client)),
+            Err(_) => drop(Pooled::take(client)),
         }
     }
 }
 
 /// Gives the connection back to the pool without its transaction, or not at all.
-async fn give_back(client: Client) {
+async fn give_back(client: Pooled) {
     if client.batch_execute("ROLLBACK").await.is_err() {
-        drop(Client::take(client));
+        drop(Pooled::take(client));
     }
 }

@@ -48,6 +48,7 @@ mod tests {
         crate::reports::content::STATEMENTS,
         crate::reports::read::STATEMENTS,
         crate::scans::STATEMENTS,
+        crate::scans::overview::STATEMENTS,
         crate::scans::read::STATEMENTS,
         crate::sealed::STATEMENTS,
         crate::sessions::STATEMENTS,

@@ -38,7 +38,7 @@ async fn list_api_keys(app: Data<App>, caller: Caller, query: PageQuery) -> Resu
     let range = Range { limit: query.page().limit(), offset: query.page().offset() };
     let keys = app
         .db
-        .run("list_api_keys", caller.organization_id, async |tx| {
+        .read("list_api_keys", caller.organization_id, async |tx| {
             Ok::<_, Problem>(api_keys::list(tx, range, now).await?)
         })
         .await?;

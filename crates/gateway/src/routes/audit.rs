@@ -46,7 +46,7 @@ async fn list_audit_logs(
     // One more than the page has, to know whether there is another.
     let rows = app
         .db
-        .run("list_audit_logs", organization, async |tx| {
+        .read("list_audit_logs", organization, async |tx| {
             read::list(tx, organization, &wanted.filter, wanted.limit.saturating_add(1)).await.map_err(Problem::from)
         })
         .await?;
@@ -74,7 +74,7 @@ async fn verify_audit_logs(
     let organization = caller.organization_id;
     let found = app
         .db
-        .run("verify_audit_logs", organization, async |tx| {
+        .read("verify_audit_logs", organization, async |tx| {
             read::verify(tx, organization, span).await?.ok_or(Problem::NotFound("organization"))
         })
         .await?;

@@ -32,7 +32,7 @@ async fn get_organization(app: Data<App>, caller: Caller) -> Result<Json<Organiz
     caller.may(Permission::OrganizationRead)?;
     let organization = app
         .db
-        .run("get_organization", caller.organization_id, async |tx| {
+        .read("get_organization", caller.organization_id, async |tx| {
             organizations::find(tx).await?.ok_or(Problem::NotFound("organization"))
         })
         .await?;

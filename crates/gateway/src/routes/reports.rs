@@ -37,5 +37,5 @@ async fn find(tx: &Tx<'_>, key: ReportKey) -> Result<ReportRecord, Problem> {
 
 /// The same in a transaction of its own.
 async fn load(app: &App, caller: &Caller, key: ReportKey) -> Result<ReportRecord, Problem> {
-    app.db.run("load_report", caller.organization_id, async |tx| find(tx, key).await).await
+    app.db.read("load_report", caller.organization_id, async |tx| find(tx, key).await).await
 }

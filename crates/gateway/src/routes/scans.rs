@@ -10,6 +10,7 @@ use picket_store::{
     Tx, audit, quota,
     scans::{
         self,
+        overview::{self, ScanKey},
         read::{self, Page, Range, ScanOrder, ScanRecord, SightedFinding},
     },
 };
@@ -26,27 +27,6 @@ struct LoadedScan {
     record: ScanRecord,
     counts: SeverityCounts,
     coverage: Vec<Coverage>,
-}
-
-/// How a dialect names a scan.
-#[derive(Debug, Clone, Copy)]
-enum ScanKey {
-    /// v1.
-    Id(ScanId),
-    /// v2.
-    Number(i64),
-}
-
-impl From<ScanId> for ScanKey {
-    fn from(id: ScanId) -> Self {
-        Self::Id(id)
-    }
-}
-
-impl From<i64> for ScanKey {
-    fn from(number: i64) -> Self {
-        Self::Number(number)
-    }
 }
 
 /// The caller's scan; another organization's does not exist.
@@ -67,16 +47,12 @@ async fn with_counts(tx: &Tx<'_>, record: ScanRecord) -> Result<LoadedScan, Prob
 /// A scan without its findings.
 async fn load(app: &App, caller: &Caller, key: impl Into<ScanKey>) -> Result<LoadedScan, Problem> {
     let key = key.into();
-    app.db
-        .read("load_scan", caller.organization_id, async |tx| {
-            let id = match key {
-                ScanKey::Id(id) => id,
-                ScanKey::Number(_) => find(tx, key).await?.scan.id,
-            };
-            let (record, counts, coverage) = read::overview(tx, id).await?.ok_or(Problem::NotFound("scan"))?;
-            Ok(LoadedScan { record, counts, coverage })
-        })
-        .await
+    let found = app
+        .db
+        .view("load_scan", caller.organization_id, async |view| Ok::<_, Problem>(overview::find(view, key).await?))
+        .await?;
+    let (record, counts, coverage) = found.ok_or(Problem::NotFound("scan"))?;
+    Ok(LoadedScan { record, counts, coverage })
 }
 
 /// A scan with its findings, worst first.
@@ -87,7 +63,7 @@ async fn load_result(
 ) -> Result<(LoadedScan, Vec<SightedFinding>), Problem> {
     let key = key.into();
     app.db
-        .run("load_scan_result", caller.organization_id, async |tx| {
+        .read("load_scan_result", caller.organization_id, async |tx| {
             let scan = with_counts(tx, find(tx, key).await?).await?;
             let findings = read::findings(tx, scan.record.scan.id, MOST_FINDINGS, MOST_TEXT_BYTES).await?;
             Ok((scan, findings))
@@ -104,7 +80,7 @@ async fn list(
     range: Range,
 ) -> Result<(Page<ScanRecord>, Vec<SeverityCounts>), Problem> {
     app.db
-        .run("list_scans", caller.organization_id, async |tx| {
+        .read("list_scans", caller.organization_id, async |tx| {
             let found = read::list(tx, states, order, range).await?;
             let ids: Vec<ScanId> = found.rows.iter().map(|record| record.scan.id).collect();
             let counts = read::severity_counts(tx, &ids).await?;

@@ -101,7 +101,7 @@ async fn list_targets(app: Data<App>, caller: Caller, query: PageQuery) -> Resul
     let range = Range { limit: query.page().limit(), offset: query.page().offset() };
     let targets = app
         .db
-        .run("list_targets", caller.organization_id, async |tx| Ok::<_, Problem>(targets::list(tx, range).await?))
+        .read("list_targets", caller.organization_id, async |tx| Ok::<_, Problem>(targets::list(tx, range).await?))
         .await?;
     Ok(Json(query.list(targets.rows.into_iter().map(TargetView::new).collect(), targets.total)))
 }

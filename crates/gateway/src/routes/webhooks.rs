@@ -153,7 +153,9 @@ async fn list_webhooks(app: Data<App>, caller: Caller, query: PageQuery) -> Resu
     let range = Range { limit: query.page().limit(), offset: query.page().offset() };
     let found = app
         .db
-        .run("list_webhooks", caller.organization_id, async |tx| webhooks::list(tx, range).await.map_err(Problem::from))
+        .read("list_webhooks", caller.organization_id, async |tx| {
+            webhooks::list(tx, range).await.map_err(Problem::from)
+        })
         .await?;
     Ok(Json(query.list(found.rows.iter().map(WebhookView::new).collect(), found.total)))
 }
@@ -169,7 +171,7 @@ async fn get_webhook(app: Data<App>, caller: Caller, id: Id<WebhookId>) -> Resul
     caller.may(Permission::WebhooksRead)?;
     let webhook = app
         .db
-        .run("get_webhook", caller.organization_id, async |tx| {
+        .read("get_webhook", caller.organization_id, async |tx| {
             webhooks::find(tx, id.0).await?.ok_or(Problem::NotFound("webhook"))
         })
         .await?;
@@ -221,7 +223,7 @@ async fn list_deliveries(
     let range = Range { limit: query.page().limit(), offset: query.page().offset() };
     let found = app
         .db
-        .run("list_deliveries", caller.organization_id, async |tx| {
+        .read("list_deliveries", caller.organization_id, async |tx| {
             webhooks::find(tx, id.0).await?.ok_or(Problem::NotFound("webhook"))?;
             deliveries::read::list(tx, id.0, range).await.map_err(Problem::from)
         })

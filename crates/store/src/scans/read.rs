@@ -266,28 +266,12 @@ pub async fn coverage(tx: &Tx<'_>, record: &ScanRecord) -> Result<Vec<Coverage>,
     Ok(with_gaps(tasks, record))
 }
 
-/// A scan with the counts of its findings and its coverage, in one round trip.
-///
-/// # Errors
-/// When the database refuses, or a row is inconsistent.
-pub async fn overview(
-    tx: &Tx<'_>,
-    id: ScanId,
-) -> Result<Option<(ScanRecord, SeverityCounts, Vec<Coverage>)>, StoreError> {
-    let ids = [id];
-    let (found, counts, tasks) =
-        futures_util::future::join3(find(tx, id), severity_counts(tx, &ids), coverage_of_tasks(tx, id)).await;
-    let (Some(record), counts, tasks) = (found?, counts?, tasks?) else { return Ok(None) };
-    let coverage = with_gaps(tasks, &record);
-    Ok(Some((record, counts.into_iter().next().unwrap_or_default(), coverage)))
-}
-
 async fn coverage_of_tasks(tx: &Tx<'_>, id: ScanId) -> Result<Vec<Coverage>, StoreError> {
     let rows = tx.query(TASKS, &[&id.uuid()]).await?;
     Ok(rows.iter().map(task_coverage).collect::<Result<Vec<_>, Inconsistent>>()?)
 }
 
-fn with_gaps(mut coverage: Vec<Coverage>, record: &ScanRecord) -> Vec<Coverage> {
+pub(super) fn with_gaps(mut coverage: Vec<Coverage>, record: &ScanRecord) -> Vec<Coverage> {
     coverage.extend(record.gaps.iter().map(|gap| Coverage {
         tool: gap.tool.clone(),
         target: gap.target.clone(),
@@ -310,7 +294,7 @@ fn task_coverage(row: &Row) -> Result<Coverage, Inconsistent> {
     })
 }
 
-fn record(row: &Row) -> Result<ScanRecord, Inconsistent> {
+pub(super) fn record(row: &Row) -> Result<ScanRecord, Inconsistent> {
     let columns = Columns::new("scans", row);
     Ok(ScanRecord {
         scan: scan(&columns)?,

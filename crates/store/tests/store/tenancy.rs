@@ -201,3 +201,24 @@ async fn another_organizations_scan_is_not_found() {
     let refused = scenario.db.run("test", stranger, async |tx| scans::create(tx, &scan, now()).await).await;
     assert!(refused.is_err(), "a row of another organization cannot be written");
 }
+
+#[tokio::test]
+async fn a_look_at_a_scan_shows_the_tenants_own_and_leaves_no_tenant_behind() {
+    let filled = Filled::new().await;
+    let Filled { client, own, foreign, .. } = &filled;
+    let scan = |of: &str| format!("(SELECT id FROM scans WHERE organization_id = '{of}' LIMIT 1)");
+    let ids = client.query_one(&format!("SELECT {}::text, {}::text", scan(own), scan(foreign)), &[]).await.unwrap();
+    let (its_own, the_others): (String, String) = (ids.get(0), ids.get(1));
+    let seen = async |id: &str| {
+        let sql = format!("SELECT FROM picket_scan_overview('{own}', '{id}', NULL)");
+        client.execute(&sql, &[]).await.map_err(|error| error.code().unwrap().clone())
+    };
+    client.batch_execute("SET ROLE picket_tenant").await.unwrap();
+    assert_eq!(seen(&its_own).await, Ok(1));
+    assert_eq!(filled.count("SELECT count(*) FROM scans").await, 0, "the tenant went with the statement");
+    let left = client.query_one("SELECT current_setting('picket.organization', true)", &[]).await.unwrap();
+    assert_eq!(left.get::<_, Option<&str>>(0).unwrap_or_default(), "");
+    assert_eq!(seen(&the_others).await, Ok(0), "another's scan does not exist");
+    client.batch_execute("SET ROLE picket_operator").await.unwrap();
+    assert_eq!(seen(&its_own).await, Err(SqlState::INSUFFICIENT_PRIVILEGE), "the policies of a tenant are its guard");
+}

@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use picket_domain::{OrganizationId, Subscription, Target, TargetId};
-use picket_store::{Db, DbSettings, StoreError, Tx, targets};
+use picket_store::{
+    Db, DbSettings, StoreError, Tx,
+    scans::{overview, read},
+    targets,
+};
 use picket_testkit::seed;
 use tokio::sync::oneshot;
 
@@ -103,4 +107,28 @@ async fn a_read_sees_its_tenant_alone_and_can_change_nothing() {
     // The connection that only read is good for changes again.
     db.run("test", organization, async |tx| add(tx, organization, "two.example.com").await).await.unwrap();
     assert_eq!(read(organization).await, 2);
+}
+
+#[tokio::test]
+async fn the_role_of_a_connection_is_that_of_its_present_use_whatever_the_one_before_was() {
+    let scenario = Scenario::new().await;
+    let (db, own) = (narrow(&scenario), scenario.organization);
+    let stranger = seed::organization(&scenario.database, Subscription::Trial).await;
+    let scan = scenario.create(1).await;
+    let key = overview::ScanKey::Id(scan.id);
+    let find = async |tx: &Tx<'_>| read::find(tx, scan.id).await.map(|found| found.is_some());
+    let view = async |tenant| db.view("test", tenant, async |view| overview::find(view, key).await).await.unwrap();
+    for _ in 0..2 {
+        assert!(view(own).await.is_some());
+        assert!(db.look_up("test", find).await.unwrap(), "the operator sees all");
+        assert!(view(stranger).await.is_none());
+        assert!(db.operate("test", find).await.unwrap());
+        assert!(!db.read("test", stranger, find).await.unwrap());
+        assert!(db.look_up("test", find).await.unwrap());
+        let failed: Result<(), _> =
+            db.run("test", own, async |_| Err(StoreError::Stale { expected: 1, actual: 0 })).await;
+        assert!(failed.is_err());
+        assert!(!db.run("test", stranger, find).await.unwrap(), "what is rolled back takes no role with it");
+        assert!(db.read("test", own, find).await.unwrap());
+    }
 }

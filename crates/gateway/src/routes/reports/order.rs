@@ -82,7 +82,7 @@ impl Customer<'_> {
         }
         self.app
             .db
-            .run("find_scans_of_report", self.caller.organization_id, async |tx| {
+            .read("find_scans_of_report", self.caller.organization_id, async |tx| {
                 let mut ids = Vec::with_capacity(numbers.len());
                 for number in numbers {
                     let found = scans::read::find_by_number(tx, *number).await?;
@@ -133,7 +133,7 @@ impl Customer<'_> {
     async fn usual_branding(&self) -> Result<BrandingChoice, Problem> {
         let tenant = self.caller.organization_id;
         let find =
-            self.app.db.run("find_branding", tenant, async |tx| Ok::<_, Problem>(organizations::find(tx).await?));
+            self.app.db.read("find_branding", tenant, async |tx| Ok::<_, Problem>(organizations::find(tx).await?));
         let branding = find.await?.map(|organization| organization.choices.branding).unwrap_or_default();
         Ok(BrandingChoice { company_name: branding.company_name, logo_url: branding.logo_url })
     }

@@ -110,7 +110,7 @@ async fn list_reports(
     let range = Range { limit: page.limit(), offset: page.offset() };
     let found = app
         .db
-        .run("list_reports", caller.organization_id, async |tx| read::list(tx, range).await.map_err(Problem::from))
+        .read("list_reports", caller.organization_id, async |tx| read::list(tx, range).await.map_err(Problem::from))
         .await?;
     Ok(Json(page.v1(found.rows.iter().map(ReportV1::new).collect(), found.total)))
 }

@@ -92,7 +92,7 @@ async fn get_report(app: Data<App>, caller: Caller, id: Id<i64>) -> Result<Json<
     caller.may(Permission::ReportsRead)?;
     let view = app
         .db
-        .run("get_report", caller.organization_id, async |tx| {
+        .read("get_report", caller.organization_id, async |tx| {
             let record = find(tx, ReportKey::Number(id.0)).await?;
             let numbers = numbers(tx, &record.request.scan_ids).await?;
             Ok::<_, Problem>(ReportV2::new(&record, numbers))

@@ -172,7 +172,7 @@ async fn list_invitations(
     let range = Range { limit: query.page().limit(), offset: query.page().offset() };
     let found = app
         .db
-        .run("list_invitations", caller.organization_id, async |tx| {
+        .read("list_invitations", caller.organization_id, async |tx| {
             Ok::<_, Problem>(invitations::list(tx, range, now).await?)
         })
         .await?;
