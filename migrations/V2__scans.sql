@@ -106,7 +106,8 @@ CREATE TABLE tasks (
     CONSTRAINT a_queued_task_has_its_time CHECK (state <> 'queued' OR queued_at IS NOT NULL),
     CONSTRAINT attempts_only_grow CHECK (attempt >= 0 AND failures >= 0 AND failures <= attempt)
 ) WITH (fillfactor = 70);
-CREATE INDEX tasks_of_a_scan ON tasks (scan_id, id);
+-- Tasks of a scan; unique, so that sightings can refer to it and find their way back by the scan.
+CREATE UNIQUE INDEX tasks_of_a_scan ON tasks (scan_id, id);
 -- Admission walks ready tasks by organization and age; terminal rows are in none of these.
 CREATE INDEX ready_tasks ON tasks (pool, organization_id, ready_at) WHERE state = 'ready';
 CREATE INDEX queued_tasks ON tasks (queued_at) WHERE state = 'queued';
@@ -177,7 +178,7 @@ CREATE TABLE sightings (
     scan_id         uuid NOT NULL,
     finding_id      uuid NOT NULL,
     -- The fence whose result it is.
-    task_id         uuid NOT NULL REFERENCES tasks,
+    task_id         uuid NOT NULL,
     attempt         integer NOT NULL,
     severity        text NOT NULL,
     cvss            double precision,
@@ -185,6 +186,8 @@ CREATE TABLE sightings (
     seen_at         timestamptz NOT NULL,
     PRIMARY KEY (scan_id, finding_id),
     FOREIGN KEY (organization_id, scan_id) REFERENCES scans (organization_id, id),
+    -- By the scan as well: to remove a task is to look its sightings up.
+    FOREIGN KEY (scan_id, task_id) REFERENCES tasks (scan_id, id),
     FOREIGN KEY (organization_id, finding_id) REFERENCES findings (organization_id, id)
 );
 CREATE INDEX sightings_of_a_finding ON sightings (finding_id);

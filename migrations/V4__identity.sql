@@ -86,7 +86,7 @@ CREATE INDEX refresh_tokens_of_a_session ON refresh_tokens (session_id);
 CREATE UNIQUE INDEX a_session_has_one_live_refresh_token ON refresh_tokens (session_id) WHERE used_at IS NULL;
 CALL picket_isolate('refresh_tokens');
 
--- What was mailed to prove an address or to reset a password; bound to the address it went to.
+-- What was mailed to prove an address, to reset a password or to change the address; bound to the address it went to.
 CREATE TABLE email_tokens (
     digest     bytea PRIMARY KEY,
     purpose    text NOT NULL,
@@ -95,7 +95,7 @@ CREATE TABLE email_tokens (
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     used_at    timestamptz,
-    CONSTRAINT an_email_token_has_a_purpose CHECK (purpose IN ('verify', 'reset')),
+    CONSTRAINT an_email_token_has_a_purpose CHECK (purpose IN ('verify', 'reset', 'change')),
     CONSTRAINT an_email_digest_is_a_sha256 CHECK (length(digest) = 32)
 );
 CREATE INDEX email_tokens_of_a_user ON email_tokens (user_id, purpose);

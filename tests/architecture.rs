@@ -73,8 +73,8 @@ const SPEAKS: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["picket-gateway"]),
     ("hickory-resolver", &["picket-outbound"]),
     ("landlock", &["picket-sandbox"]),
-    ("seccompiler", &["picket-sandbox"]),
-    ("libc", &["picket-sandbox"]),
+    ("seccompiler", &["picket-sandbox", "picket-kit"]),
+    ("libc", &["picket-sandbox", "picket-kit"]),
     ("lapin", &["picket-queue"]),
     ("lettre", &["picket-dispatcher"]),
     ("minijinja", &["picket-renderer"]),
@@ -85,6 +85,7 @@ const SPEAKS: &[(&str, &[&str])] = &[
     // The demo is a client of the API like any other, so the command has an HTTP client too.
     ("reqwest", &["picket"]),
     ("tokio-postgres", &["picket-store"]),
+    ("tokio-postgres-rustls", &["picket-store"]),
     ("deadpool-postgres", &["picket-store"]),
     ("refinery", &["picket-store"]),
 ];

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use picket_blobs::{BlobSettings, Blobs};
 use picket_domain::Subscription;
 use picket_gateway::{AppParts, Gateway, GatewaySettings};
-use picket_kit::{Clock, Sealer, Shutdown};
+use picket_kit::{ChildCommand, Clock, Sealer, Shutdown};
 use picket_live::{Live, LiveSettings};
 use picket_outbound::OutboundSettings;
 use picket_store::{Db, DbSettings};
@@ -22,6 +22,7 @@ pub(crate) const CONNECTIONS: usize = 32;
 pub(crate) struct Platform {
     pub(crate) database: Database,
     pub(crate) db: Db,
+    pub(crate) blobs: Blobs,
     pub(crate) clock: Clock,
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: Shutdown,
@@ -45,13 +46,15 @@ impl Platform {
         let database = Database::new().await;
         let settings = DbSettings { url: database.url(), max_connections: CONNECTIONS, wait: Duration::from_secs(30) };
         let (db, clock, folder) = (Db::new(&settings)?, Clock::system(), tempfile::tempdir()?);
+        let blobs = Blobs::open(&BlobSettings::Folder { path: folder.path().to_owned() })?;
         let parts = AppParts {
             db: Db::new(&settings)?,
             clock: clock.clone(),
             sealer: Sealer::new(&Sealer::generate_key())?,
-            blobs: Blobs::open(&BlobSettings::Folder { path: folder.path().to_owned() })?,
+            blobs: blobs.clone(),
             outbound: OutboundSettings::default(),
             live: live.clone(),
+            picture_decoder: ChildCommand::default(),
         };
         let settings = GatewaySettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -66,7 +69,7 @@ impl Platform {
         let (gateway, shutdown) = (Gateway::bind(parts, settings)?, Shutdown::new());
         let address = gateway.address();
         tokio::spawn(gateway.serve(shutdown.clone()));
-        Ok(Self { database, db, clock, address, shutdown, _folder: folder })
+        Ok(Self { database, db, blobs, clock, address, shutdown, _folder: folder })
     }
 
     /// The API key of a new organization.

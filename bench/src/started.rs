@@ -74,7 +74,8 @@ async fn start_roles(
     broker("bench").declare().await?;
     let (steward, health) = (broker("steward"), Health::starting());
     let (db, clock, stop) = (platform.db.clone(), platform.clock.clone(), shutdown.clone());
-    tokio::spawn(picket_steward::run(StewardSettings::default(), db, steward, clock, Health::starting(), stop));
+    let (settings, blobs) = (StewardSettings::default(), platform.blobs.clone());
+    tokio::spawn(picket_steward::run(settings, db, steward, blobs, clock, Health::starting(), stop));
     let parts = Parts {
         db: platform.db.clone(),
         broker: broker("worker"),

@@ -3,7 +3,7 @@
 use picket_blobs::{BlobSettings, Blobs};
 use picket_domain::{OrganizationId, Subscription};
 use picket_gateway::{AppParts, Gateway, GatewaySettings};
-use picket_kit::{Clock, Sealer, Shutdown};
+use picket_kit::{ChildCommand, Clock, Sealer, Shutdown};
 use picket_live::{Live, LiveSettings};
 use picket_outbound::{HttpClient, OutboundSettings};
 use picket_store::{Db, DbSettings};
@@ -48,6 +48,8 @@ impl Stack {
             blobs: blobs.clone(),
             outbound: outbound(),
             live: Some(live),
+            // No test of the published references sends a picture.
+            picture_decoder: ChildCommand::default(),
         };
         let mut settings = gateway_settings();
         change(&mut settings);

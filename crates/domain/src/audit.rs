@@ -48,10 +48,16 @@ actions! {
     ApiKeyRevoked = "api_key.revoked";
     /// Somebody's picture changed.
     AvatarChanged = "user.avatar_changed";
+    /// A person has another address.
+    EmailChanged = "user.email_changed";
+    /// A person asked for another address.
+    EmailChangeRequested = "user.email_change_requested";
     /// An address was proven.
     EmailVerified = "user.email_verified";
     /// An identity at a provider was linked to a person.
     IdentityLinked = "user.identity_linked";
+    /// An identity at a provider was taken from a person.
+    IdentityUnlinked = "user.identity_unlinked";
     /// An invitation was taken up.
     InvitationAccepted = "invitation.accepted";
     /// Somebody was invited.
@@ -84,6 +90,8 @@ actions! {
     ProfileUpdated = "user.profile_updated";
     /// A report was asked for.
     ReportRequested = "report.requested";
+    /// What was older than the organization keeps results was taken away.
+    ResultsRemoved = "results.removed";
     /// A scan was asked for.
     ScanCreated = "scan.created";
     /// A scan was stopped.

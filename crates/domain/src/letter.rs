@@ -92,6 +92,44 @@ pub enum Letter {
         /// When.
         at: Timestamp,
     },
+    /// An account at a provider was linked or unlinked.
+    IdentityChanged {
+        /// The person.
+        name: String,
+        /// The provider.
+        provider: String,
+        /// Whether it opens the account now.
+        linked: bool,
+        /// When.
+        at: Timestamp,
+    },
+    /// Prove that the address that an account is to have is yours.
+    ConfirmNewAddress {
+        /// The person.
+        name: String,
+        /// Where to confirm; holds the token.
+        link: String,
+        /// Until when.
+        expires_at: Timestamp,
+    },
+    /// To the address until now: somebody asked for another one.
+    AddressChangeAsked {
+        /// The person.
+        name: String,
+        /// The address that is asked for.
+        email: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// To the address until now: the account has another one.
+    AddressChanged {
+        /// The person.
+        name: String,
+        /// The address from now on.
+        email: String,
+        /// When.
+        at: Timestamp,
+    },
     /// Join an organization.
     Invitation {
         /// Who invites.
@@ -117,6 +155,10 @@ impl Letter {
             Self::ResetPassword { .. } => "reset_password",
             Self::PasswordChanged { .. } => "password_changed",
             Self::MfaChanged { .. } => "mfa_changed",
+            Self::IdentityChanged { .. } => "identity_changed",
+            Self::ConfirmNewAddress { .. } => "confirm_new_address",
+            Self::AddressChangeAsked { .. } => "address_change_asked",
+            Self::AddressChanged { .. } => "address_changed",
             Self::Invitation { .. } => "invitation",
         }
     }
@@ -127,10 +169,14 @@ impl Letter {
         match self {
             Self::VerifyAddress { expires_at, .. }
             | Self::ResetPassword { expires_at, .. }
+            | Self::ConfirmNewAddress { expires_at, .. }
             | Self::Invitation { expires_at, .. } => *expires_at,
-            Self::AddressTaken { .. } | Self::PasswordChanged { .. } | Self::MfaChanged { .. } => {
-                written.saturating_add(WORTH_SENDING).unwrap_or(Timestamp::MAX)
-            }
+            Self::AddressTaken { .. }
+            | Self::PasswordChanged { .. }
+            | Self::MfaChanged { .. }
+            | Self::IdentityChanged { .. }
+            | Self::AddressChangeAsked { .. }
+            | Self::AddressChanged { .. } => written.saturating_add(WORTH_SENDING).unwrap_or(Timestamp::MAX),
         }
     }
 }

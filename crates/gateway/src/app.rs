@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use picket_blobs::Blobs;
 use picket_domain::AllowList;
-use picket_kit::{Clock, Sealer};
+use picket_kit::{ChildCommand, Clock, Sealer};
 use picket_live::Live;
 use picket_outbound::{HttpClient, OutboundSettings, Resolver};
 use picket_store::Db;
@@ -30,6 +30,8 @@ pub struct AppParts {
     pub outbound: OutboundSettings,
     /// What all gateways share; without it each counts requests for itself.
     pub live: Option<Live>,
+    /// The program that decodes pictures, which calls [`crate::decode_picture_main`].
+    pub picture_decoder: ChildCommand,
 }
 
 /// The dependencies of the handlers; cheap to clone.
@@ -99,7 +101,7 @@ impl App {
             documents: Arc::new(Documents::new(&document)),
             tokens: Arc::new(tokens),
             passwords,
-            pictures: Pictures::default(),
+            pictures: Pictures::new(parts.picture_decoder),
             providers: Arc::new(providers),
             callers: Arc::default(),
             limits: Arc::new(Limits::new(parts.live)),

@@ -58,6 +58,7 @@ pub use error::GatewayError;
 pub use id::Id;
 pub use oauth::{GithubSettings, OAuthSettings, OpenIdSettings};
 pub use paging::{Listed, Page, PageQuery, V1Page, V2Page};
+pub use pictures::decode_picture_main;
 pub use problem::{FieldError, Problem, ProblemCode, ProblemView};
 pub use query::Query;
 pub use routes::platform::ComponentsView;

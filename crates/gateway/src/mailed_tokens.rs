@@ -19,6 +19,7 @@ use crate::{
 
 /// The pages that links in letters lead to.
 pub(crate) const VERIFY_PATH: &str = "/api/v1/auth/verify-email";
+pub(crate) const CHANGE_PATH: &str = "/api/v1/account/confirm-email";
 pub(crate) const RESET_PATH: &str = "/api/v1/account/reset-password";
 /// No answer about somebody's mail comes sooner: longer than what the letter itself takes, so that the time says nothing.
 const FLOOR: Duration = Duration::from_millis(100);
@@ -36,6 +37,7 @@ fn form(purpose: EmailPurpose) -> (TokenKind, SignedDuration) {
     match purpose {
         EmailPurpose::Verify => (TokenKind::Verify, SignedDuration::from_hours(24)),
         EmailPurpose::Reset => (TokenKind::Reset, SignedDuration::from_hours(1)),
+        EmailPurpose::Change => (TokenKind::Change, SignedDuration::from_hours(1)),
     }
 }
 
@@ -49,9 +51,20 @@ pub(crate) fn recipient(person: &Person) -> Recipient<'_> {
     Recipient { email: &person.email, locale: person.locale, organization_id: None }
 }
 
-/// Makes a token and its letter; those of the same purpose that went before are void. Does nothing, and says nothing, when
-/// the address had too many such letters. The person is locked; `tx` runs as the operator.
+/// Makes a token and its letter to the person's address; those of the same purpose that went before are void. Does nothing,
+/// and says nothing, when the address had too many such letters. The person is locked; `tx` runs as the operator.
 pub(crate) async fn send(app: &App, tx: &Tx<'_>, person: &Person, purpose: EmailPurpose) -> Result<(), Problem> {
+    send_to(app, tx, person, &person.email, purpose).await
+}
+
+/// The same to another address, which the token is bound to.
+pub(crate) async fn send_to(
+    app: &App,
+    tx: &Tx<'_>,
+    person: &Person,
+    email: &str,
+    purpose: EmailPurpose,
+) -> Result<(), Problem> {
     let now = app.clock.now();
     let (kind, lifetime) = form(purpose);
     let token = kind.generate();
@@ -64,13 +77,16 @@ pub(crate) async fn send(app: &App, tx: &Tx<'_>, person: &Person, purpose: Email
         EmailPurpose::Reset => {
             Letter::ResetPassword { name, link: app.links.with_token(RESET_PATH, &token.secret), expires_at }
         }
+        EmailPurpose::Change => {
+            Letter::ConfirmNewAddress { name, link: app.links.with_token(CHANGE_PATH, &token.secret), expires_at }
+        }
     };
-    if mailbox::is_full(app, tx, &person.email, letter.template()).await? {
+    if mailbox::is_full(app, tx, email, letter.template()).await? {
         return Ok(());
     }
-    let new = NewEmailToken { digest: token.digest, purpose, user_id: person.id, email: &person.email, expires_at };
+    let new = NewEmailToken { digest: token.digest, purpose, user_id: person.id, email, expires_at };
     email_tokens::issue(tx, &new, now).await?;
-    mailbox::post(app, tx, recipient(person), &letter).await
+    mailbox::post(app, tx, Recipient { email, ..recipient(person) }, &letter).await
 }
 
 /// Whose token it is, without using it up. `tx` runs as the operator.
@@ -78,6 +94,17 @@ pub(crate) async fn look(app: &App, tx: &Tx<'_>, token: &str, purpose: EmailPurp
     let digest = form(purpose).0.parse(token).ok_or_else(refused)?;
     let user = email_tokens::find(tx, &digest, purpose, app.clock.now()).await?.ok_or_else(refused)?;
     people::find(tx, user).await?.ok_or_else(refused)
+}
+
+/// Uses a token of [`EmailPurpose::Change`] up, as [`redeem`] does; also the address that it went to.
+pub(crate) async fn redeem_change(app: &App, tx: &Tx<'_>, token: &str) -> Result<(Redeemed, String), Problem> {
+    let now = app.clock.now();
+    let digest = form(EmailPurpose::Change).0.parse(token).ok_or_else(refused)?;
+    let user = email_tokens::find(tx, &digest, EmailPurpose::Change, now).await?.ok_or_else(refused)?;
+    let organizations = people::lock_organizations(tx, user, None).await?;
+    let person = people::find(tx, user).await?.ok_or_else(refused)?;
+    let email = email_tokens::consume_change(tx, &digest, now).await?.ok_or_else(refused)?;
+    Ok((Redeemed { person, organizations }, email))
 }
 
 /// Uses a token up; whatever else happens in `tx`, which runs as the operator, happens once.

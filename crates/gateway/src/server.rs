@@ -4,7 +4,11 @@ mod certificate;
 mod cors;
 mod redirect;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{
     App as Web, HttpRequest, HttpServer,
@@ -109,12 +113,22 @@ fn api(app: App, certificate: Option<&Arc<Certificate>>) -> Result<(Server, Sock
     .shutdown_timeout(DRAIN_SECONDS)
     .workers(threads)
     .disable_signals();
+    let listener = listener(&settings)?;
     let server = match certificate {
-        Some(certificate) => server.bind_rustls_0_23(settings.listen, certificate.config()?)?,
-        None => server.bind(settings.listen)?,
+        Some(certificate) => server.listen_rustls_0_23(listener, certificate.config()?)?,
+        None => server.listen(listener)?,
     };
     let address = server.addrs().first().copied().unwrap_or(settings.listen);
     Ok((server.run(), address))
+}
+
+/// A socket whose connections end when their client takes nothing of what waits for it. The server has no such time of its
+/// own: without, a client that reads nothing would hold a long answer in our memory for as long as it likes. Connections have
+/// what their listener has (tcp(7), `TCP_USER_TIMEOUT`).
+fn listener(settings: &GatewaySettings) -> Result<TcpListener, GatewayError> {
+    let listener = TcpListener::bind(settings.listen)?;
+    rustix::net::sockopt::set_tcp_user_timeout(&listener, settings.stalled_ms).map_err(std::io::Error::from)?;
+    Ok(listener)
 }
 
 /// The listener that sends plain requests to `port`.

@@ -68,6 +68,8 @@ pub struct GatewaySettings {
     pub request_timeout_ms: u32,
     /// How long a client may take over a body, in milliseconds.
     pub body_timeout_ms: u32,
+    /// How long a client may take nothing of an answer that waits for it, in milliseconds; then its connection is closed.
+    pub stalled_ms: u32,
     /// Connections of one thread; more wait until one is closed.
     pub max_connections: usize,
     /// Providers that people may sign in with; needs `public_url`.
@@ -134,6 +136,7 @@ impl Default for GatewaySettings {
             cors_origins: Vec::new(),
             request_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
+            stalled_ms: 30_000,
             max_connections: 10_000,
             oauth: OAuthSettings::default(),
             tls: None,

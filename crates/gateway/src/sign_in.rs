@@ -1,6 +1,7 @@
 //! The one way to a session. Whoever has proven the first factor (a password, a provider) passes through `proceed`, and a
 //! person with a second factor gets a challenge instead of a session.
 
+use actix_web::{HttpResponse, cookie::Cookie};
 use jiff::SignedDuration;
 use picket_domain::{AuditAction, OrganizationId, SessionId, UserId};
 use picket_store::{
@@ -11,7 +12,12 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{App, Problem, RequestContext, token_text::TokenKind, tokens::Bearer};
+use crate::{
+    App, GatewaySettings, Problem, RequestContext,
+    refresh_cookie::{is_secure, refresh_cookie},
+    token_text::TokenKind,
+    tokens::Bearer,
+};
 
 /// How long a challenge waits for its code.
 const CHALLENGE: SignedDuration = SignedDuration::from_mins(5);
@@ -46,8 +52,10 @@ pub(crate) struct SessionTokens {
     pub token_type: &'static str,
     /// Seconds until the access token ends.
     pub expires_in: i64,
-    /// Gives the next pair of tokens, once.
-    pub refresh_token: String,
+    /// Gives the next pair of tokens, once; missing when it is set as a cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub refresh_token: Option<String>,
     /// Seconds until the session ends, however often it is refreshed.
     pub refresh_expires_in: i64,
 }
@@ -61,6 +69,23 @@ pub(crate) struct MfaChallenge {
     pub mfa_token: String,
     /// Seconds until it ends.
     pub expires_in: i64,
+}
+
+impl SessionTokens {
+    /// Takes the refresh token out of the answer's body and into a cookie, for browsers.
+    pub(crate) fn take_cookie(&mut self, settings: &GatewaySettings) -> Option<Cookie<'static>> {
+        let token = self.refresh_token.take()?;
+        Some(refresh_cookie(&token, self.refresh_expires_in, is_secure(settings)))
+    }
+
+    /// The answer to a login: everything in its body, or the refresh token as a cookie alone.
+    pub(crate) fn answer(mut self, settings: &GatewaySettings, wants_cookie: bool) -> HttpResponse {
+        let mut answer = HttpResponse::Ok();
+        if let Some(cookie) = wants_cookie.then(|| self.take_cookie(settings)).flatten() {
+            answer.cookie(cookie);
+        }
+        answer.json(self)
+    }
 }
 
 /// Goes on with a proven first factor. `tx` runs as the operator.
@@ -126,7 +151,7 @@ pub(crate) async fn open(
         access_token: app.tokens.issue(bearer, now)?,
         token_type: "Bearer",
         expires_in: app.tokens.lifetime_seconds(),
-        refresh_token: refresh.secret.expose_secret().to_owned(),
+        refresh_token: Some(refresh.secret.expose_secret().to_owned()),
         refresh_expires_in: lifetime.as_secs(),
     })
 }

@@ -20,6 +20,8 @@ pub(crate) enum TokenKind {
     Verify,
     /// Sets a new password.
     Reset,
+    /// Gives a person another address.
+    Change,
     /// Joins an organization.
     Invitation,
     /// `state` of a code flow.
@@ -35,6 +37,7 @@ impl TokenKind {
             Self::MfaChallenge => "mfa_",
             Self::Verify => "vt_",
             Self::Reset => "pr_",
+            Self::Change => "ec_",
             Self::Invitation => "in_",
             Self::OAuthState => "os_",
             Self::OAuthBrowser => "ob_",

@@ -50,6 +50,9 @@ pub enum Command {
     /// The renderer's child: a report model on standard input, a PDF on standard output.
     #[command(hide = true)]
     RenderPdf,
+    /// The gateway's child: a stranger's picture on standard input, one of ours on standard output.
+    #[command(hide = true)]
+    DecodePicture,
 }
 
 /// How `picket up` runs.

@@ -17,9 +17,12 @@ use crate::{
 pub fn main(cli: Cli) -> ExitCode {
     // One TLS implementation in the program; a second call would only say that this one was first.
     let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    // Before any runtime: it limits its own memory.
+    // Before any runtime: they limit their own memory and calls.
     if let Command::RenderPdf = cli.command {
         return picket_renderer::child_main();
+    }
+    if let Command::DecodePicture = cli.command {
+        return picket_gateway::decode_picture_main();
     }
     match run(cli.command, cli.settings.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,7 +62,7 @@ async fn run(command: Command, file: Option<&Path>) -> Result<(), CommandError> 
         Command::Worker => alone(configure(file)?, Role::Worker).await,
         Command::Dispatcher => alone(configure(file)?, Role::Dispatcher).await,
         Command::Renderer => alone(configure(file)?, Role::Renderer).await,
-        Command::RenderPdf => Ok(()),
+        Command::RenderPdf | Command::DecodePicture => Ok(()),
     }
 }
 
@@ -71,7 +74,8 @@ pub(crate) fn configure(file: Option<&Path>) -> Result<Settings, CommandError> {
 }
 
 async fn migrate(settings: &Settings) -> Result<(), CommandError> {
-    let applied = picket_store::migrate(settings.database.url.expose_secret()).await?;
+    let tls = settings.database.secured().map_err(picket_store::MigrateError::from)?;
+    let applied = picket_store::migrate_secured(settings.database.url.expose_secret(), &tls).await?;
     eprintln!("picket: {applied} migrations applied");
     Ok(())
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use picket_blobs::{BlobSettings, Blobs};
 use picket_dispatcher::Mailer;
 use picket_gateway::{AppParts, Gateway};
-use picket_kit::{Clock, Health, Sealer, Shutdown};
+use picket_kit::{ChildCommand, Clock, Health, Sealer, Shutdown};
 use picket_live::Live;
 use picket_outbound::HttpClient;
 use picket_queue::{Broker, BrokerSettings};
-use picket_store::{Db, DbSettings};
+use picket_store::{Db, DbSettings, StoreError};
 use secrecy::ExposeSecret;
 
 use crate::{CommandError, Settings};
@@ -29,11 +29,13 @@ impl Parts {
     }
 
     fn database(settings: &Settings) -> Result<Db, CommandError> {
-        Ok(Db::new(&DbSettings {
+        let pool = DbSettings {
             url: settings.database.url.expose_secret().to_owned(),
             max_connections: settings.database.max_connections,
             wait: Duration::from_secs(5),
-        })?)
+        };
+        let tls = settings.database.secured().map_err(StoreError::from)?;
+        Ok(Db::secured(&pool, &tls)?)
     }
 
     fn broker(&self, name: &str) -> Result<Broker, CommandError> {
@@ -67,13 +69,15 @@ impl Parts {
             blobs: self.blobs()?,
             outbound: self.settings.outbound.clone(),
             live,
+            picture_decoder: child("decode-picture")?,
         };
         Ok(Gateway::bind(parts, self.settings.gateway.clone())?)
     }
 
     pub(crate) async fn steward(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {
         let broker = self.broker("steward")?;
-        picket_steward::run(self.settings.steward, self.db.clone(), broker, self.clock.clone(), health, shutdown).await;
+        let (db, blobs, clock) = (self.db.clone(), self.blobs()?, self.clock.clone());
+        picket_steward::run(self.settings.steward, db, broker, blobs, clock, health, shutdown).await;
         Ok(())
     }
 
@@ -102,20 +106,24 @@ impl Parts {
     }
 
     pub(crate) async fn renderer(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {
-        // A PDF is made by a process of its own under limits: this very program.
-        let program = std::env::current_exe()
-            .map_err(|source| CommandError::Io { what: "cannot find this program itself".to_owned(), source })?;
         let parts = picket_renderer::Parts {
             db: self.db.clone(),
             broker: self.broker("renderer")?,
             blobs: self.blobs()?,
-            pdf: picket_renderer::PdfCommand { program, args: vec!["render-pdf".to_owned()] },
+            pdf: child("render-pdf")?,
             clock: self.clock.clone(),
             health,
         };
         picket_renderer::run(self.settings.renderer.clone(), parts, shutdown).await;
         Ok(())
     }
+}
+
+/// What reads what strangers made runs in a process of its own under limits: this very program.
+fn child(subcommand: &str) -> Result<ChildCommand, CommandError> {
+    let program = std::env::current_exe()
+        .map_err(|source| CommandError::Io { what: "cannot find this program itself".to_owned(), source })?;
+    Ok(ChildCommand { program, args: vec![subcommand.to_owned()] })
 }
 
 /// The gateway needs the database alone to do its work: looks at it now and then, until shutdown.

@@ -13,6 +13,7 @@ use picket_live::LiveSettings;
 use picket_outbound::OutboundSettings;
 use picket_renderer::RendererSettings;
 use picket_steward::StewardSettings;
+use picket_store::{DbTls, DbTlsError};
 use picket_worker::WorkerSettings;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -87,6 +88,27 @@ pub struct DatabaseSection {
     /// Connections of this process.
     #[serde(default = "default_connections")]
     pub max_connections: usize,
+    /// Demands TLS of Postgres; plain connections where it is missing.
+    #[serde(default)]
+    pub tls: Option<DatabaseTlsSection>,
+}
+
+/// TLS to Postgres.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseTlsSection {
+    /// Certificates of the authorities that may sign the server's, PEM.
+    pub ca: PathBuf,
+}
+
+impl DatabaseSection {
+    /// How its connections are secured.
+    ///
+    /// # Errors
+    /// When the authorities cannot be read.
+    pub(crate) fn secured(&self) -> Result<DbTls, DbTlsError> {
+        self.tls.as_ref().map_or_else(DbTls::off, |tls| DbTls::require(&tls.ca))
+    }
 }
 
 /// How to reach RabbitMQ.

@@ -1,5 +1,5 @@
-//! The child process that typesets. It limits itself before it reads a report: address space, processor time, files.
-//! It gets a header line and the model on standard input, writes the PDF to standard output and one line of JSON, its
+//! The child process that typesets. It limits itself before it reads a report: address space, processor time, files, and the
+//! calls of the kernel that it needs, none of which reaches a network. It gets a header line and the model on standard input, writes the PDF to standard output and one line of JSON, its
 //! note, to standard error. It has no environment, an empty working directory, and needs no file but the fonts.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use picket_kit::{Calls, ConfineError, Confinement};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -74,17 +74,12 @@ fn run(input: &mut impl BufRead, output: &mut impl Write) -> Result<Note, String
     Ok(Note { pages: typeset.pages, accessible: typeset.accessible, warnings: typeset.warnings })
 }
 
-fn limit(header: &Header) -> io::Result<()> {
-    let limits = [
-        (Resource::As, header.memory_limit_bytes),
-        (Resource::Cpu, header.cpu_limit_seconds),
-        (Resource::Nofile, MAX_OPEN_FILES),
-        // No core dump with a customer's findings, no file at all.
-        (Resource::Core, 0),
-        (Resource::Fsize, 0),
-    ];
-    for (resource, limit) in limits {
-        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+fn limit(header: &Header) -> Result<(), ConfineError> {
+    Confinement {
+        memory_bytes: header.memory_limit_bytes,
+        cpu_seconds: header.cpu_limit_seconds,
+        open_files: MAX_OPEN_FILES,
+        calls: Calls::ReadFiles,
     }
-    Ok(())
+    .enter()
 }

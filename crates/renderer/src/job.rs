@@ -6,7 +6,7 @@ use std::{future::Future, time::Instant};
 use bytes::Bytes;
 use picket_blobs::{BlobError, BlobKey, Blobs};
 use picket_domain::{Document, OrganizationId, ReportFormat, ReportId, ReportState, cause};
-use picket_kit::{Clock, Shutdown, TraceParent};
+use picket_kit::{ChildCommand, Clock, Shutdown, TraceParent};
 use picket_store::{
     Db, StoreError,
     reports::{self, ClaimedReport, HandBack, ReportFence, content, read},
@@ -14,10 +14,7 @@ use picket_store::{
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
-use crate::{
-    Logo, PdfCommand, RenderError, RendererSettings, ReportModel, compose::compose, render_html, render_json,
-    render_pdf,
-};
+use crate::{Logo, RenderError, RendererSettings, ReportModel, compose::compose, render_html, render_json, render_pdf};
 
 /// What the loops share; cheap to clone.
 #[derive(Clone)]
@@ -26,7 +23,7 @@ pub(crate) struct Jobs {
     pub(crate) blobs: Blobs,
     pub(crate) clock: Clock,
     pub(crate) settings: RendererSettings,
-    pub(crate) pdf: PdfCommand,
+    pub(crate) pdf: ChildCommand,
 }
 
 /// Why a claimed report has no document yet.

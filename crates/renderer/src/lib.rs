@@ -34,4 +34,4 @@ pub use logo::{Logo, LogoError, LogoKind};
 pub use model::{FindingEntry, ReportModel, ScanSection};
 pub use process::{Pdf, render_pdf};
 pub use role::{Parts, run};
-pub use settings::{PdfCommand, PdfSettings, RendererSettings};
+pub use settings::{PdfSettings, RendererSettings};

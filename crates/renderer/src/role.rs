@@ -5,11 +5,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use picket_blobs::Blobs;
 use picket_domain::{EventBody, cause};
-use picket_kit::{Clock, Health, Shutdown};
+use picket_kit::{ChildCommand, Clock, Health, Shutdown};
 use picket_queue::{Broker, Delivery, Envelope, QueueError, topology::Queue};
 use picket_store::{Db, StoreError, reports, workers};
 
-use crate::{PdfCommand, RendererSettings, job::Jobs};
+use crate::{RendererSettings, job::Jobs};
 
 /// Reports of one sweep.
 const SWEEP: i64 = 10;
@@ -25,7 +25,7 @@ pub struct Parts {
     /// Where documents are kept.
     pub blobs: Blobs,
     /// The program that typesets, which calls `child_main`.
-    pub pdf: PdfCommand,
+    pub pdf: ChildCommand,
     /// The time.
     pub clock: Clock,
     /// What the internal port tells.

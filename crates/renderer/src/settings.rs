@@ -3,17 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use picket_domain::ReportFormat;
+use picket_kit::ChildCommand;
 use picket_store::reports::content::ContentLimits;
 use serde::Deserialize;
-
-/// The program that turns a model on its standard input into a PDF on its standard output (`child_main`).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct PdfCommand {
-    /// The executable, with its whole path.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub args: Vec<String>,
-}
 
 /// Settings of the renderer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -94,7 +86,7 @@ impl RendererSettings {
     }
 
     /// How PDFs are made by that program.
-    pub(crate) fn pdf(&self, command: PdfCommand) -> PdfSettings {
+    pub(crate) fn pdf(&self, command: ChildCommand) -> PdfSettings {
         PdfSettings {
             fonts_dir: self.fonts_dir.clone(),
             memory_limit_bytes: self.pdf_memory_mib.saturating_mul(MIB_U64),
@@ -109,8 +101,8 @@ impl RendererSettings {
 /// How one PDF is made.
 #[derive(Debug, Clone)]
 pub struct PdfSettings {
-    /// The child's program.
-    pub command: PdfCommand,
+    /// The program that turns a model on its standard input into a PDF on its standard output (`child_main`).
+    pub command: ChildCommand,
     /// A folder of fonts; without it the built-in ones serve.
     pub fonts_dir: Option<PathBuf>,
     /// The child's address space.
@@ -126,7 +118,7 @@ pub struct PdfSettings {
 impl PdfSettings {
     /// The defaults, with the program that the caller knows.
     #[must_use]
-    pub const fn of(command: PdfCommand) -> Self {
+    pub const fn of(command: ChildCommand) -> Self {
         Self {
             command,
             fonts_dir: None,

@@ -1,5 +1,6 @@
 //! The loops that keep everything moving: the relay brings events to the broker, admission lets ready tasks to the
-//! workers, the rescuer takes back what a dead worker held, the cleaner takes away what has ended long ago.
+//! workers, the rescuer takes back what a dead worker held, the cleaner takes away what has ended long ago, retention the results that are older than
+//! their organization keeps them.
 //!
 //! Each loop takes no input, is woken by a hint and by a timer, and may run in any number of processes at once: what must
 //! not be done twice is decided by a row's state in Postgres, never by who is leader.
@@ -9,6 +10,7 @@ mod cleaner;
 mod relay;
 mod reporter;
 mod rescuer;
+mod retention;
 mod rounds;
 mod settings;
 
@@ -16,5 +18,6 @@ pub use admission::Admission;
 pub use cleaner::Cleaner;
 pub use relay::Relay;
 pub use rescuer::Rescuer;
+pub use retention::Retention;
 pub use rounds::{RoundError, run};
 pub use settings::StewardSettings;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use picket_blobs::Blobs;
 use picket_kit::{Clock, Health, Shutdown};
 use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
-use crate::{Admission, Cleaner, Relay, Rescuer, StewardSettings, reporter::Reporter};
+use crate::{Admission, Cleaner, Relay, Rescuer, Retention, StewardSettings, reporter::Reporter};
 
 /// A round that failed; the next one begins where it began.
 #[derive(Debug, thiserror::Error)]
@@ -46,17 +47,27 @@ pub(crate) trait Loop {
 ///
 /// # Errors
 /// None today: what fails is tried again.
-pub async fn run(settings: StewardSettings, db: Db, broker: Broker, clock: Clock, health: Health, shutdown: Shutdown) {
+pub async fn run(
+    settings: StewardSettings,
+    db: Db,
+    broker: Broker,
+    blobs: Blobs,
+    clock: Clock,
+    health: Health,
+    shutdown: Shutdown,
+) {
     let poll = Duration::from_millis(settings.poll_ms);
     let relay = Relay::new(db.clone(), &broker);
     let admission = Admission::new(db.clone(), clock.clone(), settings);
     let cleaner = Cleaner::new(db.clone(), clock.clone());
+    let retention = Retention::new(db.clone(), blobs, clock.clone());
     let rescuer = Rescuer::new(db.clone(), clock, settings);
     let reporter = Reporter { db: db.clone(), broker, health: health.clone() };
     tokio::join!(
         go_round(&relay, &db, poll, &shutdown),
         go_round(&admission, &db, poll, &shutdown),
         go_round(&cleaner, &db, Duration::from_millis(settings.clean_ms), &shutdown),
+        go_round(&retention, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&rescuer, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
         go_round(&reporter, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
     );

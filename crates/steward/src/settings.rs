@@ -14,6 +14,8 @@ pub struct StewardSettings {
     pub queue_per_slot: i64,
     /// Milliseconds between two turns of the cleaner.
     pub clean_ms: u64,
+    /// Milliseconds between two turns of retention, which takes results away by their age.
+    pub retention_ms: u64,
     /// Milliseconds between two looks of the relay and of admission when no hint wakes them.
     pub poll_ms: u64,
     /// Milliseconds between two rounds of the rescuer.
@@ -27,6 +29,7 @@ impl Default for StewardSettings {
             claim_wait_seconds: 60.0,
             queue_per_slot: 2,
             clean_ms: 60_000,
+            retention_ms: 300_000,
             poll_ms: 500,
             rescue_ms: 2_000,
         }

@@ -10,10 +10,11 @@ use deadpool::managed::QueueMode;
 use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, RecyclingMethod, Runtime};
 use futures_util::future::join;
 use picket_domain::OrganizationId;
-use tokio_postgres::{Config, NoTls, Row, types::ToSql};
+use tokio_postgres::{Config, Row, types::ToSql};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
-    Notice, Notices, StoreError,
+    DbTls, Notice, Notices, StoreError,
     connection::{Connector, Pool, Role},
     notice::Sender,
     open::Open,
@@ -55,6 +56,7 @@ pub struct Db {
     max_connections: usize,
     wait: Duration,
     config: Config,
+    connect: MakeRustlsConnect,
     sender: Sender,
 }
 
@@ -75,11 +77,19 @@ pub struct View<'a> {
 }
 
 impl Db {
-    /// Makes the pool; connects when it is first used. Needs a tokio runtime.
+    /// Makes the pool of plain connections; connects when it is first used. Needs a tokio runtime.
     ///
     /// # Errors
     /// When the URL is none.
     pub fn new(settings: &DbSettings) -> Result<Self, StoreError> {
+        Self::secured(settings, &DbTls::off()?)
+    }
+
+    /// The same with connections that are secured like this.
+    ///
+    /// # Errors
+    /// As [`Db::new`].
+    pub fn secured(settings: &DbSettings, tls: &DbTls) -> Result<Self, StoreError> {
         let mut config: Config = settings.url.parse()?;
         let options = format!("{} {SESSION}", config.get_options().unwrap_or_default());
         config
@@ -88,11 +98,12 @@ impl Db {
             .connect_timeout(Duration::from_secs(5))
             .keepalives_idle(Duration::from_secs(15))
             .tcp_user_timeout(Duration::from_secs(20));
+        let connect = tls.apply(&mut config);
         let (max_connections, wait) = (settings.max_connections, settings.wait);
-        let pool = self::pool(&config, max_connections, wait)?;
-        let lookers = self::pool(&config, lookers(max_connections), wait)?;
+        let pool = self::pool(&config, &connect, max_connections, wait)?;
+        let lookers = self::pool(&config, &connect, lookers(max_connections), wait)?;
         let sender = Sender::start(pool.clone());
-        Ok(Self { pool, lookers, max_connections, wait, config, sender })
+        Ok(Self { pool, lookers, max_connections, wait, config, connect, sender })
     }
 
     /// The handle of one of `threads` that each stay on their thread: with its share of as many connections again, so that
@@ -105,8 +116,8 @@ impl Db {
         if share < FEWEST {
             return Ok(self.clone());
         }
-        let pool = self::pool(&self.config, share, self.wait)?;
-        let lookers = self::pool(&self.config, lookers(share), self.wait)?;
+        let pool = self::pool(&self.config, &self.connect, share, self.wait)?;
+        let lookers = self::pool(&self.config, &self.connect, lookers(share), self.wait)?;
         Ok(Self { pool, lookers, max_connections: share, ..self.clone() })
     }
 
@@ -239,7 +250,7 @@ impl Db {
     /// Listens for hints; the caller keeps a timer too.
     #[must_use]
     pub fn listen(&self, notice: Notice) -> Notices {
-        Notices::listen(self.config.clone(), notice)
+        Notices::listen(self.config.clone(), self.connect.clone(), notice)
     }
 
     /// Whether the database answers.
@@ -259,9 +270,17 @@ const fn lookers(max_connections: usize) -> usize {
 }
 
 /// Connections that are used again while they are warm.
-fn pool(config: &Config, max_connections: usize, wait: Duration) -> Result<Pool, StoreError> {
-    let manager =
-        Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+fn pool(
+    config: &Config,
+    connect: &MakeRustlsConnect,
+    max_connections: usize,
+    wait: Duration,
+) -> Result<Pool, StoreError> {
+    let manager = Manager::from_config(
+        config.clone(),
+        connect.clone(),
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
     Pool::builder(Connector(manager))
         .max_size(max_connections)
         .queue_mode(QueueMode::Lifo)

@@ -1,4 +1,4 @@
-//! What was mailed to prove an address or to set a password anew: digests of tokens, each good once, for the address that it
+//! What was mailed to prove an address, to set a password anew or to have another address: digests of tokens, each good once, for the address that it
 //! went to. Runs as the operator.
 
 use jiff::Timestamp;
@@ -27,9 +27,20 @@ FROM users AS u
 WHERE t.digest = $1 AND t.purpose = $2 AND t.used_at IS NULL AND t.expires_at > $3
   AND u.id = t.user_id AND lower(u.email) = lower(t.email)";
 
+    // The address that it went to is the one that the person is to have.
+    CONSUME_CHANGE = "-- email_tokens.consume_change
+UPDATE email_tokens
+SET used_at = $2
+WHERE digest = $1 AND purpose = 'change' AND used_at IS NULL AND expires_at > $2
+RETURNING email";
+
     VOID = "-- email_tokens.void
 DELETE FROM email_tokens
 WHERE user_id = $1 AND purpose = $2";
+
+    VOID_ALL = "-- email_tokens.void_all
+DELETE FROM email_tokens
+WHERE user_id = $1";
 }
 
 /// What a token is good for.
@@ -39,6 +50,8 @@ pub enum EmailPurpose {
     Verify,
     /// Sets a password.
     Reset,
+    /// Gives the person the address that it went to.
+    Change,
 }
 
 impl EmailPurpose {
@@ -46,6 +59,7 @@ impl EmailPurpose {
         match self {
             Self::Verify => "verify",
             Self::Reset => "reset",
+            Self::Change => "change",
         }
     }
 }
@@ -103,6 +117,26 @@ pub async fn consume(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     Ok(tx.execute(CONSUME, &[&digest.as_slice(), &purpose.name(), &now]).await? == 1)
+}
+
+/// Uses a token of [`EmailPurpose::Change`] up; of any number at once, one gets the address that it went to.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.email_tokens.consume_change", skip_all, err(level = "debug"))]
+pub async fn consume_change(tx: &Tx<'_>, digest: &[u8; 32], now: Timestamp) -> Result<Option<String>, StoreError> {
+    let Some(row) = tx.query_opt(CONSUME_CHANGE, &[&digest.as_slice(), &now]).await? else { return Ok(None) };
+    Ok(Some(Columns::new("email_tokens", &row).get("email")?))
+}
+
+/// Voids every token of a person: what was mailed to an address that is the person's no more.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.email_tokens.void_all", skip_all, fields(user.id = %user), err(level = "debug"))]
+pub async fn void_all(tx: &Tx<'_>, user: UserId) -> Result<(), StoreError> {
+    tx.execute(VOID_ALL, &[&user.uuid()]).await?;
+    Ok(())
 }
 
 /// Voids a person's tokens of a purpose.

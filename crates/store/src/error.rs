@@ -2,7 +2,7 @@
 
 use std::{error::Error, io};
 
-use crate::quota::Refusal;
+use crate::{DbTlsError, quota::Refusal};
 
 /// A failed store operation.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,10 @@ pub enum StoreError {
     /// No connection was free in time, or none could be made.
     #[error("no database connection was free")]
     Pool(#[from] deadpool_postgres::PoolError),
+
+    /// TLS cannot be had as it is set.
+    #[error(transparent)]
+    Tls(Box<DbTlsError>),
 
     /// A row holds what it cannot hold.
     #[error(transparent)]
@@ -40,6 +44,12 @@ pub enum StoreError {
     Refused(#[from] Refusal),
 }
 
+impl From<DbTlsError> for StoreError {
+    fn from(error: DbTlsError) -> Self {
+        Self::Tls(Box::new(error))
+    }
+}
+
 impl StoreError {
     /// Demands that a statement changed exactly one row.
     pub(crate) const fn one(actual: u64) -> Result<(), Self> {
@@ -61,7 +71,9 @@ impl StoreError {
         match self {
             Self::Pool(_) => true,
             Self::Driver(error) => is_outage(error),
-            Self::Inconsistent(_) | Self::Stale { .. } | Self::Conflict { .. } | Self::Refused(_) => false,
+            Self::Tls(_) | Self::Inconsistent(_) | Self::Stale { .. } | Self::Conflict { .. } | Self::Refused(_) => {
+                false
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use picket_domain::{OrganizationId, SessionId, UserId};
+use tokio_postgres::Row;
 
 use crate::{StoreError, Tx, row::Columns, statements::statements};
 
@@ -45,6 +46,16 @@ WHERE i.provider = $1 AND i.subject = $2";
     LINK = "-- identities.link
 INSERT INTO identities (provider, subject, user_id, email, created_at, last_used_at)
 VALUES ($1, $2, $3, $4, $5, $5)";
+
+    LIST = "-- identities.list
+SELECT provider, email, created_at, last_used_at
+FROM identities
+WHERE user_id = $1
+ORDER BY provider";
+
+    UNLINK = "-- identities.unlink
+DELETE FROM identities
+WHERE user_id = $1 AND provider = $2";
 
     UNLINK_ALL = "-- identities.unlink_all
 DELETE FROM identities
@@ -117,6 +128,19 @@ pub struct Account<'a> {
     pub provider: &'a str,
     /// The provider's own name for the account, which never changes.
     pub subject: &'a str,
+}
+
+/// An account at a provider, as the person sees it who may sign in with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linked {
+    /// The provider's name.
+    pub provider: String,
+    /// The address that the provider named when it was linked.
+    pub email: Option<String>,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// When the person last signed in with it, or linked it.
+    pub last_used_at: Timestamp,
 }
 
 /// Stores a flow that is started.
@@ -195,6 +219,33 @@ pub async fn link(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     tx.execute_one(LINK, &[&account.provider, &account.subject, &user.uuid(), &email, &now]).await
+}
+
+/// The person's accounts, by their providers' names; at most one each.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.identities.list", skip_all, fields(user.id = %user), err(level = "debug"))]
+pub async fn list(tx: &Tx<'_>, user: UserId) -> Result<Vec<Linked>, StoreError> {
+    let linked = |row: &Row| -> Result<_, StoreError> {
+        let columns = Columns::new("identities", row);
+        Ok(Linked {
+            provider: columns.get("provider")?,
+            email: columns.get("email")?,
+            created_at: columns.get("created_at")?,
+            last_used_at: columns.get("last_used_at")?,
+        })
+    };
+    tx.query(LIST, &[&user.uuid()]).await?.iter().map(linked).collect()
+}
+
+/// Takes the account at one provider away from a person.
+///
+/// # Errors
+/// [`StoreError::Stale`] when there is none, or when the database refuses.
+#[tracing::instrument(name = "db.identities.unlink", skip_all, fields(user.id = %user), err(level = "debug"))]
+pub async fn unlink(tx: &Tx<'_>, user: UserId, provider: &str) -> Result<(), StoreError> {
+    tx.execute_one(UNLINK, &[&user.uuid(), &provider]).await
 }
 
 /// Takes every account away from a person; returns how many.

@@ -1,7 +1,9 @@
 //! Forward-only migrations under a lock of our own, since the library takes none. Run by `picket migrate`, never by a
 //! replica on its own.
 
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::Config;
+
+use crate::{DbTls, DbTlsError};
 
 mod embedded {
     refinery::embed_migrations!("../../migrations");
@@ -16,18 +18,31 @@ pub enum MigrateError {
     /// Postgres refused or did not answer.
     #[error("the database did not answer")]
     Driver(#[from] tokio_postgres::Error),
+    /// TLS cannot be had.
+    #[error(transparent)]
+    Tls(#[from] DbTlsError),
     /// A migration failed, or a migration that was applied was changed afterwards.
     #[error("a migration failed")]
     Migration(#[from] refinery::Error),
 }
 
-/// Brings the schema up to date; returns how many migrations were applied. Two at once wait for each other.
+/// Brings the schema up to date over a plain connection; returns how many migrations were applied. Two at once wait for each
+/// other.
 ///
 /// # Errors
 /// When the database does not answer, or a migration fails.
 pub async fn migrate(url: &str) -> Result<usize, MigrateError> {
-    let config: Config = url.parse()?;
-    let (mut client, connection) = config.connect(NoTls).await?;
+    migrate_secured(url, &DbTls::off()?).await
+}
+
+/// The same over a connection that is secured like this.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn migrate_secured(url: &str, tls: &DbTls) -> Result<usize, MigrateError> {
+    let mut config: Config = url.parse()?;
+    let connect = tls.apply(&mut config);
+    let (mut client, connection) = config.connect(connect).await?;
     let driver = tokio::spawn(connection);
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
     let report = embedded::migrations::runner().run_async(&mut client).await;

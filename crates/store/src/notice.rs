@@ -11,7 +11,8 @@ use std::{
 };
 
 use tokio::sync::{Notify, watch};
-use tokio_postgres::{AsyncMessage, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::connection::{Pool, Pooled};
 
@@ -103,11 +104,11 @@ pub struct Notices {
 impl Notices {
     /// Listens for `notice`.
     #[must_use]
-    pub(crate) fn listen(config: Config, notice: Notice) -> Self {
+    pub(crate) fn listen(config: Config, connect: MakeRustlsConnect, notice: Notice) -> Self {
         let (sender, changed) = watch::channel(0);
         let listener = tokio::spawn(async move {
             loop {
-                if let Err(error) = listen_once(&config, notice, &sender).await {
+                if let Err(error) = listen_once(&config, connect.clone(), notice, &sender).await {
                     tracing::debug!(error = picket_domain::cause(&error), "listening again");
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -132,10 +133,11 @@ impl Drop for Notices {
 
 async fn listen_once(
     config: &Config,
+    connect: MakeRustlsConnect,
     notice: Notice,
     sender: &watch::Sender<u64>,
 ) -> Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = config.connect(NoTls).await?;
+    let (client, mut connection) = config.connect(connect).await?;
     let forward = async {
         while let Some(message) = std::future::poll_fn(|context| connection.poll_message(context)).await {
             if let AsyncMessage::Notification(_) = message? {

@@ -49,6 +49,14 @@ UPDATE users
 SET email_verified_at = coalesce(email_verified_at, $2)
 WHERE id = $1";
 
+    IS_TAKEN = "-- people.is_taken
+SELECT EXISTS (SELECT FROM users WHERE lower(email) = lower($1)) AS is_taken";
+
+    SET_ADDRESS = "-- people.set_address
+UPDATE users
+SET email = $2, email_verified_at = $3
+WHERE id = $1 AND email = $4";
+
     SET_PROFILE = "-- people.set_profile
 UPDATE users
 SET name = $2, locale = $3, time_zone = $4
@@ -151,6 +159,31 @@ pub async fn set_password(
 #[tracing::instrument(name = "db.people.prove_address", skip_all, fields(user.id = %user), err(level = "debug"))]
 pub async fn prove_address(tx: &Tx<'_>, user: UserId, now: Timestamp) -> Result<(), StoreError> {
     tx.execute_one(PROVE_ADDRESS, &[&user.uuid(), &now]).await
+}
+
+/// Whether somebody has this address, in any case. Locks nothing: only [`set_address`] decides.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.people.is_taken", skip_all, err(level = "debug"))]
+pub async fn is_taken(tx: &Tx<'_>, email: &str) -> Result<bool, StoreError> {
+    Ok(Columns::new("users", &tx.query_one(IS_TAKEN, &[&email]).await?).get("is_taken")?)
+}
+
+/// Gives the person another address, which is proven, in place of the one that is `known`.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when somebody has it, [`StoreError::Stale`] when the one before is another by now, or when the
+/// database refuses.
+#[tracing::instrument(name = "db.people.set_address", skip_all, fields(user.id = %user), err(level = "debug"))]
+pub async fn set_address(
+    tx: &Tx<'_>,
+    user: UserId,
+    email: &str,
+    known: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute_one(SET_ADDRESS, &[&user.uuid(), &email, &now, &known]).await
 }
 
 /// Changes what the person says of themselves.

@@ -47,6 +47,7 @@ mod tests {
         crate::reports::STATEMENTS,
         crate::reports::content::STATEMENTS,
         crate::reports::read::STATEMENTS,
+        crate::retention::STATEMENTS,
         crate::scans::STATEMENTS,
         crate::scans::overview::STATEMENTS,
         crate::scans::read::STATEMENTS,

@@ -83,7 +83,9 @@ fn html(words: &Words, subject: &str, before: &[String], link: Option<(&str, &st
 impl Values {
     fn of(letter: &Letter, words: &Words) -> Self {
         Self(match letter {
-            Letter::VerifyAddress { name, expires_at, .. } | Letter::ResetPassword { name, expires_at, .. } => {
+            Letter::VerifyAddress { name, expires_at, .. }
+            | Letter::ResetPassword { name, expires_at, .. }
+            | Letter::ConfirmNewAddress { name, expires_at, .. } => {
                 vec![("name", shown(name)), ("expires", moment(*expires_at))]
             }
             Letter::AddressTaken { name, .. } => vec![("name", shown(name))],
@@ -91,6 +93,12 @@ impl Values {
                 vec![("name", shown(name)), ("at", moment(*at)), ("address", shown(address).replace(JOINER, ""))]
             }
             Letter::MfaChanged { name, at, .. } => vec![("name", shown(name)), ("at", moment(*at))],
+            Letter::IdentityChanged { name, provider, at, .. } => {
+                vec![("name", shown(name)), ("provider", shown(provider)), ("at", moment(*at))]
+            }
+            Letter::AddressChangeAsked { name, email, at } | Letter::AddressChanged { name, email, at } => {
+                vec![("name", shown(name)), ("email", shown(email)), ("at", moment(*at))]
+            }
             Letter::Invitation { inviter, organization, role, expires_at, .. } => vec![
                 ("inviter", shown(inviter)),
                 ("organization", shown(organization)),
@@ -119,8 +127,13 @@ fn link(letter: &Letter) -> Option<&str> {
         Letter::VerifyAddress { link, .. }
         | Letter::AddressTaken { link, .. }
         | Letter::ResetPassword { link, .. }
+        | Letter::ConfirmNewAddress { link, .. }
         | Letter::Invitation { link, .. } => Some(link),
-        Letter::PasswordChanged { .. } | Letter::MfaChanged { .. } => None,
+        Letter::PasswordChanged { .. }
+        | Letter::MfaChanged { .. }
+        | Letter::IdentityChanged { .. }
+        | Letter::AddressChangeAsked { .. }
+        | Letter::AddressChanged { .. } => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What letters say, one file a language. The words are data and know no markup: `render` fills the placeholders and
 //! escapes the whole. To add a letter: a field here, and the compiler asks every language for it.
 //!
-//! Placeholders: `{name}`, `{inviter}`, `{organization}`, `{role}`, `{address}`, and the moments `{expires}` and `{at}`.
+//! Placeholders: `{name}`, `{inviter}`, `{organization}`, `{role}`, `{address}`, `{provider}`, `{email}`, and the moments `{expires}` and `{at}`.
 //! A subject may hold `{organization}` alone.
 
 mod en;
@@ -33,6 +33,11 @@ pub(crate) struct Words {
     pub(crate) password_changed: Text,
     pub(crate) mfa_enabled: Text,
     pub(crate) mfa_disabled: Text,
+    pub(crate) identity_linked: Text,
+    pub(crate) identity_unlinked: Text,
+    pub(crate) confirm_new_address: Text,
+    pub(crate) address_change_asked: Text,
+    pub(crate) address_changed: Text,
     pub(crate) invitation: Text,
     pub(crate) viewer: &'static str,
     pub(crate) analyst: &'static str,
@@ -63,6 +68,11 @@ impl Words {
             Letter::PasswordChanged { .. } => &self.password_changed,
             Letter::MfaChanged { enabled: true, .. } => &self.mfa_enabled,
             Letter::MfaChanged { enabled: false, .. } => &self.mfa_disabled,
+            Letter::IdentityChanged { linked: true, .. } => &self.identity_linked,
+            Letter::IdentityChanged { linked: false, .. } => &self.identity_unlinked,
+            Letter::ConfirmNewAddress { .. } => &self.confirm_new_address,
+            Letter::AddressChangeAsked { .. } => &self.address_change_asked,
+            Letter::AddressChanged { .. } => &self.address_changed,
             Letter::Invitation { .. } => &self.invitation,
         }
     }

@@ -13,7 +13,7 @@ pub(super) mod views;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
-pub(super) use self::views::{AddressRequest, Mailed};
+pub(super) use self::views::{AddressRequest, Mailed, check_address};
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config

@@ -136,3 +136,61 @@ async fn a_picture_is_never_fetched_from_elsewhere() {
     app.put_picture(&token, "image/png", url).await.assert_field("(body)", "invalid_image");
     assert!(listener.accept().is_err(), "nobody called");
 }
+
+#[tokio::test]
+async fn a_decoder_that_breaks_takes_nobody_with_it() {
+    for (program, args) in [
+        ("/bin/sh", ["-c", "cat >/dev/null; kill -SEGV $$"]),
+        ("/bin/sh", ["-c", "cat >/dev/null; kill -KILL $$"]),
+        ("/bin/sh", ["-c", "exec cat /dev/zero"]),
+        ("/bin/sh", ["-c", "cat >/dev/null; echo '<script>alert(1)</script>'"]),
+        ("/bin/sh", ["-c", "exit 0"]),
+    ] {
+        let app = TestApp::spawn_decoding_by(program, &args).await;
+        let token = app.member("ada@example.com").await.token;
+        let answer = app.put_picture(&token, "image/png", png(8, 8)).await;
+        answer.assert_field("(body)", "invalid_image");
+        assert_eq!(app.get("/api/v1/auth/me", Some(&token)).await.status, 200, "the gateway lives");
+        assert_eq!(files(app.folder.path()), 0);
+    }
+}
+
+#[tokio::test]
+async fn without_a_decoder_or_its_locks_no_picture_is_read() {
+    let app = TestApp::spawn_decoding_by("/nowhere/at/all", &[]).await;
+    let token = app.member("ada@example.com").await.token;
+    app.put_picture(&token, "image/png", png(8, 8)).await.assert_problem(503, "unavailable");
+    let app = TestApp::spawn_decoding_by("/bin/sh", &["-c", "cat >/dev/null; echo canary >&2; exit 3"]).await;
+    let token = app.member("ada@example.com").await.token;
+    let answer = app.put_picture(&token, "image/png", png(8, 8)).await;
+    assert!(answer.status >= 500 && !answer.text.contains("canary"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_decoder_that_hangs_is_killed_and_its_file_refused() {
+    let app = TestApp::spawn_decoding_by("/bin/sleep", &["1000"]).await;
+    let token = app.member("ada@example.com").await.token;
+    let (hangs, me) =
+        tokio::join!(app.put_picture(&token, "image/png", png(8, 8)), app.get("/api/v1/auth/me", Some(&token)));
+    hangs.assert_field("(body)", "invalid_image");
+    assert_eq!(me.status, 200);
+}
+
+#[tokio::test]
+async fn the_decoder_sees_neither_environment_nor_files() {
+    let told =
+        "cat >/dev/null; test \"$(ls -A | wc -l)$(tr '\\0' ' ' </proc/$$/environ)\" = 0 && echo too-large >&2; exit 1";
+    let app = TestApp::spawn_decoding_by("/bin/sh", &["-c", told]).await;
+    let token = app.member("ada@example.com").await.token;
+    app.put_picture(&token, "image/png", png(8, 8)).await.assert_field("(body)", "image_too_large");
+}
+
+#[tokio::test]
+async fn the_largest_picture_fits_into_the_decoders_limits() {
+    let app = TestApp::spawn().await;
+    let token = app.member("ada@example.com").await.token;
+    let largest = encoded(&DynamicImage::new_rgba16(4_096, 4_096), ImageFormat::Png);
+    assert!(largest.len() < 2 * 1024 * 1024, "{} bytes", largest.len());
+    let set = app.put_picture(&token, "image/png", largest).await;
+    assert_eq!(set.status, 200, "{}", set.text);
+}

@@ -6,6 +6,7 @@ mod browser;
 mod failures;
 mod flows;
 mod id_tokens;
+mod identities;
 mod links;
 mod real;
 mod stand_in;

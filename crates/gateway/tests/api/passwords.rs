@@ -147,7 +147,8 @@ async fn a_reset_ends_every_session_and_leaves_the_second_factor_on() {
     let app = frozen().await;
     let member = app.member(ADA).await;
     let verification = app.mailed_token(ADA, "verify_address").await;
-    let verified = app.post("/api/v1/auth/verify-email", None, &json!({"token": verification})).await;
+    let verified =
+        app.post("/api/v1/auth/verify-email", None, &json!({"token": verification, "password": PASSWORD})).await;
     assert_eq!(verified.status, 200);
     let key = app.api_key(&member.token, &["tools:read"]).await;
     let client = app.database.connect().await;

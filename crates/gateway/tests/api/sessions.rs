@@ -309,3 +309,33 @@ async fn no_refresh_token_is_in_the_database() {
         assert!(!dump.contains(&token[3..]) && !dump.contains(&hex));
     }
 }
+
+#[tokio::test]
+async fn a_browser_that_asks_for_it_gets_the_refresh_token_as_a_cookie_alone() {
+    let app = TestApp::spawn().await;
+    app.member("ada@example.com").await;
+    let mut body = json!({"email": "ada@example.com", "password": PASSWORD, "refresh_cookie": true});
+    let signed_in = app.post("/api/v1/auth/login", None, &body).await;
+    assert_eq!(signed_in.status, 200, "{}", signed_in.text);
+    assert!(signed_in.json().get("refresh_token").is_none() && signed_in.json()["access_token"].is_string());
+    let cookie = signed_in.header("set-cookie").unwrap().to_owned();
+    assert!(cookie.starts_with("picket_refresh=rt_"), "{cookie}");
+    for part in ["HttpOnly", "SameSite=Strict", "Secure", "Path=/api"] {
+        assert!(cookie.split("; ").any(|one| one == part), "{part}: {cookie}");
+    }
+    let shown = cookie.split(';').next().unwrap().to_owned();
+    let next = app.request("POST", "/api/v1/auth/refresh", None, |request| request.header("cookie", shown)).await;
+    assert_eq!(next.status, 200, "{}", next.text);
+    assert!(next.header("set-cookie").unwrap().starts_with("picket_refresh=rt_"));
+    // As published, for everybody else.
+    for wanted in [Some(false), None] {
+        body["refresh_cookie"] = json!(wanted);
+        if wanted.is_none() {
+            body.as_object_mut().unwrap().remove("refresh_cookie");
+        }
+        let plain = app.post("/api/v1/auth/login", None, &body).await;
+        assert!(plain.header("set-cookie").is_none() && plain.json()["refresh_token"].is_string(), "{}", plain.text);
+    }
+    body["refresh_cookie"] = json!("yes");
+    app.post("/api/v1/auth/login", None, &body).await.assert_problem(400, "invalid_request");
+}

@@ -1,8 +1,12 @@
 //! Clients that are slow, silent or ambiguous, and pages of other origins: on raw sockets, since no well-kept client sends
 //! what these send.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -90,11 +94,54 @@ async fn no_answer_says_what_serves_it() {
     }
 }
 
+/// As many descriptors as this process may have: both ends of each connection are in it.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+    assert!(limit.maximum.is_none_or(|most| most >= 5_000), "expected to be allowed 5,000 descriptors: {limit:?}");
+}
+
+/// Whether this process still has the server's end of a connection that begins here. The kernel's table says it: a client
+/// that reads nothing does not hear of the end.
+fn is_held(client: SocketAddr, server: SocketAddr) -> bool {
+    let own = format!(":{:04X}", server.port());
+    let other = format!(":{:04X}", client.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().any(|line| {
+        let mut columns = line.split_whitespace().skip(1);
+        let (local, remote, state) = (columns.next().unwrap(), columns.next().unwrap(), columns.next().unwrap());
+        // Established.
+        local.ends_with(&own) && remote.ends_with(&other) && state == "01"
+    })
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answers_is_given_up() {
+    let app = TestApp::spawn_with(|settings| settings.stalled_ms = 1_000).await;
+    let mut socket = connect(&app).await;
+    let (client, server) = (socket.local_addr().unwrap(), socket.peer_addr().unwrap());
+    // More than the buffers of both ends hold.
+    let requests = "GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n".repeat(200);
+    socket.write_all(requests.as_bytes()).await.unwrap();
+    let mut byte = [0_u8; 1];
+    socket.read_exact(&mut byte).await.unwrap();
+    assert!(is_held(client, server), "the test sees the connection");
+    let begun = Instant::now();
+    while is_held(client, server) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the connection is still open");
+        // A byte now and then is no progress: the window stays shut.
+        socket.read_exact(&mut byte).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(app.get("/health", None).await.status, 200);
+}
+
 #[tokio::test]
 async fn silent_sockets_hold_nobody_up_and_are_closed() {
     let app = TestApp::spawn_with(|settings| settings.request_timeout_ms = 1_500).await;
     let mut silent = Vec::new();
-    for number in 0..300 {
+    raise_descriptors();
+    for number in 0..2_000 {
         let mut socket = connect(&app).await;
         if number % 2 == 0 {
             socket.write_all(b"GET /health HTTP/1.1\r\nHo").await.unwrap();

@@ -21,7 +21,7 @@ async fn open(app: &TestApp, token: &str, accept: &'static str) -> Answer {
 }
 
 async fn verify(app: &TestApp, token: &str) -> Answer {
-    app.post(PATH, None, &json!({"token": token})).await
+    app.post(PATH, None, &json!({"token": token, "password": PASSWORD})).await
 }
 
 async fn is_verified(app: &TestApp, token: &str) -> bool {
@@ -45,11 +45,11 @@ async fn a_link_shows_a_button_and_only_the_button_proves_the_address() {
         assert!(page.text.contains("method=\"post\"") && page.text.contains(&format!("action=\"{PATH}\"")));
     }
     assert!(!is_verified(&app, &member.token).await, "programs that follow links change nothing");
-    let pressed = app.submit(PATH, &[("token", &token)]).await;
+    let pressed = app.submit(PATH, &[("token", &token), ("password", PASSWORD)]).await;
     assert_eq!(pressed.status, 200, "{}", pressed.text);
     assert!(pressed.text.contains("confirmed"));
     assert!(is_verified(&app, &member.token).await);
-    let again = app.submit(PATH, &[("token", &token)]).await;
+    let again = app.submit(PATH, &[("token", &token), ("password", PASSWORD)]).await;
     assert_eq!((again.status, again.header("content-type")), (400, Some("text/html; charset=utf-8")));
     let entries: i64 = app
         .database
@@ -78,7 +78,11 @@ async fn a_program_that_asks_for_json_proves_the_address_by_opening_the_link() {
 
 #[tokio::test]
 async fn of_fifty_who_use_a_token_at_once_one_does() {
-    let app = frozen().await;
+    let clock = Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap());
+    let app = TestApp::spawn_at(clock, |settings| {
+        (settings.login_tries_per_account, settings.login_tries_per_address) = (100, 100);
+    })
+    .await;
     app.member(ADA).await;
     let token = app.mailed_token(ADA, "verify_address").await;
     let answers = futures_util::future::join_all((0..50).map(|_| verify(&app, &token))).await;
@@ -189,4 +193,48 @@ async fn registering_and_signing_in_tells_nobody_who_has_an_account_where_addres
     let letters = app.letters().await;
     let reminders = letters.iter().filter(|(to, letter)| to == ADA && letter.template() == "verify_address").count();
     assert_eq!(reminders, 5, "the first, and as many as an address gets");
+}
+
+#[tokio::test]
+async fn who_gets_the_letter_of_a_stranger_confirms_nothing_and_takes_the_account_over() {
+    let app = frozen().await;
+    // Somebody registers with Ada's address, and waits.
+    let stranger = app.member(ADA).await;
+    let key = app.api_key(&stranger.token, &["tools:read"]).await;
+    let token = app.mailed_token(ADA, "verify_address").await;
+    let page = open(&app, &token, "text/html").await;
+    assert!(page.text.contains("name=\"password\"") && page.text.contains("/account/reset-password"), "{}", page.text);
+    // Ada presses the button.
+    for fields in [vec![("token", token.as_str())], vec![("token", token.as_str()), ("password", "of Ada, not of Eve")]]
+    {
+        let pressed = app.submit(PATH, &fields).await;
+        assert_eq!((pressed.status, pressed.header("content-type")), (400, Some("text/html; charset=utf-8")));
+        assert!(pressed.text.contains("role=\"alert\"") && !pressed.text.contains("not of Eve"), "{}", pressed.text);
+    }
+    let body = json!({"token": token, "password": "of Ada, not of Eve"});
+    app.post(PATH, None, &body).await.assert_field("password", "wrong_password");
+    app.post(PATH, None, &json!({"token": token})).await.assert_field("password", "missing_field");
+    assert!(!is_verified(&app, &stranger.token).await);
+    // She takes the account over instead: nothing of the stranger's is left.
+    assert_eq!(app.post("/api/v1/account/forgot-password", None, &json!({"email": ADA})).await.status, 202);
+    let reset = json!({"token": app.mailed_token(ADA, "reset_password").await, "password": "vT7q-kz4RmeX"});
+    assert_eq!(app.post("/api/v1/account/reset-password", None, &reset).await.status, 200);
+    let login = json!({"email": ADA, "password": PASSWORD});
+    app.post("/api/v1/auth/login", None, &login).await.assert_problem(401, "wrong_credentials");
+    for credentials in [&stranger.token, &key] {
+        assert_eq!(app.get("/api/v1/auth/me", Some(credentials)).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn guesses_at_the_password_of_a_letter_are_counted_as_those_of_a_login() {
+    let app = TestApp::spawn().await;
+    app.member(ADA).await;
+    let token = app.mailed_token(ADA, "verify_address").await;
+    let guess = async || app.post(PATH, None, &json!({"token": token, "password": "not the password"})).await.status;
+    let mut statuses = Vec::new();
+    for _ in 0..7 {
+        statuses.push(guess().await);
+    }
+    assert_eq!(statuses, [400, 400, 400, 400, 400, 429, 429]);
 }

@@ -1,13 +1,14 @@
 //! What is in the documents.
 
-use picket_renderer::{Logo, Pdf, PdfCommand, PdfSettings, ReportModel, render_html, render_pdf};
+use picket_kit::ChildCommand;
+use picket_renderer::{Logo, Pdf, PdfSettings, ReportModel, render_html, render_pdf};
 
 use crate::sample;
 
 /// The settings of these tests: the real child, and the fonts of the workspace's stack where they are.
 pub(crate) fn settings() -> PdfSettings {
     let program = env!("CARGO_BIN_EXE_picket-render-pdf").into();
-    PdfSettings { fonts_dir: fonts_dir(), ..PdfSettings::of(PdfCommand { program, args: Vec::new() }) }
+    PdfSettings { fonts_dir: fonts_dir(), ..PdfSettings::of(ChildCommand { program, args: Vec::new() }) }
 }
 
 /// Inter and a font for Chinese and Japanese, which the stack brings; the tests pass without.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use picket_renderer::{PdfCommand, PdfSettings, RenderError, render_pdf};
+use picket_kit::ChildCommand;
+use picket_renderer::{PdfSettings, RenderError, render_pdf};
 
 use crate::{documents::settings, sample};
 
 fn program(path: &str, args: &[&str]) -> PdfSettings {
     let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-    PdfSettings::of(PdfCommand { program: path.into(), args })
+    PdfSettings::of(ChildCommand { program: path.into(), args })
 }
 
 #[tokio::test]

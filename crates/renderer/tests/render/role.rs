@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use picket_blobs::{BlobKey, BlobSettings, Blobs};
 use picket_domain::{Branding, ReportFormat, ReportId, ReportRequest, ReportState, Subscription};
-use picket_kit::{Clock, Health, Shutdown};
+use picket_kit::{ChildCommand, Clock, Health, Shutdown};
 use picket_queue::{Broker, BrokerSettings, Envelope, Message};
-use picket_renderer::{Parts, PdfCommand, RendererSettings, run};
+use picket_renderer::{Parts, RendererSettings, run};
 use picket_store::{
     Db, DbSettings, Notice, events,
     reports::{self, NewReport, read},
@@ -78,7 +78,7 @@ impl Stage {
             db: self.db.clone(),
             broker: self.broker.clone(),
             blobs: self.blobs.clone(),
-            pdf: PdfCommand { program, args: Vec::new() },
+            pdf: ChildCommand { program, args: Vec::new() },
             clock: Clock::system(),
             health: Health::starting(),
         };

@@ -138,8 +138,9 @@ async fn the_steward_gets_ready_works_and_stops_when_it_is_told() {
     let stage = Stage::new().await;
     let (health, shutdown) = (Health::starting(), Shutdown::new());
     let settings = StewardSettings { poll_ms: 20, rescue_ms: 20, ..StewardSettings::default() };
+    let (_folder, blobs) = crate::stage::store();
     let (db, broker, clock) = (stage.db.clone(), stage.broker.clone(), stage.clock.clone());
-    let steward = tokio::spawn(run(settings, db, broker, clock, health.clone(), shutdown.clone()));
+    let steward = tokio::spawn(run(settings, db, broker, blobs, clock, health.clone(), shutdown.clone()));
     stage.create(1).await;
     assert_eq!(stage.take(Queue::Deliveries, 1).await.len(), 1);
     let ready = async {

@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod loops;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod stage;

@@ -3,11 +3,19 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use picket_blobs::{BlobSettings, Blobs};
 use picket_domain::{OrganizationId, Pool, SandboxLevel, Subscription, WorkerId};
 use picket_kit::Clock;
 use picket_queue::{Broker, BrokerSettings, Envelope, topology::Queue};
 use picket_store::{Db, DbSettings, scans, workers};
 use picket_testkit::{Database, Namespace, seed};
+
+/// An object store in a folder that ends with the test.
+pub(crate) fn store() -> (tempfile::TempDir, Blobs) {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Blobs::open(&BlobSettings::Folder { path: folder.path().to_owned() }).unwrap();
+    (folder, blobs)
+}
 
 pub(crate) struct Stage {
     pub(crate) database: Database,

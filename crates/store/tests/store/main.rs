@@ -25,4 +25,6 @@ mod states;
 #[cfg(test)]
 mod tenancy;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod transactions;

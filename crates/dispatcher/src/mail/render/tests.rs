@@ -20,6 +20,11 @@ fn letters(name: &str) -> Vec<Letter> {
         Letter::PasswordChanged { name: name.clone(), at, address },
         Letter::MfaChanged { name: name.clone(), enabled: true, at },
         Letter::MfaChanged { name: name.clone(), enabled: false, at },
+        Letter::IdentityChanged { name: name.clone(), provider: name.clone(), linked: true, at },
+        Letter::IdentityChanged { name: name.clone(), provider: name.clone(), linked: false, at },
+        Letter::ConfirmNewAddress { name: name.clone(), link: link.clone(), expires_at: at },
+        Letter::AddressChangeAsked { name: name.clone(), email: name.clone(), at },
+        Letter::AddressChanged { name: name.clone(), email: name.clone(), at },
         Letter::Invitation { inviter: name.clone(), organization: name, role: Role::Analyst, link, expires_at: at },
     ]
 }

@@ -64,6 +64,58 @@ pub(super) static WORDS: Words = Words {
         action: None,
         after: &["If it was not you, set a new password at once and tell your administrator."],
     },
+    identity_linked: Text {
+        subject: "A sign-in was linked to your account",
+        before: &[
+            "Hello {name},",
+            "On {at} an account at {provider} was linked to your Picket account. Whoever signs in there can now sign in here.",
+        ],
+        action: None,
+        after: &[
+            "If it was not you, unlink it in your account, set a new password at once and tell your administrator.",
+        ],
+    },
+    identity_unlinked: Text {
+        subject: "A sign-in was removed from your account",
+        before: &[
+            "Hello {name},",
+            "On {at} the account at {provider} was removed from your Picket account. It no longer signs you in here.",
+        ],
+        action: None,
+        after: &["If it was not you, set a new password at once and tell your administrator."],
+    },
+    confirm_new_address: Text {
+        subject: "Confirm your new e-mail address",
+        before: &[
+            "Hello {name},",
+            "Please confirm that this e-mail address is yours, so that your Picket account uses it from now on.",
+        ],
+        action: Some("Confirm new address"),
+        after: &[
+            "The link works once, until {expires}.",
+            "If you did not ask for this, ignore this message: without your confirmation nothing changes.",
+        ],
+    },
+    address_change_asked: Text {
+        subject: "A new e-mail address was requested",
+        before: &[
+            "Hello {name},",
+            "On {at} somebody who is signed in to your Picket account asked to change its e-mail address to {email}. It changes only when that address is confirmed.",
+        ],
+        action: None,
+        after: &[
+            "If it was not you, set a new password at once: that voids the request. Tell your administrator, too.",
+        ],
+    },
+    address_changed: Text {
+        subject: "Your e-mail address was changed",
+        before: &[
+            "Hello {name},",
+            "On {at} the e-mail address of your Picket account was changed to {email}. This address no longer signs you in.",
+        ],
+        action: None,
+        after: &["If it was not you, tell your administrator at once."],
+    },
     invitation: Text {
         subject: "Invitation to join {organization} on Picket",
         before: &["Hello,", "{inviter} invites you to join the organization {organization} on Picket as {role}."],

@@ -61,6 +61,58 @@ pub(super) static WORDS: Words = Words {
         action: None,
         after: &["Jika itu bukan Anda, segera buat kata sandi baru dan beri tahu administrator Anda."],
     },
+    identity_linked: Text {
+        subject: "Cara masuk baru ditautkan ke akun Anda",
+        before: &[
+            "Halo {name},",
+            "Pada {at} sebuah akun {provider} ditautkan ke akun Picket Anda. Siapa pun yang masuk di sana kini dapat masuk di sini.",
+        ],
+        action: None,
+        after: &[
+            "Jika itu bukan Anda, lepaskan tautannya di akun Anda, segera buat kata sandi baru, dan beri tahu administrator Anda.",
+        ],
+    },
+    identity_unlinked: Text {
+        subject: "Sebuah cara masuk dilepas dari akun Anda",
+        before: &[
+            "Halo {name},",
+            "Pada {at} akun {provider} dilepas dari akun Picket Anda. Akun itu tidak lagi dapat dipakai untuk masuk di sini.",
+        ],
+        action: None,
+        after: &["Jika itu bukan Anda, segera buat kata sandi baru dan beri tahu administrator Anda."],
+    },
+    confirm_new_address: Text {
+        subject: "Konfirmasi alamat email baru Anda",
+        before: &[
+            "Halo {name},",
+            "Mohon konfirmasi bahwa alamat email ini milik Anda agar akun Picket Anda memakainya mulai sekarang.",
+        ],
+        action: Some("Konfirmasi alamat baru"),
+        after: &[
+            "Tautan ini hanya dapat dipakai satu kali, sampai {expires}.",
+            "Jika Anda tidak memintanya, abaikan pesan ini: tanpa konfirmasi Anda tidak ada yang berubah.",
+        ],
+    },
+    address_change_asked: Text {
+        subject: "Penggantian alamat email diminta",
+        before: &[
+            "Halo {name},",
+            "Pada {at} seseorang yang masuk ke akun Picket Anda meminta agar alamat emailnya diganti menjadi {email}. Alamat baru berganti hanya setelah dikonfirmasi.",
+        ],
+        action: None,
+        after: &[
+            "Jika itu bukan Anda, segera buat kata sandi baru: permintaan itu menjadi tidak berlaku. Beri tahu juga administrator Anda.",
+        ],
+    },
+    address_changed: Text {
+        subject: "Alamat email Anda telah diganti",
+        before: &[
+            "Halo {name},",
+            "Pada {at} alamat email akun Picket Anda diganti menjadi {email}. Alamat ini tidak lagi dapat dipakai untuk masuk.",
+        ],
+        action: None,
+        after: &["Jika itu bukan Anda, segera beri tahu administrator Anda."],
+    },
     invitation: Text {
         subject: "Undangan untuk bergabung dengan {organization} di Picket",
         before: &[

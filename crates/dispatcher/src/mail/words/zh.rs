@@ -52,6 +52,45 @@ pub(super) static WORDS: Words = Words {
         action: None,
         after: &["如果不是您本人操作，请立即设置新密码，并告知管理员。"],
     },
+    identity_linked: Text {
+        subject: "您的账户已关联新的登录方式",
+        before: &["{name}，您好：", "您的 Picket 账户已于 {at} 关联 {provider} 账户。今后使用该账户即可登录 Picket。"],
+        action: None,
+        after: &["如果不是您本人操作，请在账户中取消关联，立即设置新密码，并告知管理员。"],
+    },
+    identity_unlinked: Text {
+        subject: "您的账户已移除一种登录方式",
+        before: &[
+            "{name}，您好：",
+            "您的 Picket 账户已于 {at} 取消关联 {provider} 账户。该账户不能再用于登录 Picket。",
+        ],
+        action: None,
+        after: &["如果不是您本人操作，请立即设置新密码，并告知管理员。"],
+    },
+    confirm_new_address: Text {
+        subject: "请确认您的新邮箱地址",
+        before: &["{name}，您好：", "请确认这个邮箱地址属于您，今后您的 Picket 账户将使用它。"],
+        action: Some("确认新邮箱地址"),
+        after: &[
+            "该链接只能使用一次，有效期至 {expires}。",
+            "如果您没有提出申请，请忽略本邮件：未经您确认，不会有任何变化。",
+        ],
+    },
+    address_change_asked: Text {
+        subject: "有人申请更换您的邮箱地址",
+        before: &[
+            "{name}，您好：",
+            "{at}，有人在登录您的 Picket 账户后申请将邮箱地址更换为 {email}。只有该地址得到确认后才会更换。",
+        ],
+        action: None,
+        after: &["如果不是您本人操作，请立即设置新密码，该申请将随之失效，并请告知管理员。"],
+    },
+    address_changed: Text {
+        subject: "您的邮箱地址已更换",
+        before: &["{name}，您好：", "您的 Picket 账户邮箱地址已于 {at} 更换为 {email}。本地址不能再用于登录。"],
+        action: None,
+        after: &["如果不是您本人操作，请立即告知管理员。"],
+    },
     invitation: Text {
         subject: "邀请您加入 Picket 上的 {organization}",
         before: &["您好：", "{inviter} 邀请您以{role}身份加入 Picket 上的组织 {organization}。"],

@@ -180,6 +180,8 @@ async fn store(
     // The letter arrived, which proves the address.
     people::prove_address(tx, id, now).await?;
     email_tokens::void(tx, id, EmailPurpose::Reset).await?;
+    // Who asked for another address may have been somebody who knew the password before.
+    email_tokens::void(tx, id, EmailPurpose::Change).await?;
     let sessions_revoked = sessions::revoke_of_user(tx, id, Which::All, "password_reset", now).await?;
     // Logins that wait for their second factor are of the password before.
     mfa::end(tx, id, now).await?;

@@ -16,9 +16,6 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{App, Caller, Problem, RequestContext, body, caller::Person, pictures, routes::reports::range::names_etag};
 
-/// The most bytes that a drawn picture can have: its pixels, and some for the format.
-const LARGEST_DRAWN: u64 = 512 * 1024;
-
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config.service(put_avatar).service(delete_avatar).service(get_avatar);
 }
@@ -104,7 +101,7 @@ async fn get_avatar(app: Data<App>, caller: Caller, request: HttpRequest) -> Res
     if names_etag(known, &etag) {
         return Ok(head(HttpResponse::NotModified(), &etag).finish());
     }
-    let picture = app.blobs.get(&BlobKey::avatar(person.user_id, avatar), LARGEST_DRAWN).await;
+    let picture = app.blobs.get(&BlobKey::avatar(person.user_id, avatar), pictures::LARGEST_DRAWN).await;
     let picture = picture.map_err(|error| match error {
         // Replaced since it was looked up.
         BlobError::NotFound { .. } => Problem::NotFound("avatar"),

@@ -2,10 +2,7 @@
 //! without one, who is disabled or whose organization is suspended all get the same answer after the same work. So does who
 //! has not proven the address, where the operator demands that; then a letter goes there.
 
-use actix_web::{
-    post,
-    web::{Data, Json},
-};
+use actix_web::{HttpResponse, post, web::Data};
 use picket_store::{
     Tx,
     accounts::{self, Login},
@@ -31,7 +28,7 @@ pub(super) fn configure(config: &mut ServiceConfig<'_>) {
 /// The answer's token opens everything else; with a second factor it is a challenge for `POST /auth/mfa/verify`. After five
 /// wrong passwords for one account, or twenty in all, an address waits up to fifteen minutes. Where the operator demands that
 /// addresses are proven, the right password of somebody whose address is not gets the answer of a wrong one, and another
-/// letter goes out.
+/// letter goes out. A browser asks for `refresh_cookie`: no script of its page need ever hold the refresh token.
 #[utoipa::path(
     tag = "authentication",
     security(()),
@@ -46,14 +43,17 @@ async fn login(
     app: Data<App>,
     context: RequestContext,
     Body(body): Body<LoginRequest>,
-) -> Result<Json<SignedIn>, Problem> {
+) -> Result<HttpResponse, Problem> {
     let guess = Guess { account: &body.email, address: context.address, now: app.clock.now() };
     let proven = app.throttle.guard(guess, prove(&app, body.email.trim(), body.password)).await?;
     let Login { user_id, organization_id, password_hash, .. } = proven.ok_or(Problem::WrongCredentials)?;
     let proven = Proven { user_id, organization_id, password_hash };
     let signed_in =
         app.db.operate("login_session", async |tx| sign_in::proceed(&app, tx, &context, proven).await).await?;
-    Ok(Json(signed_in))
+    Ok(match signed_in {
+        SignedIn::Session(tokens) => tokens.answer(&app.settings, body.refresh_cookie),
+        challenge @ SignedIn::Challenge(_) => HttpResponse::Ok().json(challenge),
+    })
 }
 
 /// Whom address and password are of.

@@ -109,6 +109,8 @@ async fn store(
     let organizations = people::lock_organizations(tx, id, None).await?;
     people::set_password(tx, id, change.hash, change.known.password_hash.as_deref(), now).await?;
     email_tokens::void(tx, id, EmailPurpose::Reset).await?;
+    // Who asked for another address may have been somebody who knew the password before.
+    email_tokens::void(tx, id, EmailPurpose::Change).await?;
     // Logins that wait for their second factor are of the password before.
     mfa::end(tx, id, now).await?;
     let others = Which::AllBut(change.person.session_id);

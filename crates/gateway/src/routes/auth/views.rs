@@ -169,6 +169,9 @@ pub(super) struct LoginRequest {
     /// The password.
     #[schema(value_type = String, format = "password")]
     pub password: SecretString,
+    /// Whether the refresh token comes as the cookie `picket_refresh`, and not in the body.
+    #[serde(default)]
+    pub refresh_cookie: bool,
 }
 
 /// An organization.

@@ -85,7 +85,7 @@ impl Fixture {
             "scan" => &self.scan,
             "sessions" => &self.session,
             "webhooks" => &self.webhook,
-            "oauth" => "github",
+            "oauth" | "identities" => "github",
             "reports" if !is_v2(path) => &self.report,
             // The first of each kind, by number.
             "scans" | "reports" => "1",
@@ -102,6 +102,7 @@ impl Fixture {
             "team" => "usr_00000000000000000000000001",
             "scan" => "scan_00000000000000000000000001",
             "sessions" => "ses_00000000000000000000000001",
+            "identities" => "nowhere",
             "webhooks" => "whk_00000000000000000000000001",
             "reports" if !is_v2(path) => "rep_00000000000000000000000001",
             "scans" | "reports" => "999999",

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use picket_blobs::{BlobSettings, Blobs};
 use picket_gateway::{AppParts, Gateway, GatewaySettings, generate_signing_key};
-use picket_kit::{Clock, Sealer, Shutdown};
+use picket_kit::{ChildCommand, Clock, Sealer, Shutdown};
 use picket_live::{Live, LiveSettings};
 use picket_outbound::OutboundSettings;
 use picket_store::{Db, DbSettings};
@@ -31,6 +31,7 @@ pub(super) struct Parts {
     outbound: OutboundSettings,
     settings: GatewaySettings,
     folder: Arc<tempfile::TempDir>,
+    decoder: ChildCommand,
 }
 
 impl Parts {
@@ -47,8 +48,23 @@ impl Parts {
         };
         change(&mut settings);
         let (url, folder) = (database.url(), Arc::new(tempfile::tempdir().unwrap()));
-        Self { database, url, clock, keys, live, outbound: OutboundSettings::default(), settings, folder }
+        Self {
+            database,
+            url,
+            clock,
+            keys,
+            live,
+            outbound: OutboundSettings::default(),
+            settings,
+            folder,
+            decoder: decoder(),
+        }
     }
+}
+
+/// The program that decodes pictures.
+fn decoder() -> ChildCommand {
+    ChildCommand { program: env!("CARGO_BIN_EXE_picket-decode-picture").into(), args: Vec::new() }
 }
 
 /// The Redis of the stack, under a prefix of its own.
@@ -80,6 +96,13 @@ impl TestApp {
         change: impl FnOnce(&mut GatewaySettings),
     ) -> Self {
         Self::serve(Parts { outbound, ..Parts::new(clock, own_redis(), change).await })
+    }
+
+    /// The same with another program that decodes pictures.
+    pub(crate) async fn spawn_decoding_by(program: &str, args: &[&str]) -> Self {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let decoder = ChildCommand { program: program.into(), args };
+        Self::serve(Parts { decoder, ..Parts::new(Clock::system(), own_redis(), |_| {}).await })
     }
 
     /// The same with another Redis.
@@ -130,6 +153,7 @@ impl TestApp {
             blobs: Blobs::open(&BlobSettings::Folder { path: parts.folder.path().to_owned() }).unwrap(),
             outbound: parts.outbound.clone(),
             live: Some(parts.live.clone()),
+            picture_decoder: parts.decoder.clone(),
         };
         let shutdown = Shutdown::new();
         let gateway = Gateway::bind(given, parts.settings.clone()).unwrap();

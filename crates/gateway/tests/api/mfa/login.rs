@@ -169,3 +169,19 @@ async fn five_wrong_codes_burn_a_login_and_ten_rest_the_app() {
     app.clock.advance(jiff::SignedDuration::from_secs(1));
     assert_eq!(verify(&app, &waiting, &code(&app, &ada.secret, 0)).await.status, 200);
 }
+
+#[tokio::test]
+async fn the_second_step_gives_a_cookie_to_who_asks_there() {
+    let app = fixed().await;
+    let enrolled = enrolled(&app, "ada@example.com").await;
+    next_step(&app);
+    let body = json!({"email": "ada@example.com", "password": PASSWORD, "refresh_cookie": true});
+    let challenged = app.post("/api/v1/auth/login", None, &body).await;
+    assert!(challenged.header("set-cookie").is_none(), "there is no session yet");
+    let token = challenged.json()["mfa_token"].as_str().unwrap().to_owned();
+    let body = json!({"mfa_token": token, "code": code(&app, &enrolled.secret, 0), "refresh_cookie": true});
+    let signed_in = app.post(VERIFY, None, &body).await;
+    assert_eq!(signed_in.status, 200, "{}", signed_in.text);
+    assert!(signed_in.json().get("refresh_token").is_none());
+    assert!(signed_in.header("set-cookie").unwrap().starts_with("picket_refresh=rt_"));
+}

@@ -24,7 +24,7 @@ async fn begin(browser: &mut Browser, member: &Member, provider: &str) -> Url {
 }
 
 /// The whole way.
-async fn link(stage: &Stage, member: &Member, provider: &str) -> Answer {
+pub(super) async fn link(stage: &Stage, member: &Member, provider: &str) -> Answer {
     let mut browser = stage.browser();
     let begun = begin(&mut browser, member, provider).await;
     browser.follow(&begun).await

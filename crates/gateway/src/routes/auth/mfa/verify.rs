@@ -1,9 +1,6 @@
 //! The second step of a login. Whatever is wrong, the answer is the same.
 
-use actix_web::{
-    post,
-    web::{Data, Json},
-};
+use actix_web::{HttpResponse, post, web::Data};
 use picket_domain::AuditAction;
 use picket_store::{
     Tx, audit,
@@ -45,11 +42,11 @@ async fn verify_factor(
     app: Data<App>,
     context: RequestContext,
     Body(body): Body<FactorLogin>,
-) -> Result<Json<SessionTokens>, Problem> {
+) -> Result<HttpResponse, Problem> {
     let code = body.check()?;
     let digest = TokenKind::MfaChallenge.parse(body.mfa_token.expose_secret()).ok_or(Problem::WrongFactor)?;
     let tokens = app.db.operate("verify_factor", async |tx| go_on(&app, tx, &context, &digest, &code).await).await??;
-    Ok(Json(tokens))
+    Ok(tokens.answer(&app.settings, body.refresh_cookie))
 }
 
 /// Opens the session that the login waits for, when the code is right.

@@ -51,6 +51,9 @@ pub(super) struct FactorLogin {
     /// What the app shows, or a backup code.
     #[schema(value_type = String, example = "123456")]
     code: SecretString,
+    /// Whether the refresh token comes as the cookie `picket_refresh`, and not in the body.
+    #[serde(default)]
+    pub refresh_cookie: bool,
 }
 
 impl FactorLogin {

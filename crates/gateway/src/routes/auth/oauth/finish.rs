@@ -11,7 +11,6 @@ use super::{
 use crate::{
     App, Problem, RequestContext,
     oauth::{Identity, Provider, Secrets},
-    refresh_cookie::refresh_cookie,
     sign_in::SignedIn,
     token_text::TokenKind,
 };
@@ -97,10 +96,12 @@ fn answer(app: &App, finished: FinishedView, after: Option<&str>) -> HttpRespons
     match finished {
         FinishedView::Linked(linked) => go_to(path, "linked", linked.provider),
         FinishedView::SignedIn(SignedIn::Challenge(challenge)) => go_to(path, "mfa_token", &challenge.mfa_token),
-        FinishedView::SignedIn(SignedIn::Session(tokens)) => {
-            let secure = app.providers.cookie.secure;
-            let cookie = refresh_cookie(&tokens.refresh_token, tokens.refresh_expires_in, secure);
-            HttpResponse::SeeOther().cookie(cookie).insert_header((LOCATION, path)).finish()
+        FinishedView::SignedIn(SignedIn::Session(mut tokens)) => {
+            let mut answer = HttpResponse::SeeOther();
+            if let Some(cookie) = tokens.take_cookie(&app.settings) {
+                answer.cookie(cookie);
+            }
+            answer.insert_header((LOCATION, path)).finish()
         }
     }
 }

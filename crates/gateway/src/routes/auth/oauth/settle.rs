@@ -2,13 +2,13 @@
 //! whether it was proven here or not, so that who registers a stranger's address gains nothing by it.
 
 use jiff::Timestamp;
-use picket_domain::{AuditAction, Locale, OrganizationId, UserId};
+use picket_domain::{AuditAction, Letter, Locale, OrganizationId, UserId};
 use picket_store::{
     StoreError, Tx,
     accounts::{self, NewAccount},
     audit,
     identities::{self, Account, Known, Linking},
-    quota, sessions,
+    people, quota, sessions,
 };
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use super::{
     views::{FinishedView, LinkedView},
 };
 use crate::{
-    App, Problem, RequestContext,
+    App, Problem, RequestContext, mailbox, mailed_tokens,
     oauth::Identity,
     sign_in::{self, Proven, SignedIn},
 };
@@ -119,13 +119,24 @@ impl Arrival<'_> {
         match identities::find(tx, self.account).await? {
             Some(known) if known.user_id == user_id => Ok(identities::touch(tx, self.account, self.now).await?),
             Some(_) => Err(Problem::AlreadyExists("identity")),
-            None => self.give(tx, organization_id, user_id).await,
+            None => {
+                self.give(tx, organization_id, user_id).await?;
+                self.tell(tx, user_id).await
+            }
         }
     }
 
     async fn give(&self, tx: &Tx<'_>, organization: OrganizationId, user: UserId) -> Result<(), Problem> {
         identities::link(tx, self.account, user, self.identity.email.as_deref(), self.now).await?;
         self.record(tx, AuditAction::IdentityLinked, organization, user, user.to_string()).await
+    }
+
+    /// Tells the person that there is another way in.
+    async fn tell(&self, tx: &Tx<'_>, user: UserId) -> Result<(), Problem> {
+        let person = people::find(tx, user).await?.ok_or(Problem::Unauthenticated)?;
+        let (name, provider) = (person.name.clone(), self.account.provider.to_owned());
+        let letter = Letter::IdentityChanged { name, provider, linked: true, at: self.now };
+        mailbox::post(self.app, tx, mailed_tokens::recipient(&person), &letter).await
     }
 
     async fn record(

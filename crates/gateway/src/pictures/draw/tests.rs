@@ -3,6 +3,7 @@
 use image::{Rgba, RgbaImage, codecs::jpeg::JpegEncoder, codecs::webp::WebPEncoder};
 
 use super::*;
+use crate::pictures::format;
 
 /// Its left half is red, its right half blue.
 fn picture(width: u32, height: u32) -> RgbaImage {
@@ -50,11 +51,7 @@ const PNG_HEAD: usize = 8 + 25;
 /// The code of the one fault.
 fn fault(format: ImageFormat, file: &[u8]) -> &'static str {
     match draw(format, file) {
-        Err(Problem::Invalid(errors)) => {
-            assert_eq!(errors[0].field, "(body)");
-            errors[0].code
-        }
-        Err(other) => panic!("{other:?}"),
+        Err(fault) => fault.code(),
         Ok(drawn) => panic!("{} bytes were drawn", drawn.len()),
     }
 }
