@@ -9,7 +9,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("picket-domain", &[]),
     ("picket-kit", &[]),
     ("picket-scanners", &["domain"]),
-    ("picket-netd", &[]),
+    ("picket-netd", &["domain"]),
     ("picket-sandbox", &["domain", "netd"]),
     ("picket-outbound", &["domain"]),
     ("picket-store", &["domain"]),

@@ -152,6 +152,11 @@ pub fn classify(address: IpAddr) -> AddressClass {
     lookup(address)
 }
 
+/// Every network whose addresses are not [`AddressClass::Global`]; some lie within others.
+pub fn special_networks() -> impl Iterator<Item = IpNet> {
+    BLOCKS.iter().map(|block| block.net)
+}
+
 fn lookup(address: IpAddr) -> AddressClass {
     BLOCKS.iter().find(|block| block.net.contains(&address)).map_or(AddressClass::Global, |block| block.class)
 }

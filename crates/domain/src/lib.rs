@@ -25,7 +25,7 @@ mod task;
 mod transition;
 mod webhook;
 
-pub use address::{AddressClass, classify};
+pub use address::{AddressClass, classify, special_networks};
 pub use admission::{Candidate, choose};
 pub use allow_list::{AllowList, AllowListError, TargetVerdict, judge};
 pub use audit::{AuditAction, AuditEntry, AuditHash, AuditPoint, AuditRow, BreakReason, Broken, ChainWalk};

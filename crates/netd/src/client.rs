@@ -1,11 +1,21 @@
 //! The worker's end: asks the helper over its unix socket. While the connection is open, so is the door.
 
 use std::{
+    io,
     os::{fd::BorrowedFd, unix::net::UnixStream},
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
-use crate::{Grant, Granted, NetdError, Status};
+use crate::{
+    Grant, Granted, NetdError, Status,
+    wire::{Answer, Request, receive, send},
+};
+
+/// How long the helper may take to say how it stands.
+const GLANCE: Duration = Duration::from_millis(900);
+/// How long it may take to connect a run: usually some milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks the helper. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -31,18 +41,26 @@ impl NetdClient {
     /// How the helper stands. Blocks for less than a second.
     ///
     /// # Errors
-    /// [`NetdError::Unreachable`].
+    /// [`NetdError::Unreachable`], and [`NetdError::Refused`] when this process may not ask.
     pub fn status(&self) -> Result<Status, NetdError> {
-        Err(NetdError::Unreachable(std::io::Error::other(format!("nobody listens at {}", self.socket.display()))))
+        let answer = ask(&mut self.dial(GLANCE)?, &Request::Status, None, GLANCE)?;
+        if let Answer::Status(status) = answer { Ok(status) } else { Err(unexpected(answer)) }
     }
 
-    /// Connects the network namespace `netns` as `grant` says. Blocks for some milliseconds.
+    /// Connects the network namespace `netns` as `grant` says. The namespace must be empty. Blocks for some milliseconds.
     ///
     /// # Errors
     /// Every one of [`NetdError`].
     pub fn open(&self, netns: BorrowedFd<'_>, grant: &Grant) -> Result<Lease, NetdError> {
-        let _ = (netns, grant);
-        Err(NetdError::Unreachable(std::io::Error::other(format!("nobody listens at {}", self.socket.display()))))
+        let mut stream = self.dial(PATIENCE)?;
+        let answer = ask(&mut stream, &Request::Open(grant.clone()), Some(netns), PATIENCE)?;
+        if let Answer::Granted(granted) = answer { Ok(Lease { granted, stream }) } else { Err(unexpected(answer)) }
+    }
+
+    fn dial(&self, patience: Duration) -> Result<UnixStream, NetdError> {
+        let stream = UnixStream::connect(&self.socket).map_err(NetdError::Unreachable)?;
+        stream.set_write_timeout(Some(patience)).map_err(NetdError::Unreachable)?;
+        Ok(stream)
     }
 }
 
@@ -50,9 +68,35 @@ impl Lease {
     /// Packets of this run that were dropped so far.
     ///
     /// # Errors
-    /// [`NetdError::Unreachable`].
+    /// [`NetdError::Unreachable`], also when the time to live is over.
     pub fn dropped_packets(&mut self) -> Result<u64, NetdError> {
-        let _ = &self.stream;
-        Ok(0)
+        let answer = ask(&mut self.stream, &Request::Dropped, None, GLANCE)?;
+        if let Answer::Dropped(packets) = answer { Ok(packets) } else { Err(unexpected(answer)) }
+    }
+}
+
+fn ask(
+    stream: &mut UnixStream,
+    request: &Request,
+    fd: Option<BorrowedFd<'_>>,
+    patience: Duration,
+) -> Result<Answer, NetdError> {
+    // A helper that refuses at once may have closed its end before everything is said: its answer counts.
+    let said = send(stream, request, fd);
+    let answer = receive(stream, Instant::now() + patience);
+    match (answer, said) {
+        (Ok(Some((answer, _))), _) => Ok(answer),
+        (_, Err(error)) | (Err(error), Ok(())) => Err(NetdError::Unreachable(error)),
+        (Ok(None), Ok(())) => Err(NetdError::Unreachable(io::ErrorKind::UnexpectedEof.into())),
+    }
+}
+
+fn unexpected(answer: Answer) -> NetdError {
+    match answer {
+        Answer::Refused(text) => NetdError::Refused(text),
+        Answer::Granted(_) | Answer::Dropped(_) | Answer::Status(_) => NetdError::Unreachable(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the network helper answered something else",
+        )),
     }
 }

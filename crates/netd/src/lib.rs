@@ -4,9 +4,26 @@
 //! addresses, ports, a time to live and a mode.
 
 mod client;
+mod confine;
 mod error;
 mod grant;
+mod helper;
+mod host;
+mod link;
+mod namespace;
+mod netlink;
+mod nft;
+mod node;
+mod policy;
+mod router;
+mod session;
+mod settings;
+mod slot;
+mod wire;
 
 pub use client::{Lease, NetdClient};
+pub use confine::{Confinement, Gateway, USER_GATEWAY, USER_NETWORK, confine, dropped};
 pub use error::NetdError;
 pub use grant::{Forward, Grant, Granted, Mode, Status};
+pub use helper::{ServeError, serve};
+pub use settings::NetdSettings;

@@ -37,6 +37,8 @@ pub enum Command {
     Dispatcher,
     /// Render reports.
     Renderer,
+    /// Connect sandboxed tools to the addresses they may reach, and to nobody else (needs root; `docs/netd.md`).
+    Netd,
     /// Change what operators may change: plans, locks, the platform's key.
     #[command(subcommand)]
     Admin(AdminCommand),

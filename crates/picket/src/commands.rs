@@ -6,7 +6,7 @@ use picket_kit::{Health, InternalPort, Shutdown, install_logs, install_metrics};
 use secrecy::ExposeSecret;
 
 use crate::{
-    Cli, Command, CommandError, Settings, admin, audit, demo, openapi,
+    Cli, Command, CommandError, Settings, admin, audit, demo, netd, openapi,
     roles::{Parts, watch_database},
     settings::WELL_KNOWN,
     up,
@@ -55,6 +55,7 @@ async fn run(command: Command, file: Option<&Path>) -> Result<(), CommandError> 
         Command::Demo(arguments) => Ok(demo::run(demo::DemoSettings::of(&arguments)).await.map(drop)?),
         Command::Admin(command) => admin::run(configure(file)?, command).await,
         Command::Audit(command) => audit::run(file, command).await,
+        Command::Netd => netd::run(file).await,
         Command::Migrate => migrate(&configure(file)?).await,
         Command::Up(arguments) => up::run(configure(file)?, &arguments).await,
         Command::Gateway => alone(configure(file)?, Role::Gateway).await,

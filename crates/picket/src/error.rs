@@ -28,6 +28,9 @@ pub enum CommandError {
     /// The worker.
     #[error(transparent)]
     Worker(#[from] picket_worker::WorkerError),
+    /// The network helper.
+    #[error(transparent)]
+    Netd(#[from] picket_netd::ServeError),
     /// The mail server's settings.
     #[error(transparent)]
     Mailer(#[from] picket_dispatcher::MailerError),
@@ -97,12 +100,14 @@ impl CommandError {
             | Self::Missing(_)
             | Self::Key(_)
             | Self::Mailer(_)
+            | Self::Netd(picket_netd::ServeError::Unprivileged | picket_netd::ServeError::Settings(_))
             | Self::Worker(picket_worker::WorkerError::Unproven(_)) => ExitCode::from(78),
             Self::Unchecked(_) => ExitCode::from(2),
             Self::Migrate(_)
             | Self::Store(_)
             | Self::Gateway(_)
             | Self::Worker(_)
+            | Self::Netd(_)
             | Self::Blobs(_)
             | Self::Live(_)
             | Self::Outbound(_)

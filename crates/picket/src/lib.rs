@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod demo;
 mod error;
+mod netd;
 mod openapi;
 mod roles;
 mod settings;

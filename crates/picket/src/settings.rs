@@ -10,6 +10,7 @@ use picket_dispatcher::DispatcherSettings;
 use picket_gateway::GatewaySettings;
 use picket_kit::LogFormat;
 use picket_live::LiveSettings;
+use picket_netd::NetdSettings;
 use picket_outbound::OutboundSettings;
 use picket_renderer::RendererSettings;
 use picket_steward::StewardSettings;
@@ -71,6 +72,9 @@ pub struct Settings {
     /// The worker.
     #[serde(default)]
     pub worker: WorkerSettings,
+    /// The network helper, which reads this section and `log` alone.
+    #[serde(default)]
+    pub netd: NetdSettings,
     /// The dispatcher.
     #[serde(default)]
     pub dispatcher: DispatcherSettings,

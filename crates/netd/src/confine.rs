@@ -1,0 +1,168 @@
+//! The packet filter of level L1: a worker without privileges puts it into a network namespace of its own, in which a
+//! user-mode network stack (slirp4netns) is the only way out. It must never open more than it was told: the stack's own
+//! name server stays shut, and its door to the host's loopback opens for listed ports alone.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use ipnet::Ipv4Net;
+
+use crate::{
+    NetdError,
+    netlink::Netlink,
+    nft::{
+        Base, Changes, EQUAL, Element, Field, Hook, ICMPV6, INET, Kind, L4PROTO, LINK_NEIGHBORS, LINK_NOISE, NETWORK,
+        OIFNAME, Rule, Set, TCP, TRANSPORT, UDP, counter_packets, key, octets, ranges, register,
+    },
+};
+
+/// The network that slirp4netns makes by default (`slirp4netns(1)`): the run is .100, the host .2, the name server .3.
+pub const USER_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 2, 0), 24);
+/// Under this address slirp4netns shows the host's 127.0.0.1.
+pub const USER_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+const TABLE: &str = "picket";
+const CHAIN: &str = "out";
+const DROPPED: &str = "dropped";
+const MAX_ADDRESSES: usize = 4096;
+const MAX_RANGES: usize = 1024;
+
+/// Whom a confined namespace may reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Confinement {
+    /// The addresses, at most 4096. Mapped IPv4 addresses count as IPv4.
+    pub addresses: Vec<IpAddr>,
+    /// Where the host's 127.0.0.1 is reached, when the run may reach it at all.
+    pub gateway: Option<Gateway>,
+}
+
+/// The one way to the host's loopback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// The address that stands for 127.0.0.1; see [`USER_GATEWAY`].
+    pub stand_in: Ipv4Addr,
+    /// Ports of TCP and UDP, as inclusive ranges, at most 1024; empty means every port.
+    pub ports: Vec<(u16, u16)>,
+}
+
+/// Puts the filter into the network namespace that the calling thread is in. From then on everything that goes out is
+/// dropped and counted but what is listed. The thread needs `CAP_NET_ADMIN` there. A second call is refused.
+///
+/// # Errors
+/// [`NetdError::Refused`] for a list that is too long or names the user-mode network itself; [`NetdError::Kernel`] when
+/// the kernel cannot do it, also when the namespace has a filter of ours already.
+pub fn confine(egress: &Confinement) -> Result<(), NetdError> {
+    let (v4, v6) = families(egress)?;
+    let kernel = |source| NetdError::Kernel { step: "install the packet filter", source };
+    let mut filter = Netlink::filter().map_err(kernel)?;
+    if counter_packets(&mut filter, INET, TABLE, DROPPED).is_ok() {
+        return Err(kernel(io::ErrorKind::AlreadyExists.into()));
+    }
+    ruleset(egress.gateway.as_ref(), &v4, &v6).apply(&mut filter).map_err(kernel)
+}
+
+/// How many packets the filter of the calling thread's network namespace has dropped so far.
+///
+/// # Errors
+/// [`NetdError::Kernel`] when there is no filter of [`confine`].
+pub fn dropped() -> Result<u64, NetdError> {
+    let read = || counter_packets(&mut Netlink::filter()?, INET, TABLE, DROPPED);
+    read().map_err(|source| NetdError::Kernel { step: "read the packet filter's counter", source })
+}
+
+fn families(egress: &Confinement) -> Result<(Vec<Element>, Vec<Element>), NetdError> {
+    let refused = |text: &str| Err(NetdError::Refused(text.to_owned()));
+    if egress.addresses.len() > MAX_ADDRESSES {
+        return refused("expected at most 4096 addresses");
+    }
+    if egress.gateway.as_ref().is_some_and(|gateway| gateway.ports.len() > MAX_RANGES) {
+        return refused("expected at most 1024 ranges of ports");
+    }
+    let mut addresses: Vec<IpAddr> = egress.addresses.iter().map(IpAddr::to_canonical).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    if addresses.iter().any(|address| is_the_networks_own(*address)) {
+        return refused("expected no address of the user-mode network or of the namespace itself");
+    }
+    let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(IpAddr::is_ipv4);
+    let elements = |of: Vec<IpAddr>| of.into_iter().map(|one| Element::new(octets(one))).collect();
+    Ok((elements(v4), elements(v6)))
+}
+
+/// The stack answers for these itself, so a target of that address would be something else.
+fn is_the_networks_own(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => USER_NETWORK.contains(&address) || address.is_loopback() || address.is_unspecified(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unspecified(),
+    }
+}
+
+fn ruleset(gateway: Option<&Gateway>, v4: &[Element], v6: &[Element]) -> Changes {
+    let mut changes = Changes::of(INET, TABLE);
+    changes.add_table();
+    changes.add_counter(DROPPED);
+    changes.add_base(&Base { name: CHAIN, kind: Kind::Filter, hook: Hook::Output, priority: 0, drops: true });
+    changes.add_rule(CHAIN, Rule::new().meta(OIFNAME, register(0)).compare(register(0), EQUAL, b"lo\0").accept());
+    if let Some(gateway) = gateway {
+        forward(&mut changes, gateway);
+    }
+    if !v4.is_empty() {
+        allow(&mut changes, "allow4", Field::Ipv4, v4);
+        changes.add_rule(
+            CHAIN,
+            Rule::new().ipv4().load(NETWORK, 16, 4, register(0)).in_set("allow4", register(0)).accept(),
+        );
+    }
+    if !v6.is_empty() {
+        allow(&mut changes, "allow6", Field::Ipv6, v6);
+        changes.add_rule(
+            CHAIN,
+            Rule::new().ipv6().load(NETWORK, 24, 16, register(0)).in_set("allow6", register(0)).accept(),
+        );
+        neighbors(&mut changes);
+    }
+    for kind in LINK_NOISE.into_iter().chain(LINK_NEIGHBORS) {
+        changes.add_rule(CHAIN, link_message(kind).drop());
+    }
+    changes.add_rule(CHAIN, Rule::new().count(DROPPED).drop());
+    changes
+}
+
+fn allow(changes: &mut Changes, name: &str, field: Field, elements: &[Element]) {
+    changes.add_set(&Set { name, key: &[field], data: None, ranges: false, expires: false });
+    changes.add_elements(name, elements);
+}
+
+/// To the stand-in: listed ports of TCP and UDP, and nothing else.
+fn forward(changes: &mut Changes, gateway: &Gateway) {
+    const FIELDS: [Field; 3] = [Field::Ipv4, Field::Protocol, Field::Port];
+    changes.add_set(&Set { name: "forward", key: &FIELDS, data: None, ranges: true, expires: false });
+    changes.add_elements("forward", &forwards(gateway));
+    let fields = Rule::new().ipv4().load(NETWORK, 16, 4, register(0)).meta(L4PROTO, register(1)).load(
+        TRANSPORT,
+        2,
+        2,
+        register(2),
+    );
+    changes.add_rule(CHAIN, fields.in_set("forward", register(0)).accept());
+}
+
+fn forwards(gateway: &Gateway) -> Vec<Element> {
+    let at = |protocol: u8, port: u16| key(&[&gateway.stand_in.octets(), &[protocol], &port.to_be_bytes()]);
+    let range = |protocol, (first, last)| Element::new(at(protocol, first)).to(at(protocol, last));
+    let of = |protocol| ranges(&gateway.ports).into_iter().map(move |ports| range(protocol, ports));
+    of(TCP).chain(of(UDP)).collect()
+}
+
+/// IPv6 asks for a neighbor's hardware address with packets of its own, which never leave the link.
+fn neighbors(changes: &mut Changes) {
+    for kind in LINK_NEIGHBORS {
+        let on_link = link_message(kind).load(NETWORK, 7, 1, register(0));
+        changes.add_rule(CHAIN, on_link.compare(register(0), EQUAL, &[255]).accept());
+    }
+}
+
+fn link_message(kind: u8) -> Rule {
+    Rule::new().ipv6().protocol(ICMPV6).load(TRANSPORT, 0, 1, register(0)).compare(register(0), EQUAL, &[kind])
+}

@@ -1,0 +1,219 @@
+//! The helper: the only part of the platform that runs as root. It listens at a unix socket, one thread for each client,
+//! and leaves the node as it was when it is told to stop. When it is killed, the router's namespace ends with it, and every
+//! wire in it: no run can reach anything until a successor connects it anew.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::Shutdown,
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::{
+            fs::{PermissionsExt, chown},
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::Path,
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::{FlockOperation, flock},
+    thread::{CapabilitySet, capabilities},
+};
+
+use crate::{
+    NetdSettings,
+    node::{Connected, Fault, Node},
+    policy::Checked,
+    session,
+};
+
+/// Clients that only ask how the helper stands, beside those that hold a run.
+const GUESTS: u32 = 32;
+/// A slot whose client has just died is free again within this time.
+const HANDOVER: Duration = Duration::from_secs(1);
+/// Enough for a line of JSON and a transaction of the packet filter.
+const STACK: usize = 512 * 1024;
+
+/// Why the helper does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It has not the rights that it needs.
+    #[error("expected the capabilities CAP_NET_ADMIN and CAP_SYS_ADMIN: the network helper runs as root")]
+    Unprivileged,
+    /// The settings cannot be used.
+    #[error("{0}")]
+    Settings(&'static str),
+    /// Another helper serves the same socket.
+    #[error("another network helper runs already")]
+    Running,
+    /// The socket cannot be made.
+    #[error("cannot listen at netd.socket")]
+    Socket(#[source] io::Error),
+    /// The node's network cannot be prepared.
+    #[error("cannot prepare the node's network")]
+    Network(#[source] io::Error),
+}
+
+/// Everything that the threads share.
+pub(crate) struct Helper {
+    pub(crate) settings: NetdSettings,
+    /// `None` once it stops.
+    node: Mutex<Option<Node>>,
+    freed: Condvar,
+    clients: Mutex<BTreeMap<u64, UnixStream>>,
+    numbers: AtomicU64,
+}
+
+/// Serves until `stop` can be read or its other end is closed. Takes over what a dead predecessor left.
+///
+/// # Errors
+/// Each of [`ServeError`]; a single client's failure is only logged.
+pub fn serve(settings: &NetdSettings, stop: BorrowedFd<'_>) -> Result<(), ServeError> {
+    if let Some(fault) = settings.fault() {
+        return Err(ServeError::Settings(fault));
+    }
+    let rights = CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN;
+    if !capabilities(None).is_ok_and(|sets| sets.effective.contains(rights)) {
+        return Err(ServeError::Unprivileged);
+    }
+    let _lock = lock(&settings.socket)?;
+    let node = Node::connect(settings).map_err(ServeError::Network)?;
+    let helper = Arc::new(Helper {
+        settings: settings.clone(),
+        node: Mutex::new(Some(node)),
+        freed: Condvar::new(),
+        clients: Mutex::new(BTreeMap::new()),
+        numbers: AtomicU64::new(0),
+    });
+    let served = listen(settings).and_then(|listener| {
+        tracing::info!(socket = %settings.socket.display(), slots = settings.slots, "the network helper listens");
+        accept(&helper, &listener, stop)
+    });
+    helper.end();
+    // The socket may be another's by now only if somebody took the lock away by force.
+    let _gone = fs::remove_file(&settings.socket);
+    served.map_err(ServeError::Socket)
+}
+
+/// Held by the one helper of a socket; it goes with the process.
+fn lock(socket: &Path) -> Result<OwnedFd, ServeError> {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    let file = fs::File::create(path).map_err(ServeError::Socket)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| ServeError::Running)?;
+    Ok(file.into())
+}
+
+fn listen(settings: &NetdSettings) -> io::Result<UnixListener> {
+    match fs::remove_file(&settings.socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&settings.socket)?;
+    chown(&settings.socket, None, settings.gid)?;
+    fs::set_permissions(&settings.socket, fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+fn accept(helper: &Arc<Helper>, listener: &UnixListener, stop: BorrowedFd<'_>) -> io::Result<()> {
+    loop {
+        let mut ready = [PollFd::from_borrowed_fd(stop, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
+        match poll(&mut ready, None) {
+            Err(rustix::io::Errno::INTR) => continue,
+            other => other?,
+        };
+        let [stop, _] = &ready;
+        if !stop.revents().is_empty() {
+            return Ok(());
+        }
+        match listener.accept() {
+            Ok((stream, _)) => welcome(helper, stream),
+            // A client that went at once, or no descriptors left for the moment: others are served on.
+            Err(error) => {
+                tracing::warn!(%error, "cannot take a client");
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+/// Gives the client a thread, unless there are too many already: then it sees a closed connection.
+fn welcome(helper: &Arc<Helper>, stream: UnixStream) {
+    let number = helper.numbers.fetch_add(1, Ordering::Relaxed);
+    let Ok(copy) = stream.try_clone() else { return };
+    {
+        let mut clients = unpoisoned(helper.clients.lock());
+        let most = usize::try_from(helper.settings.slots.saturating_add(GUESTS)).unwrap_or(usize::MAX);
+        if clients.len() >= most {
+            tracing::warn!(most, "too many clients");
+            return;
+        }
+        clients.insert(number, copy);
+    }
+    let shared = Arc::clone(helper);
+    let serve = move || {
+        if let Err(error) = session::serve(&shared, stream) {
+            tracing::debug!(%error, "a client left");
+        }
+        unpoisoned(shared.clients.lock()).remove(&number);
+    };
+    if thread::Builder::new().stack_size(STACK).spawn(serve).is_err() {
+        unpoisoned(helper.clients.lock()).remove(&number);
+    }
+}
+
+impl Helper {
+    /// Does something with the node, while it is there.
+    pub(crate) fn with<T>(&self, what: impl FnOnce(&mut Node) -> io::Result<T>) -> io::Result<T> {
+        match unpoisoned(self.node.lock()).as_mut() {
+            Some(node) => what(node),
+            None => Err(io::Error::other("the network helper stops")),
+        }
+    }
+
+    /// Connects a run, after a moment for a dead client's slot to become free.
+    pub(crate) fn open(&self, slot: u32, namespace: BorrowedFd<'_>, checked: &Checked) -> Result<Connected, Fault> {
+        let taken = |node: &mut Option<Node>| node.as_ref().is_some_and(|node| node.is_taken(slot));
+        let node = unpoisoned(self.node.lock());
+        let (mut node, _) = unpoisoned(self.freed.wait_timeout_while(node, HANDOVER, taken));
+        match node.as_mut() {
+            Some(node) => node.open(slot, namespace, checked),
+            None => Err(Fault::Refused("the network helper stops".to_owned())),
+        }
+    }
+
+    /// Ends a run's connection.
+    pub(crate) fn close(&self, connected: &Connected) {
+        if let Some(node) = unpoisoned(self.node.lock()).as_mut()
+            && let Err(error) = node.close(connected)
+        {
+            tracing::error!(%error, "cannot remove all of a run's connection");
+        }
+        self.freed.notify_all();
+    }
+
+    /// Closes every door.
+    fn end(&self) {
+        if let Some(mut node) = unpoisoned(self.node.lock()).take()
+            && let Err(error) = node.disconnect()
+        {
+            tracing::error!(%error, "cannot leave the node as it was");
+        }
+        for client in unpoisoned(self.clients.lock()).values() {
+            let _gone = client.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// What a thread that broke held is whole: each change of it is one transaction of the kernel.
+fn unpoisoned<T>(lock: Result<T, PoisonError<T>>) -> T {
+    lock.unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,249 @@
+//! The node's own side: the way out of the router, and stand-ins for the node's loopback addresses. It must never let
+//! anything of a run reach the node itself but a stand-in, and it leaves alone whatever does not come by its interface.
+
+use std::{fs, io, net::Ipv4Addr};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+
+use crate::{
+    NetdSettings,
+    link::{FORWARDING, Links, Mac, Pair, ROUTE_LOCALNET},
+    netlink::Netlink,
+    nft::{
+        Base, CT_ESTABLISHED_OR_RELATED, Changes, Data, EQUAL, Element, Field, Hook, ICMP, IIF, INET, Kind, NETWORK,
+        NOT_EQUAL, OIF, Rule, Set, TRANSPORT, has_chain, register,
+    },
+    router::{Router, UPLINK},
+};
+
+const STAND_INS: &str = "stand_ins";
+const LOOPBACK: &str = "loopback";
+const NODE_MAC: Mac = [2, 0, 0, 0, 1, 1];
+const ROUTER_MAC: Mac = [2, 0, 0, 0, 1, 2];
+/// The longest packet of an ordinary network, and the shortest that every IPv6 link carries.
+const MTU: (u32, u32) = (1500, 1280);
+
+/// Forwarding of a family that was off before the helper came: an empty chain tells a successor, who switches it off.
+const SWITCHES: [(&str, &str); 2] = [
+    ("forwarding4_was_off", "/proc/sys/net/ipv4/ip_forward"),
+    ("forwarding6_was_off", "/proc/sys/net/ipv6/conf/all/forwarding"),
+];
+
+/// The node's side.
+#[derive(Debug)]
+pub(crate) struct Host {
+    links: Links,
+    filter: Netlink,
+    table: String,
+    index: u32,
+}
+
+/// Which families this helper itself switched forwarding on for.
+type Switched = [bool; 2];
+
+impl Host {
+    /// Removes what a predecessor left, makes the way out, and connects the router to it.
+    pub(crate) fn connect(settings: &NetdSettings) -> io::Result<(Self, Router)> {
+        let (mut links, mut filter, table) = (Links::here()?, Netlink::filter()?, settings.table());
+        clean(&mut links, &mut filter, settings)?;
+        let mtu = links.all()?.iter().filter(|link| link.leads_out()).map(|link| link.mtu).min();
+        let mtu = mtu.unwrap_or(MTU.0).clamp(MTU.1, MTU.0);
+        let mut router = Router::new(settings, mtu)?;
+        let index = links.add_pair(&Pair {
+            name: &settings.interface(),
+            mac: NODE_MAC,
+            peer: UPLINK,
+            peer_mac: ROUTER_MAC,
+            peer_namespace: router.namespace(),
+            mtu,
+        })?;
+        let mut host = Self { links, filter, table, index };
+        let switched = switches(settings)?;
+        rules(settings, index, switched).apply(&mut host.filter)?;
+        host.wire(settings)?;
+        router.connect(settings, NODE_MAC)?;
+        host.links.settle(&settings.interface())?;
+        for (_, (_, path)) in switched.iter().zip(SWITCHES).filter(|(on, _)| **on) {
+            fs::write(path, "1")?;
+        }
+        Ok((host, router))
+    }
+
+    fn wire(&mut self, settings: &NetdSettings) -> io::Result<()> {
+        let (ends, index, links) = (settings.uplink(), self.index, &mut self.links);
+        links.switch_on(index, &[FORWARDING, ROUTE_LOCALNET])?;
+        links.up(index)?;
+        links.add_address(index, ends.near.0.into(), 30)?;
+        links.add_neighbor(index, ends.far.0.into(), ROUTER_MAC)?;
+        links.add_route(Some((settings.range.network().into(), 19)), ends.far.0.into(), index)?;
+        if settings.ipv6 {
+            links.add_address(index, ends.near.1.into(), 64)?;
+            links.add_neighbor(index, ends.far.1.into(), ROUTER_MAC)?;
+            links.add_route(Some((settings.range6.network().into(), 48)), ends.far.1.into(), index)?;
+        }
+        Ok(())
+    }
+
+    /// From now on `stand_in` is `loopback`.
+    pub(crate) fn add_stand_in(&mut self, stand_in: Ipv4Addr, loopback: Ipv4Addr) -> io::Result<()> {
+        let mut changes = Changes::of(INET, &self.table);
+        for (map, from, to) in [(STAND_INS, stand_in, loopback), (LOOPBACK, loopback, stand_in)] {
+            changes.add_elements(map, &[Element::new(from.octets().to_vec()).gives(&to.octets())]);
+        }
+        changes.apply(&mut self.filter)
+    }
+
+    /// `stand_in` is nothing any more.
+    pub(crate) fn remove_stand_in(&mut self, stand_in: Ipv4Addr, loopback: Ipv4Addr) -> io::Result<()> {
+        let mut changes = Changes::of(INET, &self.table);
+        for (map, from, to) in [(STAND_INS, stand_in, loopback), (LOOPBACK, loopback, stand_in)] {
+            changes.delete_elements(map, &[Element::new(from.octets().to_vec()).gives(&to.octets())]);
+        }
+        changes.apply(&mut self.filter)
+    }
+
+    /// Leaves the node as it was.
+    pub(crate) fn disconnect(&mut self, settings: &NetdSettings) -> io::Result<()> {
+        clean(&mut self.links, &mut self.filter, settings)
+    }
+}
+
+/// Removes interface, table and forwarding of this name, whoever made them.
+fn clean(links: &mut Links, filter: &mut Netlink, settings: &NetdSettings) -> io::Result<()> {
+    match links.index_of(&settings.interface()) {
+        Ok(index) => links.delete(index)?,
+        Err(error) if is_missing(&error) => {}
+        Err(error) => return Err(error),
+    }
+    for (chain, path) in SWITCHES {
+        if has_chain(filter, INET, &settings.table(), chain)? {
+            fs::write(path, "0")?;
+        }
+    }
+    let mut changes = Changes::of(INET, &settings.table());
+    changes.delete_table();
+    match changes.apply(filter) {
+        Err(error) if !is_missing(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+}
+
+/// For which families forwarding is needed and off.
+fn switches(settings: &NetdSettings) -> io::Result<Switched> {
+    let off = |path: &str| Ok::<_, io::Error>(fs::read_to_string(path)?.trim() == "0");
+    let [(_, v4), (_, v6)] = SWITCHES;
+    Ok([off(v4)?, settings.ipv6 && off(v6)?])
+}
+
+fn rules(settings: &NetdSettings, index: u32, switched: Switched) -> Changes {
+    let mut changes = Changes::of(INET, &settings.table());
+    changes.add_table();
+    for (_, (marker, _)) in switched.iter().zip(SWITCHES).filter(|(on, _)| **on) {
+        changes.add_chain(marker);
+    }
+    for map in [STAND_INS, LOOPBACK] {
+        let data = Some(Data::Value(Field::Ipv4));
+        changes.add_set(&Set { name: map, key: &[Field::Ipv4], data, ranges: false, expires: false });
+    }
+    into_the_node(&mut changes, index, settings.stand_ins());
+    out_of_the_node(&mut changes, index);
+    through_the_node(&mut changes, settings, index, switched);
+    if settings.masquerade {
+        masquerade(&mut changes, settings, index);
+    }
+    changes
+}
+
+const fn filter<'a>(name: &'a str, hook: Hook, priority: i32) -> Base<'a> {
+    Base { name, kind: Kind::Filter, hook, priority, drops: false }
+}
+
+/// A packet to a stand-in gets the loopback address, before it is decided where it goes and without knowing connections,
+/// so that odd packets get through as they are. Nothing else by this interface reaches the node.
+fn into_the_node(changes: &mut Changes, index: u32, stand_ins: Ipv4Net) {
+    changes.add_base(&filter("arrive", Hook::Prerouting, -300));
+    let to = || Rule::new().interface(IIF, EQUAL, index).ipv4().load(NETWORK, 16, 4, register(0));
+    let first = Rule::new().interface(IIF, EQUAL, index).ipv4().load(NETWORK, 16, 1, register(0));
+    changes.add_rule("arrive", first.compare(register(0), EQUAL, &[127]).drop());
+    let change = to().map(STAND_INS, register(0), register(1)).store(NETWORK, 16, 10, true, register(1));
+    changes.add_rule("arrive", change.untracked().accept());
+    changes.add_rule("arrive", within(to(), stand_ins).drop());
+
+    changes.add_base(&filter("input", Hook::Input, -10));
+    let loopback = Rule::new().interface(IIF, EQUAL, index).ipv4().load(NETWORK, 16, 1, register(0));
+    changes.add_rule("input", loopback.compare(register(0), EQUAL, &[127]).accept());
+    changes.add_rule("input", Rule::new().interface(IIF, EQUAL, index).drop());
+}
+
+/// The way back: the loopback address becomes the stand-in, also in the packet that an error message is about. Its own
+/// checksum there is corrected with it, so the message's checksum stays right.
+fn out_of_the_node(changes: &mut Changes, index: u32) {
+    changes.add_base(&filter("answer", Hook::Output, -300));
+    let from = || Rule::new().interface(OIF, EQUAL, index).ipv4().load(NETWORK, 12, 1, register(0));
+    changes.add_rule("answer", from().compare(register(0), EQUAL, &[127]).untracked().accept());
+
+    changes.add_base(&filter("leave", Hook::Postrouting, 310));
+    let local = || from().compare(register(0), EQUAL, &[127]);
+    for kind in [3_u8, 11] {
+        let report = local().protocol(ICMP).load(TRANSPORT, 0, 1, register(0)).compare(register(0), EQUAL, &[kind]);
+        let about = report.load(TRANSPORT, 24, 4, register(0)).map(LOOPBACK, register(0), register(1));
+        changes.add_rule("leave", about.store(TRANSPORT, 24, 18, false, register(1)));
+    }
+    let source = local().load(NETWORK, 12, 4, register(0)).map(LOOPBACK, register(0), register(1));
+    changes.add_rule("leave", source.store(NETWORK, 12, 10, true, register(1)).accept());
+    changes.add_rule("leave", local().drop());
+}
+
+/// Packets of runs pass on, and answers come back. Where forwarding was off before the helper came, nothing else passes.
+fn through_the_node(changes: &mut Changes, settings: &NetdSettings, index: u32, switched: Switched) {
+    changes.add_base(&filter("forward", Hook::Forward, -10));
+    let from = || Rule::new().interface(IIF, EQUAL, index).interface(OIF, NOT_EQUAL, index);
+    let v4 = from().ipv4().load(NETWORK, 12, 4, register(0));
+    changes.add_rule("forward", within(v4, settings.range).accept());
+    if settings.ipv6 {
+        let v6 = from().ipv6().load(NETWORK, 8, 16, register(0));
+        changes.add_rule("forward", within6(v6, settings.range6).accept());
+    }
+    changes.add_rule("forward", Rule::new().interface(IIF, EQUAL, index).drop());
+    let to = Rule::new().interface(OIF, EQUAL, index);
+    let to = if settings.masquerade { to.connection(CT_ESTABLISHED_OR_RELATED, register(0)) } else { to };
+    changes.add_rule("forward", to.accept());
+    changes.add_rule("forward", Rule::new().interface(OIF, EQUAL, index).drop());
+    let [v4, v6] = switched;
+    if v4 {
+        changes.add_rule("forward", Rule::new().ipv4().drop());
+    }
+    if v6 {
+        changes.add_rule("forward", Rule::new().ipv6().drop());
+    }
+}
+
+/// Runs go out under the node's address. What belongs to no connection keeps its own one and must not get out with it.
+fn masquerade(changes: &mut Changes, settings: &NetdSettings, index: u32) {
+    let base = Base { name: "masquerade", kind: Kind::Nat, hook: Hook::Postrouting, priority: 100, drops: false };
+    changes.add_base(&base);
+    let of_runs = || {
+        let other = || Rule::new().interface(OIF, NOT_EQUAL, index);
+        let v4 = within(other().ipv4().load(NETWORK, 12, 4, register(0)), settings.range);
+        let v6 = within6(other().ipv6().load(NETWORK, 8, 16, register(0)), settings.range6);
+        [v4, v6]
+    };
+    for rule in of_runs() {
+        changes.add_rule("masquerade", rule.masquerade());
+    }
+    for rule in of_runs() {
+        changes.add_rule("leave", rule.drop());
+    }
+}
+
+fn within(rule: Rule, net: Ipv4Net) -> Rule {
+    rule.mask(register(0), &net.netmask().octets()).compare(register(0), EQUAL, &net.network().octets())
+}
+
+fn within6(rule: Rule, net: Ipv6Net) -> Rule {
+    rule.mask(register(0), &net.netmask().octets()).compare(register(0), EQUAL, &net.network().octets())
+}

@@ -1,0 +1,194 @@
+//! What the helper holds of the node: the router, the node's side, who is connected. Everything changes under one lock,
+//! and each change is undone when a later step of it fails.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::Ipv4Addr,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use crate::{
+    Forward, Granted, NetdSettings, Status,
+    host::Host,
+    link::Links,
+    namespace::{Identity, identity, inside, own},
+    policy::Checked,
+    router::Router,
+    settings::MAX_STAND_INS,
+    slot::{self, Wired, Wish},
+};
+
+/// Why a run was not connected.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The request was wrong; the text says what was expected.
+    Refused(String),
+    /// The kernel could not do it.
+    Kernel(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Kernel(error)
+    }
+}
+
+/// The node's network for runs.
+#[derive(Debug)]
+pub(crate) struct Node {
+    settings: NetdSettings,
+    host: Host,
+    router: Router,
+    /// The namespaces that no client may hand in.
+    forbidden: Vec<Identity>,
+    slots: BTreeSet<u32>,
+    stand_ins: BTreeMap<Ipv4Addr, StandIn>,
+}
+
+#[derive(Debug)]
+struct StandIn {
+    index: u32,
+    users: u32,
+}
+
+/// A run that is connected.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    slot: u32,
+    wired: Wired,
+    loopback: Vec<Ipv4Addr>,
+    /// What the client is told.
+    pub(crate) granted: Granted,
+}
+
+impl Node {
+    /// Takes the node over from a predecessor, dead or never born.
+    pub(crate) fn connect(settings: &NetdSettings) -> io::Result<Self> {
+        let (host, router) = Host::connect(settings)?;
+        let first = std::fs::File::open("/proc/1/ns/net").ok();
+        let mut forbidden = vec![own()?];
+        forbidden.extend(first.map(Into::into));
+        let forbidden = forbidden.iter().map(|fd| identity(fd.as_fd())).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self {
+            settings: settings.clone(),
+            host,
+            router,
+            forbidden: forbidden.into_iter().flatten().collect(),
+            slots: BTreeSet::new(),
+            stand_ins: BTreeMap::new(),
+        })
+    }
+
+    /// Leaves the node as it was; runs that are connected lose their way out.
+    pub(crate) fn disconnect(&mut self) -> io::Result<()> {
+        self.host.disconnect(&self.settings)
+    }
+
+    pub(crate) fn status(&mut self) -> io::Result<Status> {
+        let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        Ok(Status { slots, dropped_packets: self.router.dropped()? })
+    }
+
+    pub(crate) fn dropped_of(&mut self, connected: &Connected) -> io::Result<u64> {
+        self.router.dropped_of(connected.slot)
+    }
+
+    pub(crate) fn is_taken(&self, slot: u32) -> bool {
+        self.slots.contains(&slot)
+    }
+
+    /// Connects a namespace that is empty and nobody's own.
+    pub(crate) fn open(&mut self, slot: u32, namespace: BorrowedFd<'_>, checked: &Checked) -> Result<Connected, Fault> {
+        if self.is_taken(slot) {
+            return Err(Fault::Refused(format!("expected a free slot, and {slot} is taken")));
+        }
+        self.inspect(namespace)?;
+        let stand_ins = self.take_stand_ins(&checked.loopback)?;
+        let wish = Wish { slot, namespace, checked, stand_ins: &stand_ins };
+        let wired = match slot::open(&mut self.router, &self.settings, &wish) {
+            Ok(wired) => wired,
+            Err(error) => {
+                self.give_stand_ins_back(&checked.loopback)?;
+                return Err(error.into());
+            }
+        };
+        self.slots.insert(slot);
+        let forwards = checked.loopback.iter().zip(stand_ins);
+        let forwards = forwards.map(|(loopback, stand_in)| Forward { loopback: *loopback, stand_in }).collect();
+        let granted = Granted { address: self.settings.wire(slot).far.0, forwards };
+        Ok(Connected { slot, wired, loopback: checked.loopback.clone(), granted })
+    }
+
+    /// Ends a connection. Nothing of it is left afterwards.
+    pub(crate) fn close(&mut self, connected: &Connected) -> io::Result<()> {
+        let wire = slot::close(&mut self.router, &connected.wired);
+        let stand_ins = self.give_stand_ins_back(&connected.loopback);
+        self.slots.remove(&connected.slot);
+        wire.and(stand_ins)
+    }
+
+    fn inspect(&self, namespace: BorrowedFd<'_>) -> Result<(), Fault> {
+        let refused = |text: &str| Err(Fault::Refused(text.to_owned()));
+        let Some(which) = identity(namespace)? else {
+            return refused("expected the descriptor of a network namespace");
+        };
+        if self.forbidden.contains(&which) || self.router.is(which)? {
+            return refused("expected a network namespace of the run's own");
+        }
+        match inside(namespace, || Links::here()?.all()) {
+            Ok(links) if links.iter().any(|link| link.leads_out()) => {
+                refused("expected an empty network namespace, and this one is connected already")
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                refused("expected the descriptor of a network namespace")
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A stand-in for each address; runs that use the same address share it. Undone when one fails.
+    fn take_stand_ins(&mut self, loopback: &[Ipv4Addr]) -> Result<Vec<Ipv4Addr>, Fault> {
+        let mut taken = Vec::new();
+        for (count, address) in loopback.iter().enumerate() {
+            match self.take_stand_in(*address) {
+                Ok(stand_in) => taken.push(stand_in),
+                Err(fault) => {
+                    self.give_stand_ins_back(loopback.get(..count).unwrap_or_default())?;
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    fn take_stand_in(&mut self, loopback: Ipv4Addr) -> Result<Ipv4Addr, Fault> {
+        if let Some(known) = self.stand_ins.get_mut(&loopback) {
+            known.users += 1;
+            return Ok(self.settings.stand_in(known.index));
+        }
+        let used: BTreeSet<u32> = self.stand_ins.values().map(|known| known.index).collect();
+        let Some(index) = (0..MAX_STAND_INS).find(|index| !used.contains(index)) else {
+            return Err(Fault::Refused("expected fewer than 256 loopback addresses in use".to_owned()));
+        };
+        let stand_in = self.settings.stand_in(index);
+        self.host.add_stand_in(stand_in, loopback)?;
+        self.stand_ins.insert(loopback, StandIn { index, users: 1 });
+        Ok(stand_in)
+    }
+
+    fn give_stand_ins_back(&mut self, loopback: &[Ipv4Addr]) -> io::Result<()> {
+        let mut done = Ok(());
+        for address in loopback {
+            let Some(known) = self.stand_ins.get_mut(address) else { continue };
+            known.users = known.users.saturating_sub(1);
+            if known.users == 0 {
+                let stand_in = self.settings.stand_in(known.index);
+                self.stand_ins.remove(address);
+                done = done.and(self.host.remove_stand_in(stand_in, *address));
+            }
+        }
+        done
+    }
+}

@@ -1,0 +1,189 @@
+//! The router's namespace: one for the node, between the runs' wires and the way out. What a run may reach is decided
+//! here, on the far side of its wire, where nothing that it does to its own namespace or its own frames changes anything.
+//! The rules know no connections. It must never let a packet pass that is not listed: whatever fails, the chains drop.
+
+use std::{
+    io,
+    net::IpAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use ipnet::IpNet;
+use picket_domain::special_networks;
+
+use crate::{
+    NetdSettings,
+    link::{FORWARDING, Links, Mac},
+    namespace::{identity, inside, new_namespace},
+    netlink::Netlink,
+    nft::{
+        ARP, Base, Changes, Data, EQUAL, Element, Field, Hook, ICMPV6, IIF, INET, Kind, LINK_NEIGHBORS, LINK_NOISE,
+        NETWORK, OIF, Rule, Set, TRANSPORT, counter_packets, key, networks, register,
+    },
+    slot,
+};
+
+/// The table in the router's namespace, for IP and for ARP.
+pub(crate) const TABLE: &str = "picket";
+/// Counts what runs sent where they may not, all runs together.
+pub(crate) const DROPPED: &str = "dropped";
+/// From the number of a wire to the chain that judges what comes from it.
+pub(crate) const FROM_RUN: &str = "from_run";
+/// From the number of a wire to the chain that judges what goes to it.
+pub(crate) const TO_RUN: &str = "to_run";
+/// Which address may be told by ARP on which wire.
+pub(crate) const NEIGHBORS: &str = "neighbors";
+/// The name of the way out.
+pub(crate) const UPLINK: &str = "up0";
+
+/// The router.
+#[derive(Debug)]
+pub(crate) struct Router {
+    namespace: OwnedFd,
+    pub(crate) links: Links,
+    pub(crate) filter: Netlink,
+    /// The number of the way out.
+    pub(crate) uplink: u32,
+    /// Whether the operator lists addresses of a family that are special.
+    pub(crate) listed: Families,
+    /// The longest packet that the node can send on.
+    pub(crate) mtu: u32,
+}
+
+/// Something for each family of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Families {
+    /// IPv4.
+    pub(crate) v4: bool,
+    /// IPv6.
+    pub(crate) v6: bool,
+}
+
+impl Router {
+    /// Makes the namespace with its rules. The way out is wired by the node afterwards.
+    pub(crate) fn new(settings: &NetdSettings, mtu: u32) -> io::Result<Self> {
+        let namespace = new_namespace()?;
+        let (links, filter) = inside(namespace.as_fd(), || {
+            if settings.ipv6 {
+                std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")?;
+            }
+            Ok((Links::here()?, Netlink::filter()?))
+        })?;
+        let listed = |v4: bool| settings.allow_internal.iter().any(|net| matches!(net, IpNet::V4(_)) == v4);
+        let listed = Families { v4: listed(true), v6: listed(false) };
+        Ok(Self { namespace, links, filter, uplink: 0, listed, mtu })
+    }
+
+    pub(crate) fn namespace(&self) -> BorrowedFd<'_> {
+        self.namespace.as_fd()
+    }
+
+    /// Wires the way out, whose end is here already, and puts the rules into place.
+    pub(crate) fn connect(&mut self, settings: &NetdSettings, node_mac: Mac) -> io::Result<()> {
+        self.uplink = self.links.index_of(UPLINK)?;
+        rules(self.uplink, &settings.allow_internal).apply(&mut self.filter)?;
+        arp_rules(self.uplink).apply(&mut self.filter)?;
+        let ends = settings.uplink();
+        let (uplink, links) = (self.uplink, &mut self.links);
+        let far: [(IpAddr, IpAddr, u8); 2] =
+            [(ends.far.0.into(), ends.near.0.into(), 30), (ends.far.1.into(), ends.near.1.into(), 64)];
+        let far = far.into_iter().take(if settings.ipv6 { 2 } else { 1 });
+        links.switch_on(uplink, &[FORWARDING])?;
+        links.up(uplink)?;
+        for (own, node, prefix) in far {
+            links.add_address(uplink, own, prefix)?;
+            links.add_neighbor(uplink, node, node_mac)?;
+            links.add_route(None, node, uplink)?;
+        }
+        links.settle(UPLINK)
+    }
+
+    /// Packets of all runs that were dropped, forged ARP among them.
+    pub(crate) fn dropped(&mut self) -> io::Result<u64> {
+        let ip = counter_packets(&mut self.filter, INET, TABLE, DROPPED)?;
+        Ok(ip.saturating_add(counter_packets(&mut self.filter, ARP, TABLE, DROPPED)?))
+    }
+
+    /// Packets of one run that were dropped.
+    pub(crate) fn dropped_of(&mut self, slot: u32) -> io::Result<u64> {
+        counter_packets(&mut self.filter, INET, TABLE, &slot::name("dropped", slot))
+    }
+
+    /// Whether a namespace is the router's own.
+    pub(crate) fn is(&self, other: (u64, u64)) -> io::Result<bool> {
+        Ok(identity(self.namespace())? == Some(other))
+    }
+}
+
+/// What is the same for every run.
+fn rules(uplink: u32, listed: &[IpNet]) -> Changes {
+    let mut changes = Changes::of(INET, TABLE);
+    changes.add_table();
+    changes.add_counter(DROPPED);
+    for map in [FROM_RUN, TO_RUN] {
+        let data = Some(Data::Verdict);
+        changes.add_set(&Set { name: map, key: &[Field::Interface], data, ranges: false, expires: false });
+    }
+    special_sets(&mut changes, listed);
+    changes.add_base(&Base { name: "forward", kind: Kind::Filter, hook: Hook::Forward, priority: 0, drops: true });
+    let arrived = Rule::new().interface(IIF, EQUAL, uplink).meta(OIF, register(0));
+    changes.add_rule("forward", arrived.verdict_of(TO_RUN, register(0)));
+    changes.add_rule("forward", Rule::new().interface(IIF, EQUAL, uplink).drop());
+    changes.add_rule("forward", Rule::new().meta(IIF, register(0)).verdict_of(FROM_RUN, register(0)));
+    changes.add_rule("forward", Rule::new().count(DROPPED).drop());
+    input(&mut changes);
+    changes
+}
+
+/// Nobody speaks with the router itself, but to ask for its hardware address.
+fn input(changes: &mut Changes) {
+    changes.add_base(&Base { name: "input", kind: Kind::Filter, hook: Hook::Input, priority: 0, drops: true });
+    for (kinds, accepted) in [(&LINK_NEIGHBORS[..], true), (&LINK_NOISE[..], false)] {
+        for kind in kinds {
+            let rule = Rule::new().ipv6().protocol(ICMPV6).load(TRANSPORT, 0, 1, register(0));
+            let rule = rule.compare(register(0), EQUAL, &[*kind]);
+            changes.add_rule("input", if accepted { rule.accept() } else { rule.drop() });
+        }
+    }
+    // Nothing leaves by the way out here, so a run's own chain only counts and drops.
+    changes.add_rule("input", Rule::new().meta(IIF, register(0)).verdict_of(FROM_RUN, register(0)));
+}
+
+/// Special networks, and those that the operator lists all the same: the second lock behind the policy's first.
+fn special_sets(changes: &mut Changes, listed: &[IpNet]) {
+    let special: Vec<IpNet> = special_networks().collect();
+    for (v4, field, deny, allow) in
+        [(true, Field::Ipv4, "special4", "listed4"), (false, Field::Ipv6, "special6", "listed6")]
+    {
+        let of = |nets: &[IpNet]| networks(&nets.iter().copied().filter(|net| is_v4(net) == v4).collect::<Vec<_>>());
+        for (name, elements) in [(deny, of(&special)), (allow, of(listed))] {
+            changes.add_set(&Set { name, key: &[field], data: None, ranges: true, expires: false });
+            changes.add_elements(name, &elements);
+        }
+    }
+}
+
+const fn is_v4(net: &IpNet) -> bool {
+    matches!(net, IpNet::V4(_))
+}
+
+/// A run may tell its own address alone. Hardware addresses are known for good on both sides, so nobody needs to ask; a
+/// tool that asks all the same is answered.
+fn arp_rules(uplink: u32) -> Changes {
+    let mut changes = Changes::of(ARP, TABLE);
+    changes.add_table();
+    changes.add_counter(DROPPED);
+    let fields = [Field::Interface, Field::Ipv4];
+    changes.add_set(&Set { name: NEIGHBORS, key: &fields, data: None, ranges: false, expires: false });
+    changes.add_base(&Base { name: "input", kind: Kind::Filter, hook: Hook::Input, priority: 0, drops: true });
+    changes.add_rule("input", Rule::new().interface(IIF, EQUAL, uplink).accept());
+    let sender = Rule::new().meta(IIF, register(0)).load(NETWORK, 14, 4, register(1));
+    changes.add_rule("input", sender.in_set(NEIGHBORS, register(0)).accept());
+    changes.add_rule("input", Rule::new().count(DROPPED).drop());
+    changes
+}
+
+/// The element by which a run may tell its own address.
+pub(crate) fn neighbor(wire: u32, address: std::net::Ipv4Addr) -> Element {
+    Element::new(key(&[&wire.to_ne_bytes(), &address.octets()]))
+}

@@ -1,0 +1,112 @@
+//! One connection of a client: who it is, what it asks for, and the run that is connected for as long as it stays.
+
+use std::{
+    io,
+    os::{fd::AsFd, unix::net::UnixStream},
+    time::{Duration, Instant},
+};
+
+use rustix::net::sockopt::socket_peercred;
+
+use crate::{
+    Grant, NetdSettings, Status,
+    helper::Helper,
+    node::{Connected, Fault},
+    policy::check,
+    wire::{Answer, Request, receive, send},
+};
+
+/// How long a client may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Serves one client until it goes or its time is over.
+pub(crate) fn serve(helper: &Helper, mut stream: UnixStream) -> io::Result<()> {
+    stream.set_write_timeout(Some(PATIENCE))?;
+    if !may_ask(&helper.settings, &stream)? {
+        return send(
+            &mut stream,
+            &Answer::Refused("expected a user or group that netd.uids or netd.gid names".into()),
+            None,
+        );
+    }
+    let request = match receive::<Request>(&mut stream, Instant::now() + PATIENCE) {
+        Ok(Some(request)) => request,
+        Ok(None) => return Ok(()),
+        Err(error) => return send(&mut stream, &Answer::Refused(format!("expected a request: {error}")), None),
+    };
+    match request {
+        (Request::Status, _) => send(&mut stream, &status(helper), None),
+        (Request::Dropped, _) => {
+            send(&mut stream, &Answer::Refused("expected to open something first".to_owned()), None)
+        }
+        (Request::Open(_), None) => {
+            send(&mut stream, &Answer::Refused("expected the descriptor of a network namespace".to_owned()), None)
+        }
+        (Request::Open(grant), Some(namespace)) => {
+            let until = Instant::now() + Duration::from_millis(grant.ttl_ms.min(1 << 40));
+            match open(helper, &grant, namespace.as_fd()) {
+                Ok(connected) => {
+                    drop(namespace);
+                    let done = keep(helper, &mut stream, &connected, until);
+                    helper.close(&connected);
+                    done
+                }
+                Err(text) => send(&mut stream, &Answer::Refused(text), None),
+            }
+        }
+    }
+}
+
+fn may_ask(settings: &NetdSettings, stream: &UnixStream) -> io::Result<bool> {
+    let peer = socket_peercred(stream)?;
+    let (uid, gid) = (peer.uid.as_raw(), peer.gid.as_raw());
+    Ok(uid == 0 || settings.uids.contains(&uid) || settings.gid == Some(gid))
+}
+
+fn status(helper: &Helper) -> Answer {
+    match helper.with(|node| node.status()) {
+        Ok(Status { slots, dropped_packets }) => Answer::Status(Status { slots, dropped_packets }),
+        Err(error) => failed("status", &error),
+    }
+}
+
+fn open(helper: &Helper, grant: &Grant, namespace: std::os::fd::BorrowedFd<'_>) -> Result<Connected, String> {
+    let checked = check(&helper.settings, grant).inspect_err(|why| tracing::info!(why, "refused"))?;
+    match helper.open(grant.slot, namespace, &checked) {
+        Ok(connected) => {
+            let addresses = grant.addresses.len();
+            tracing::info!(slot = grant.slot, addresses, ttl_ms = grant.ttl_ms, mode = ?grant.mode, "connected");
+            Ok(connected)
+        }
+        Err(Fault::Refused(why)) => {
+            tracing::info!(why, "refused");
+            Err(why)
+        }
+        Err(Fault::Kernel(error)) => {
+            tracing::error!(%error, slot = grant.slot, "cannot connect a run");
+            Err(format!("the kernel does not connect it: {error}"))
+        }
+    }
+}
+
+/// Tells the client, and answers it until it goes or the time is over.
+fn keep(helper: &Helper, stream: &mut UnixStream, connected: &Connected, until: Instant) -> io::Result<()> {
+    send(stream, &Answer::Granted(connected.granted.clone()), None)?;
+    while let Some((request, _)) = receive::<Request>(stream, until)? {
+        let answer = match request {
+            Request::Dropped => match helper.with(|node| node.dropped_of(connected)) {
+                Ok(packets) => Answer::Dropped(packets),
+                Err(error) => failed("dropped", &error),
+            },
+            Request::Status => status(helper),
+            Request::Open(_) => Answer::Refused("expected one run for each connection".to_owned()),
+        };
+        send(stream, &answer, None)?;
+    }
+    Ok(())
+}
+
+fn failed(what: &str, error: &io::Error) -> Answer {
+    tracing::error!(%error, what, "cannot answer");
+    Answer::Refused("the kernel does not answer".to_owned())
+}

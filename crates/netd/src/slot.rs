@@ -1,0 +1,170 @@
+//! One run's wire and rules. The wire is made before its rules, and a wire without rules leads nowhere.
+
+mod rules;
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+    os::fd::BorrowedFd,
+};
+
+use self::rules::Rules;
+use crate::{
+    NetdSettings,
+    link::{FORWARDING, Links, Mac, Pair},
+    namespace::inside,
+    nft::{ARP, Changes, Element, INET},
+    policy::Checked,
+    router::{FROM_RUN, Families, NEIGHBORS, Router, TABLE, TO_RUN, neighbor},
+    settings::Ends,
+};
+
+/// The run's end of the wire.
+const RUN_END: &str = "t0";
+const ROUTER_MAC: Mac = [2, 0, 0, 0, 0, 1];
+const RUN_MAC: Mac = [2, 0, 0, 0, 0, 2];
+
+/// A run that is wired.
+#[derive(Debug)]
+pub(crate) struct Wired {
+    slot: u32,
+    index: u32,
+    address: Ipv4Addr,
+    has: Families,
+    forwards: bool,
+    ruled: bool,
+}
+
+/// What is to be wired.
+#[derive(Debug)]
+pub(crate) struct Wish<'a> {
+    /// Which wire.
+    pub(crate) slot: u32,
+    /// The run's namespace.
+    pub(crate) namespace: BorrowedFd<'a>,
+    /// Who may be reached.
+    pub(crate) checked: &'a Checked,
+    /// Stand-ins for the loopback addresses.
+    pub(crate) stand_ins: &'a [Ipv4Addr],
+}
+
+/// The name of something that belongs to one slot.
+pub(crate) fn name(what: &str, slot: u32) -> String {
+    format!("{what}_{slot}")
+}
+
+/// Wires a run. What was begun is removed again when a step fails.
+pub(crate) fn open(router: &mut Router, settings: &NetdSettings, wish: &Wish<'_>) -> io::Result<Wired> {
+    let ends = settings.wire(wish.slot);
+    let index = router.links.add_pair(&Pair {
+        name: &wire_name(wish.slot),
+        mac: ROUTER_MAC,
+        peer: RUN_END,
+        peer_mac: RUN_MAC,
+        peer_namespace: wish.namespace,
+        mtu: router.mtu,
+    })?;
+    let has = Families { v4: !wish.checked.v4.is_empty(), v6: !wish.checked.v6.is_empty() };
+    let mut wired =
+        Wired { slot: wish.slot, index, address: ends.far.0, has, forwards: !wish.stand_ins.is_empty(), ruled: false };
+    let done = finish(router, settings, wish, &mut wired, &ends);
+    if let Err(error) = done {
+        close(router, &wired)?;
+        return Err(error);
+    }
+    Ok(wired)
+}
+
+fn finish(
+    router: &mut Router,
+    settings: &NetdSettings,
+    wish: &Wish<'_>,
+    wired: &mut Wired,
+    ends: &Ends,
+) -> io::Result<()> {
+    near_end(&mut router.links, wired.index, ends, settings.ipv6)?;
+    let rules = Rules { wired, ends, wish, uplink: router.uplink, listed: router.listed };
+    let mut changes = rules.changes();
+    changes.join(rules.arp());
+    changes.apply(&mut router.filter)?;
+    wired.ruled = true;
+    inside(wish.namespace, || far_end(ends, settings.ipv6))?;
+    router.links.settle(&wire_name(wish.slot))
+}
+
+fn wire_name(slot: u32) -> String {
+    format!("vg{slot}")
+}
+
+fn near_end(links: &mut Links, index: u32, ends: &Ends, v6: bool) -> io::Result<()> {
+    links.switch_on(index, &[FORWARDING])?;
+    links.up(index)?;
+    for (own, run, prefix) in sides(ends.near, ends.far, v6) {
+        links.add_address(index, own, prefix)?;
+        links.add_neighbor(index, run, RUN_MAC)?;
+    }
+    Ok(())
+}
+
+/// In the run's namespace.
+fn far_end(ends: &Ends, v6: bool) -> io::Result<()> {
+    let mut links = Links::here()?;
+    let loopback = links.index_of("lo")?;
+    links.up(loopback)?;
+    let index = links.index_of(RUN_END)?;
+    links.up(index)?;
+    for (own, router, prefix) in sides(ends.far, ends.near, v6) {
+        links.add_address(index, own, prefix)?;
+        links.add_neighbor(index, router, ROUTER_MAC)?;
+        links.add_route(None, router, index)?;
+    }
+    // IPv4 is used at once, IPv6 only when the kernel has looked at wire and address.
+    if v6 {
+        links.settle(RUN_END)?;
+        links.settle_address(ends.far.1)?;
+    }
+    Ok(())
+}
+
+type Side = (Ipv4Addr, std::net::Ipv6Addr);
+
+fn sides(own: Side, other: Side, v6: bool) -> impl Iterator<Item = (IpAddr, IpAddr, u8)> {
+    let both: [(IpAddr, IpAddr, u8); 2] = [(own.0.into(), other.0.into(), 30), (own.1.into(), other.1.into(), 64)];
+    both.into_iter().take(if v6 { 2 } else { 1 })
+}
+
+/// Removes a run's wire, which ends everything at once, and then its rules.
+pub(crate) fn close(router: &mut Router, wired: &Wired) -> io::Result<()> {
+    let gone = router.links.delete(wired.index);
+    if wired.ruled {
+        removal(wired).apply(&mut router.filter)?;
+    }
+    match gone {
+        // A namespace that ended took its end of the wire along.
+        Err(error) if is_no_device(&error) => Ok(()),
+        other => other,
+    }
+}
+
+fn is_no_device(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+}
+
+fn removal(wired: &Wired) -> Changes {
+    let mut changes = Changes::of(INET, TABLE);
+    let at = |what: &str| name(what, wired.slot);
+    let index = wired.index.to_ne_bytes().to_vec();
+    changes.delete_elements(FROM_RUN, &[Element::new(index.clone()).leads_to(&at("out"))]);
+    changes.delete_elements(TO_RUN, &[Element::new(index).leads_to(&at("back"))]);
+    changes.delete_chain(&at("out"));
+    changes.delete_chain(&at("back"));
+    let sets = [("forward", wired.forwards), ("allow4", wired.has.v4), ("allow6", wired.has.v6)];
+    for (what, _) in sets.iter().filter(|(_, made)| *made) {
+        changes.delete_set(&at(what));
+    }
+    changes.delete_counter(&at("dropped"));
+    let mut arp = Changes::of(ARP, TABLE);
+    arp.delete_elements(NEIGHBORS, &[neighbor(wired.index, wired.address)]);
+    changes.join(arp);
+    changes
+}

@@ -1,0 +1,169 @@
+//! The filter of level L1. The namespace `stack` stands for slirp4netns with the whole world behind it.
+
+use std::{net::IpAddr, time::Duration};
+
+use picket_netd::{Confinement, Gateway, NetdError, USER_GATEWAY, confine, dropped};
+
+use crate::{
+    inside::inside,
+    probe::{
+        BRIEFLY,
+        Outcome::{self, Reached, Silent},
+        PATIENCE, serve, tcp, tcp_within, udp, udp_within,
+    },
+    space::Space,
+};
+
+/// Every address of the world; each answers at some ports.
+const ADDRESSES: [&str; 8] = [
+    "10.0.2.2",
+    "10.0.2.3",
+    "203.0.113.10",
+    "203.0.113.20",
+    "169.254.169.254",
+    "10.0.0.5",
+    "2001:db8:1::10",
+    "2001:db8:1::20",
+];
+
+const WORLD: &str = "link set lo up
+    addr add 10.0.2.2/24 dev stack0
+    addr add 10.0.2.3/24 dev stack0
+    addr add 203.0.113.10/32 dev stack0
+    addr add 203.0.113.20/32 dev stack0
+    addr add 169.254.169.254/32 dev stack0
+    addr add 10.0.0.5/32 dev stack0
+    addr add fd00::2/64 dev stack0 nodad
+    addr add 2001:db8:1::10/128 dev stack0 nodad
+    addr add 2001:db8:1::20/128 dev stack0 nodad
+    link set stack0 up";
+
+const RUN: &str = "link set lo up
+    addr add 10.0.2.100/24 dev tap0
+    addr add fd00::100/64 dev tap0 nodad
+    link set tap0 up
+    route add default via 10.0.2.2
+    route add default via fd00::2";
+
+/// A namespace of a run, and the world that it is wired to.
+fn wired() -> (Space, Space) {
+    let (run, stack) = (Space::new(), Space::new());
+    run.wire("tap0", &stack, "stack0");
+    stack.ip(WORLD);
+    run.ip(RUN);
+    for port in [53, 80, 8080, 9000] {
+        serve(&stack, &ADDRESSES, port);
+    }
+    (run, stack)
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn egress(addresses: &[&str], ports: Option<&[(u16, u16)]>) -> Confinement {
+    let gateway = ports.map(|ports| Gateway { stand_in: USER_GATEWAY, ports: ports.to_vec() });
+    Confinement { addresses: addresses.iter().map(|one| address(one)).collect(), gateway }
+}
+
+/// Every probe and what must come of it; a probe that is dropped must be counted.
+fn check(run: &Space, probes: &[(&str, u16, Outcome)]) {
+    for (to, port, expected) in probes {
+        let patience = if *expected == Silent { BRIEFLY } else { PATIENCE };
+        type Probe = fn(&Space, IpAddr, u16, Duration) -> Outcome;
+        for (name, probe) in [("tcp", tcp_within as Probe), ("udp", udp_within)] {
+            let before = run.run(|| dropped().unwrap());
+            let outcome = probe(run, address(to), *port, patience);
+            let counted = run.run(|| dropped().unwrap()) - before;
+            println!("egress L1 | {name} {to} {port} | {outcome:?} | {counted} dropped");
+            assert_eq!(outcome, *expected, "{name} {to} {port}");
+            assert_eq!(counted > 0, *expected == Silent, "{name} {to} {port} counted {counted}");
+        }
+    }
+}
+
+#[test]
+fn only_listed_addresses_and_ports_of_the_gateway_are_reached() {
+    inside("confined::only_listed_addresses_and_ports_of_the_gateway_are_reached", || {
+        let (run, _stack) = wired();
+        check_open(&run);
+        run.run(|| {
+            confine(&egress(&["203.0.113.10", "::ffff:203.0.113.10"], Some(&[(80, 80), (8000, 8100)]))).unwrap()
+        });
+        check(
+            &run,
+            &[
+                ("203.0.113.10", 80, Reached),
+                ("203.0.113.10", 9000, Reached),
+                ("::ffff:203.0.113.10", 80, Reached),
+                ("10.0.2.2", 80, Reached),
+                ("10.0.2.2", 8080, Reached),
+                ("10.0.2.2", 9000, Silent),
+                ("10.0.2.3", 53, Silent),
+                ("203.0.113.20", 80, Silent),
+                ("::ffff:203.0.113.20", 80, Silent),
+                ("::ffff:169.254.169.254", 80, Silent),
+                ("169.254.169.254", 80, Silent),
+                ("10.0.0.5", 80, Silent),
+                ("2001:db8:1::10", 80, Silent),
+                ("2001:db8:1::20", 80, Silent),
+            ],
+        );
+    });
+}
+
+/// Without the filter everything answers: what is silent afterwards is silent because of it.
+fn check_open(run: &Space) {
+    for to in ["203.0.113.20", "169.254.169.254", "10.0.2.3", "2001:db8:1::20", "::ffff:10.0.0.5"] {
+        assert_eq!(tcp(run, address(to), 80), Reached, "{to}");
+        assert_eq!(udp(run, address(to), 53), Reached, "{to}");
+    }
+}
+
+#[test]
+fn a_listed_ipv6_address_is_reached_and_no_ipv4_one() {
+    inside("confined::a_listed_ipv6_address_is_reached_and_no_ipv4_one", || {
+        let (run, _stack) = wired();
+        run.run(|| confine(&egress(&["2001:db8:1::10"], None)).unwrap());
+        let expected = [
+            ("2001:db8:1::10", 80, Reached),
+            ("2001:db8:1::20", 80, Silent),
+            ("203.0.113.10", 80, Silent),
+            ("10.0.2.2", 80, Silent),
+        ];
+        check(&run, &expected);
+    });
+}
+
+#[test]
+fn nothing_listed_is_nothing_reached_and_a_second_filter_is_refused() {
+    inside("confined::nothing_listed_is_nothing_reached_and_a_second_filter_is_refused", || {
+        let (run, _stack) = wired();
+        run.run(|| confine(&Confinement::default()).unwrap());
+        check(&run, &[("203.0.113.10", 80, Silent), ("10.0.2.2", 80, Silent)]);
+        let again = run.run(|| confine(&egress(&["203.0.113.10"], None)));
+        assert!(matches!(again, Err(NetdError::Kernel { .. })), "{again:?}");
+        check(&run, &[("203.0.113.10", 80, Silent)]);
+    });
+}
+
+#[test]
+fn four_thousand_addresses_and_overlapping_ports_fit_and_more_are_refused() {
+    inside("confined::four_thousand_addresses_and_overlapping_ports_fit_and_more_are_refused", || {
+        let many = |count: u32| (0..count).map(|n| IpAddr::from((0xcb00_0000 + n).to_be_bytes())).collect::<Vec<_>>();
+        let gateway =
+            Gateway { stand_in: USER_GATEWAY, ports: vec![(1, 100), (50, 200), (65_535, 65_535), (201, 300)] };
+        let fits = Confinement { addresses: many(4096), gateway: Some(gateway) };
+        Space::new().run(|| confine(&fits).unwrap());
+        let too_many = Space::new().run(|| confine(&Confinement { addresses: many(4097), gateway: None }));
+        assert!(matches!(too_many, Err(NetdError::Refused(_))), "{too_many:?}");
+    });
+}
+
+#[test]
+fn the_user_mode_networks_own_addresses_are_refused() {
+    for own in ["10.0.2.3", "10.0.2.2", "::ffff:10.0.2.2", "127.0.0.1", "::1", "0.0.0.0"] {
+        let refused = confine(&egress(&[own], None));
+        assert!(matches!(refused, Err(NetdError::Refused(_))), "{own}: {refused:?}");
+    }
+}

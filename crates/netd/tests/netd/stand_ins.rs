@@ -1,0 +1,80 @@
+//! The one way to the host's loopback: a stand-in, at the task's ports.
+
+use std::{net::IpAddr, process::Command};
+
+use crate::{
+    helper::{TARGET, World, grant, start},
+    inside::inside,
+    probe::{
+        Outcome::{Reached, Refused, Silent},
+        PATIENCE, ping, serve, tcp, udp,
+    },
+};
+
+#[test]
+fn a_stand_in_leads_to_listed_ports_of_the_loopback_address_alone() {
+    inside("stand_ins::a_stand_in_leads_to_listed_ports_of_the_loopback_address_alone", || {
+        let world = World::new();
+        let helper = start(&world, true);
+        let mut wish = grant(4, &["127.0.0.1", TARGET, "::ffff:127.0.0.1"]);
+        wish.ports = vec![(8080, 8081)];
+        let (run, mut lease) = world.open(&wish);
+        let forwards = lease.granted.forwards.clone();
+        assert_eq!(forwards.len(), 2);
+        assert_eq!(forwards[0], forwards[1]);
+        let stand_in = forwards[0].stand_in;
+        let to = IpAddr::V4(stand_in);
+        // Nobody listens at 8081; 9000 is not the task's.
+        let expected = [(8080, Reached), (8081, Refused), (9000, Silent), (80, Silent)];
+        for (port, outcome) in expected {
+            for (name, probe) in [("tcp", tcp(&run, to, port)), ("udp", udp(&run, to, port))] {
+                println!("egress L0 | {name} stand-in {port} | {probe:?}");
+                assert_eq!(probe, outcome, "{name} {port}");
+            }
+        }
+        assert_eq!(ping(&run, stand_in, PATIENCE), Reached);
+        assert_eq!(tcp(&run, TARGET.parse().unwrap(), 80), Reached);
+        // The next stand-in is nobody's, and the loopback address itself is the run's own.
+        assert_eq!(tcp(&run, "198.18.80.1".parse().unwrap(), 8080), Silent);
+        assert_eq!(tcp(&run, "127.0.0.1".parse().unwrap(), 8080), Refused);
+        assert!(lease.dropped_packets().unwrap() > 0);
+        assert_eq!(world.loopback.count(), 2);
+        // A run that was granted something else has no stand-in.
+        let (stranger, _its_lease) = world.open(&grant(5, &[TARGET]));
+        assert_eq!(tcp(&stranger, to, 8080), Silent);
+        helper.stop();
+    });
+}
+
+#[test]
+fn nmaps_raw_packets_reach_the_loopback_through_its_stand_in() {
+    inside("stand_ins::nmaps_raw_packets_reach_the_loopback_through_its_stand_in", || {
+        if Command::new("nmap").arg("--version").output().is_err() {
+            println!("skipped: this machine has no nmap");
+            return;
+        }
+        let world = World::new();
+        serve(&world.node, &["127.0.0.1"], 8090);
+        let helper = start(&world, true);
+        let mut wish = grant(4, &["127.0.0.1"]);
+        wish.ports = vec![(8080, 8090)];
+        let (run, lease) = world.open(&wish);
+        let stand_in = lease.granted.forwards[0].stand_in.to_string();
+        let nmap = |arguments: &[&str]| {
+            let output = run.run(|| Command::new("nmap").args(arguments).arg(&stand_in).output().unwrap());
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            println!("nmap {}\n{text}", arguments.join(" "));
+            text
+        };
+        let text = nmap(&["-n", "-Pn", "-sS", "-O", "-T4", "--max-retries", "1", "-p", "8080,8085,9000"]);
+        for row in ["8080/tcp open", "8085/tcp closed", "9000/tcp filtered"] {
+            assert!(text.contains(row), "{row}");
+        }
+        assert!(text.contains("Network Distance: 2 hops") || text.contains("OS"), "the fingerprint is taken");
+        let text = nmap(&["-n", "-Pn", "-sU", "-T4", "--max-retries", "1", "-p", "8090,8086,9000"]);
+        for row in ["8086/udp closed", "9000/udp open|filtered"] {
+            assert!(text.contains(row), "{row}");
+        }
+        helper.stop();
+    });
+}
