@@ -206,7 +206,16 @@ CREATE TABLE workers (
     tools        text[] NOT NULL,
     slots        integer NOT NULL,
     busy         integer NOT NULL DEFAULT 0,
-    draining     boolean NOT NULL DEFAULT false
+    draining     boolean NOT NULL DEFAULT false,
+
+    -- What the self-test of its sandbox said: raw sockets or not, the levels with reasons, and what runs were kept from.
+    raw             boolean NOT NULL DEFAULT false,
+    proven_at       timestamptz,
+    dropped_packets bigint NOT NULL DEFAULT 0,
+    proofs          jsonb NOT NULL DEFAULT '[]',
+    -- {slug: {version, hash}}
+    tool_versions   jsonb NOT NULL DEFAULT '{}',
+    CHECK (level IN ('L0', 'L1', 'L2', 'none'))
 ) WITH (fillfactor = 50);
 GRANT SELECT, INSERT, UPDATE, DELETE ON workers TO picket_operator;
 GRANT SELECT ON workers TO picket_tenant;

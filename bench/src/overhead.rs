@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use picket_domain::{Invocation, Network};
+use picket_domain::{Egress, Invocation, Network, SandboxLevel};
 use picket_sandbox::{End, Limits, Sandbox, SandboxSettings, probe_program};
 
 use crate::{
@@ -29,29 +29,40 @@ pub(crate) fn measure() -> Result<Vec<Figure>, Failure> {
         bwrap: stand_in::bwrap(),
         tools_root: folder.path().to_owned(),
         first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
+        slirp: picket_kit::environment("PICKET_SLIRP").map(Into::into),
+        netd: picket_kit::environment("PICKET_WORKER__NETD_SOCKET").map(Into::into),
+        external_egress: true,
     })?;
-    sandbox.prove()?;
     let bare = || {
         Command::new(&program).stdout(Stdio::null()).status()?;
         Ok(())
     };
-    let boxed = |network: Network| {
-        let invocation = Invocation { network, ..Invocation::of("probe", "/probe") };
-        let end = sandbox.start(0, &invocation, &Limits::default())?.wait_blocking().end;
+    let boxed = |level: SandboxLevel, network: Network| {
+        let egress = Egress { addresses: vec![[1, 1, 1, 1].into()], ports: Vec::new() };
+        let invocation = Invocation { network, egress, ..Invocation::of("probe", "/probe") };
+        let route = sandbox.route_at(level, &[])?;
+        let end = sandbox.start_by(&route, 0, &invocation, &Limits::default())?.wait_blocking().end;
         if matches!(end, End::Exited(_)) { Ok(()) } else { Err(format!("the program did not run: {end:?}").into()) }
     };
-    let (mut alone, mut connected, mut isolated) = (Vec::new(), Vec::new(), Vec::new());
+    let mut ways = vec![("no network".to_owned(), SandboxLevel::None, Network::None, Vec::new())];
+    for level in [SandboxLevel::L2, SandboxLevel::L1, SandboxLevel::L0] {
+        if sandbox.prove_level(level, 1).is_ok() {
+            ways.push((format!("level {}", level.name()), level, Network::Connect, Vec::new()));
+        }
+    }
+    let mut alone = Vec::new();
     for _ in 0..RUNS {
         alone.push(milliseconds(bare)?);
-        connected.push(milliseconds(|| boxed(Network::Connect))?);
-        isolated.push(milliseconds(|| boxed(Network::None))?);
+        for (_, level, network, times) in &mut ways {
+            times.push(milliseconds(|| boxed(*level, *network))?);
+        }
     }
     let alone = median(&mut alone);
-    let figure = |name: &str, times: &mut [f64]| {
-        Figure::new(format!("(c) a static program in a sandbox, {name}"), median(times), "ms")
+    let figure = |(name, _, _, mut times): (String, SandboxLevel, Network, Vec<f64>)| {
+        Figure::new(format!("(c) a static program in a sandbox, {name}"), median(&mut times), "ms")
             .beside("bare exec", alone)
     };
-    Ok(vec![figure("the worker's network", &mut connected), figure("no network", &mut isolated)])
+    Ok(ways.into_iter().map(figure).collect())
 }
 
 fn milliseconds(run: impl FnOnce() -> Result<(), Failure>) -> Result<f64, Failure> {

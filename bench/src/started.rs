@@ -82,7 +82,14 @@ async fn start_roles(
         clock: platform.clock.clone(),
         health: health.clone(),
     };
-    let settings = WorkerSettings { bwrap: stand_in::bwrap(), tools_root, ..WorkerSettings::default() };
+    let settings = WorkerSettings {
+        bwrap: stand_in::bwrap(),
+        tools_root,
+        // The stand-in for nmap looks for its port on the worker's own loopback.
+        slirp: "/nonexistent".into(),
+        sandbox_external_egress: picket_worker::ExternalEgress::Enforced,
+        ..WorkerSettings::default()
+    };
     let worker = tokio::spawn(picket_worker::run(settings, parts, shutdown.clone()));
     let began = Instant::now();
     while !health.is_ready() {

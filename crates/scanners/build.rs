@@ -37,6 +37,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         write!(names, "{name}, ")?;
     }
     writeln!(code, "/// Every rule, by its name.\npub const ALL: &[Rule] = &[{names}];")?;
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("rules.rs"), code)?;
+    fs::write(Path::new(&env::var_os("OUT_DIR").ok_or("expected OUT_DIR from cargo")?).join("rules.rs"), code)?;
     Ok(())
 }

@@ -15,10 +15,21 @@ build() {
   exec cargo build "${arguments[@]}"
 }
 
+# A machine that gives tools no network of their own (no /dev/net/tun, no packet filter) may still try Picket out: its
+# scans reach whatever this machine reaches.
+declare_egress() {
+  local proof
+  if ! proof=$("$TARGET/picket" --settings deploy/dev/picket.toml prove 2>&1); then
+    echo "warning: tools share this machine's network, do not let strangers use this: $proof" >&2
+    export PICKET_WORKER__SANDBOX_EXTERNAL_EGRESS=enforced
+  fi
+}
+
 serve() {
   local arguments=()
   if [ "${ONCE:-}" = 1 ]; then arguments+=(--once); fi
   "$TARGET/picket" --settings deploy/dev/picket.toml migrate
+  declare_egress
   exec "$TARGET/picket" --settings deploy/dev/picket.toml up --demo "${arguments[@]}"
 }
 

@@ -61,7 +61,7 @@ trim_tool() {
 # Names and addresses come from files that name nothing: no lookups of the host's users, no DNS.
 furnish_tool() {
   local root=$1
-  mkdir -p "$root"/{proc,dev,tmp,scratch,etc}
+  mkdir -p "$root"/{proc,dev,tmp,scratch,input,etc}
   printf 'tool:x:65534:65534:tool:/scratch:/usr/sbin/nologin\n' >"$root/etc/passwd"
   printf 'tool:x:65534:\n' >"$root/etc/group"
   printf 'passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n' >"$root/etc/nsswitch.conf"

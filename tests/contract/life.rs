@@ -29,6 +29,7 @@ impl<'a> Life<'a> {
             slots: 64,
             busy: 0,
             draining: false,
+            proof: picket_store::workers::WorkerProof::default(),
         };
         stack.db.operate("test.beat", async |tx| workers::beat(tx, &beat).await).await.expect("a heartbeat");
         Self { stack, worker }

@@ -76,11 +76,13 @@ pub enum SandboxLevel {
     L1,
     /// Namespaces of files and processes, system call filter and limits; the network is shared with the worker.
     L2,
+    /// Nothing is proven; a worker runs so only where its operator has asked for it twice. No task ever names it.
+    None,
 }
 
 impl SandboxLevel {
     /// Every level, strongest first.
-    pub const ALL: [Self; 3] = [Self::L0, Self::L1, Self::L2];
+    pub const ALL: [Self; 4] = [Self::L0, Self::L1, Self::L2, Self::None];
 
     /// The name on the wire and in the database.
     #[must_use]
@@ -89,6 +91,7 @@ impl SandboxLevel {
             Self::L0 => "L0",
             Self::L1 => "L1",
             Self::L2 => "L2",
+            Self::None => "none",
         }
     }
 

@@ -5,6 +5,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr},
+    os::fd::OwnedFd,
 };
 
 use ipnet::Ipv4Net;
@@ -69,6 +70,35 @@ pub fn confine(egress: &Confinement) -> Result<(), NetdError> {
 pub fn dropped() -> Result<u64, NetdError> {
     let read = || counter_packets(&mut Netlink::filter()?, INET, TABLE, DROPPED);
     read().map_err(|source| NetdError::Kernel { step: "read the packet filter's counter", source })
+}
+
+/// The same for a namespace that the caller is not in: `filter` is a netlink socket of the family `NETLINK_NETFILTER` that
+/// was opened in it, by a process with `CAP_NET_ADMIN` there, and the calling process must own that user namespace (or be
+/// root). A worker without privileges cannot enter the namespaces of its runs, but may act on them so.
+#[derive(Debug)]
+pub struct Confined(Netlink);
+
+impl Confined {
+    /// As [`confine`]; then the counter can be read, also when every process of the namespace has ended.
+    ///
+    /// # Errors
+    /// As [`confine`].
+    pub fn install(filter: OwnedFd, egress: &Confinement) -> Result<Self, NetdError> {
+        let (v4, v6) = families(egress)?;
+        let kernel = |source| NetdError::Kernel { step: "install the packet filter", source };
+        let mut filter = Netlink::from_socket(filter).map_err(kernel)?;
+        ruleset(egress.gateway.as_ref(), &v4, &v6).apply(&mut filter).map_err(kernel)?;
+        Ok(Self(filter))
+    }
+
+    /// How many packets were dropped so far.
+    ///
+    /// # Errors
+    /// [`NetdError::Kernel`].
+    pub fn dropped(&mut self) -> Result<u64, NetdError> {
+        counter_packets(&mut self.0, INET, TABLE, DROPPED)
+            .map_err(|source| NetdError::Kernel { step: "read the packet filter's counter", source })
+    }
 }
 
 fn families(egress: &Confinement) -> Result<(Vec<Element>, Vec<Element>), NetdError> {

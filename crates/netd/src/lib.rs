@@ -22,7 +22,7 @@ mod slot;
 mod wire;
 
 pub use client::{Lease, NetdClient};
-pub use confine::{Confinement, Gateway, USER_GATEWAY, USER_NETWORK, confine, dropped};
+pub use confine::{Confined, Confinement, Gateway, USER_GATEWAY, USER_NETWORK, confine, dropped};
 pub use error::NetdError;
 pub use grant::{Forward, Grant, Granted, Mode, Status};
 pub use helper::{ServeError, serve};

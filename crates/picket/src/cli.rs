@@ -33,6 +33,8 @@ pub enum Command {
     Steward,
     /// Run tools in sandboxes.
     Worker,
+    /// Prove the sandbox as a worker would, and print what holds.
+    Prove,
     /// Deliver webhooks.
     Dispatcher,
     /// Render reports.

@@ -61,6 +61,7 @@ async fn run(command: Command, file: Option<&Path>) -> Result<(), CommandError> 
         Command::Gateway => alone(configure(file)?, Role::Gateway).await,
         Command::Steward => alone(configure(file)?, Role::Steward).await,
         Command::Worker => alone(configure(file)?, Role::Worker).await,
+        Command::Prove => prove(&configure(file)?).await,
         Command::Dispatcher => alone(configure(file)?, Role::Dispatcher).await,
         Command::Renderer => alone(configure(file)?, Role::Renderer).await,
         Command::RenderPdf | Command::DecodePicture => Ok(()),
@@ -78,6 +79,16 @@ async fn migrate(settings: &Settings) -> Result<(), CommandError> {
     let tls = settings.database.secured().map_err(picket_store::MigrateError::from)?;
     let applied = picket_store::migrate_secured(settings.database.url.expose_secret(), &tls).await?;
     eprintln!("picket: {applied} migrations applied");
+    Ok(())
+}
+
+/// One line per level that was tried, strongest first.
+async fn prove(settings: &Settings) -> Result<(), CommandError> {
+    let proof = picket_worker::prove(&settings.worker).await?;
+    for attempt in &proof.attempts {
+        println!("{} {}", attempt.level.name(), attempt.failure.as_deref().unwrap_or("holds"));
+    }
+    println!("level {}, raw sockets {}", proof.level.name(), if proof.raw { "confined" } else { "not available" });
     Ok(())
 }
 

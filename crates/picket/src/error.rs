@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use picket_worker::WorkerError;
+
 use crate::audit;
 
 /// A failed command.
@@ -27,7 +29,7 @@ pub enum CommandError {
     Gateway(#[from] picket_gateway::GatewayError),
     /// The worker.
     #[error(transparent)]
-    Worker(#[from] picket_worker::WorkerError),
+    Worker(#[from] WorkerError),
     /// The network helper.
     #[error(transparent)]
     Netd(#[from] picket_netd::ServeError),
@@ -101,7 +103,12 @@ impl CommandError {
             | Self::Key(_)
             | Self::Mailer(_)
             | Self::Netd(picket_netd::ServeError::Unprivileged | picket_netd::ServeError::Settings(_))
-            | Self::Worker(picket_worker::WorkerError::Unproven(_)) => ExitCode::from(78),
+            | Self::Worker(
+                WorkerError::Unproven(_)
+                | WorkerError::NotProven { .. }
+                | WorkerError::BelowMinimum { .. }
+                | WorkerError::Pool { .. },
+            ) => ExitCode::from(78),
             Self::Unchecked(_) => ExitCode::from(2),
             Self::Migrate(_)
             | Self::Store(_)

@@ -25,6 +25,7 @@ pub(crate) const WELL_KNOWN: &[(&str, &str)] = &[
     ("AMQP_URL", "broker.url"),
     ("REDIS_URL", "redis.url"),
     ("PICKET_BWRAP", "worker.bwrap"),
+    ("PICKET_SLIRP", "worker.slirp"),
     ("PICKET_TOOLS_ROOT", "worker.tools_root"),
     ("PICKET_FONTS_DIR", "renderer.fonts_dir"),
     ("PICKET_STACK_INSTANCE", "state_dir"),

@@ -1,6 +1,6 @@
 //! What one sandboxed run costs over a bare `exec`: the median of 100 runs of the same small static program.
 //!
-//! `cargo run -p picket-sandbox --example overhead -- /usr/bin/bwrap`
+//! `cargo run -p picket-sandbox --example overhead -- /usr/bin/bwrap /usr/bin/slirp4netns /run/picket/netd.sock`
 #![expect(clippy::print_stdout, reason = "prints a measurement")]
 
 use std::fs::{self, Permissions};
@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use picket_domain::{Invocation, Network};
-use picket_sandbox::{Limits, MOUNT_POINTS, Sandbox, SandboxSettings, probe_program};
+use picket_domain::{Egress, Invocation, Network, SandboxLevel};
+use picket_sandbox::{Limits, MOUNT_POINTS, Route, Sandbox, SandboxSettings, probe_program};
 
 const RUNS: usize = 100;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let bwrap = std::env::args().nth(1).unwrap_or_else(|| "/usr/bin/bwrap".into());
+    let mut words = std::env::args().skip(1);
+    let bwrap = words.next().unwrap_or_else(|| "/usr/bin/bwrap".into());
     let folder = tempfile::tempdir()?;
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
     let program = tool_root(folder.path())?;
@@ -24,22 +25,33 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         bwrap: bwrap.into(),
         tools_root: folder.path().into(),
         first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
+        slirp: words.next().map(PathBuf::from),
+        netd: words.next().map(PathBuf::from),
+        external_egress: true,
     };
     let sandbox = Sandbox::new(settings)?;
-    println!("level {:?}", sandbox.prove()?);
     let bare = median(|| {
         Command::new(&program).stdout(Stdio::null()).status().map(drop)?;
         Ok(())
     })?;
-    println!("bare exec                    {bare:?}");
-    for network in [Network::Connect, Network::None] {
-        let invocation = Invocation { network, ..Invocation::of("probe", "/probe") };
+    println!("bare exec             {bare:?}");
+    let measure = |name: &str, route: &Route, network| -> Result<(), Error> {
+        let egress = Egress { addresses: vec![[1, 1, 1, 1].into()], ports: Vec::new() };
+        let invocation = Invocation { network, egress, ..Invocation::of("probe", "/probe") };
         let boxed = median(|| {
-            let run = sandbox.start(0, &invocation, &Limits::default()).map_err(Error::other)?;
+            let run = sandbox.start_by(route, 0, &invocation, &Limits::default()).map_err(Error::other)?;
             drop(run.wait_blocking());
             Ok(())
         })?;
-        println!("sandbox, network {network:<11?} {boxed:?} (+ {:?})", boxed.saturating_sub(bare));
+        println!("{name:<21} {boxed:?} (+ {:?})", boxed.saturating_sub(bare));
+        Ok(())
+    };
+    measure("without a network", &sandbox.route_at(SandboxLevel::None, &[])?, Network::None)?;
+    for level in [SandboxLevel::L2, SandboxLevel::L1, SandboxLevel::L0] {
+        match sandbox.prove_level(level, 1) {
+            Ok(()) => measure(&format!("level {}", level.name()), &sandbox.route_at(level, &[])?, Network::Connect)?,
+            Err(error) => println!("level {:<15} not here: {error}", level.name()),
+        }
     }
     Ok(())
 }

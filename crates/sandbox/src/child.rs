@@ -5,18 +5,28 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, FdFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, netlink, sendmsg,
+    socket_with,
+};
 use rustix::process::{Gid, Resource, Rlimit, Signal, Uid};
 
 use crate::sys::{self, CommandLine};
 
 /// The uid and gid of the tool as it sees itself (`nobody`).
 pub(crate) const INNER_ID: u32 = 65534;
+/// What this process is in its user namespace where that owns a network: its root, outside still the slot's uid.
+/// slirp4netns locks itself in as that, and bwrap makes no further user namespace for a tool with raw sockets, in which
+/// the right to them would not count.
+pub(crate) const OWNER_ID: u32 = 0;
 
 /// Where the scratch is mounted until bwrap binds it into the sandbox. It must exist on every machine and must not
 /// hold anything that bwrap needs: `/sys` is both, and this mount namespace is nobody else's.
@@ -45,6 +55,12 @@ pub(crate) struct Plan {
     pub(crate) stderr: OwnedFd,
     /// Whether the worker may, and so must, drop its supplementary groups and become another uid: it is root.
     pub(crate) is_root: bool,
+    /// The uid and gid that this process has in its user namespace.
+    pub(crate) inner_id: u32,
+    /// Whether this process has a network namespace of its own, which the worker connects before it goes on.
+    pub(crate) own_network: bool,
+    /// How many further user namespaces may be made below this one.
+    pub(crate) user_namespaces: &'static [u8],
     /// Options of the scratch's tmpfs.
     pub(crate) scratch_options: CString,
     /// Limits of `setrlimit(2)`.
@@ -81,14 +97,14 @@ fn prepare(plan: &Plan) -> Result<(), Failure> {
     sys::close_copy(plan.other_end);
     sys::reset_signals();
     await_byte(plan, MAPPED).map_err(at("wait for the mapping of ids"))?;
-    drop_identity(plan.is_root)?;
+    drop_identity(plan)?;
     die_with_worker(plan)?;
     rustix::process::setsid().map_err(at("start a session"))?;
     rustix::stdio::dup2_stdin(&plan.stdin).map_err(at("redirect standard input"))?;
     rustix::stdio::dup2_stdout(&plan.stdout).map_err(at("redirect standard output"))?;
     rustix::stdio::dup2_stderr(&plan.stderr).map_err(at("redirect standard error"))?;
     mount_own(plan)?;
-    forbid_user_namespaces().map_err(at("forbid further user namespaces"))?;
+    forbid_user_namespaces(plan.user_namespaces).map_err(at("forbid further user namespaces"))?;
     for (resource, limit) in &plan.limits {
         rustix::process::setrlimit(*resource, *limit).map_err(at("set the resource limits"))?;
     }
@@ -105,11 +121,11 @@ fn prepare(plan: &Plan) -> Result<(), Failure> {
 
 /// Becomes the only uid that exists in this namespace. As root that changes the uid to the kernel as well, and the
 /// groups of the worker are dropped; an ordinary user cannot drop groups and keeps them.
-fn drop_identity(is_root: bool) -> Result<(), Failure> {
-    if is_root {
+fn drop_identity(plan: &Plan) -> Result<(), Failure> {
+    if plan.is_root {
         rustix::thread::set_thread_groups(&[]).map_err(at("drop supplementary groups"))?;
     }
-    let (uid, gid) = (Uid::from_raw(INNER_ID), Gid::from_raw(INNER_ID));
+    let (uid, gid) = (Uid::from_raw(plan.inner_id), Gid::from_raw(plan.inner_id));
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(at("change the gid"))?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(at("change the uid"))
 }
@@ -118,8 +134,29 @@ fn drop_identity(is_root: bool) -> Result<(), Failure> {
 /// comes after. The worker answers afterwards: had it died before the wish, the answer would never come.
 fn die_with_worker(plan: &Plan) -> Result<(), Failure> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(at("die with the worker"))?;
-    rustix::io::write(&plan.handshake, &[READY]).map_err(at("tell the worker"))?;
+    if plan.own_network {
+        hand_up_network(plan)?;
+    } else {
+        rustix::io::write(&plan.handshake, &[READY]).map_err(at("tell the worker"))?;
+    }
     await_byte(plan, PROCEED).map_err(at("wait for the worker"))
+}
+
+/// Says the same, and sends handles on the network namespace with it: a worker without privileges cannot enter it.
+fn hand_up_network(plan: &Plan) -> Result<(), Failure> {
+    let filter = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::NETFILTER))
+        .map_err(at("open the packet filter"))?;
+    let namespace = rustix::fs::open(c"/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(at("open the network namespace"))?;
+    let descriptors = [filter.as_fd(), namespace.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut message = SendAncillaryBuffer::new(&mut space);
+    if !message.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(at("hand up the network")(Errno::NOBUFS));
+    }
+    sendmsg(&plan.handshake, &[IoSlice::new(&[READY])], &mut message, SendFlags::empty())
+        .map_err(at("hand up the network"))?;
+    Ok(())
 }
 
 fn await_byte(plan: &Plan, expected: u8) -> Result<(), Errno> {
@@ -147,8 +184,9 @@ fn mount_own(plan: &Plan) -> Result<(), Failure> {
 
 /// Two user namespaces may still be made below this one, and bwrap needs both: one as root of it, since `devpts` can
 /// only be mounted so, and below it the one of the tool. (bwrap's `--disable-userns` does the same, from 0.8 on.)
-fn forbid_user_namespaces() -> Result<(), Errno> {
+/// For raw sockets it makes none.
+fn forbid_user_namespaces(count: &[u8]) -> Result<(), Errno> {
     let limit =
         rustix::fs::open(c"/proc/sys/user/max_user_namespaces", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::io::write(&limit, b"2").map(drop)
+    rustix::io::write(&limit, count).map(drop)
 }

@@ -9,27 +9,28 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use picket_domain::{Network, PinnedHost};
+use picket_domain::{InputFile, Network, PinnedHost, ToolOutput};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::SandboxError;
 use crate::child::{INNER_ID, SCRATCH_STAGE};
 use crate::filter::Filters;
+use crate::init;
 
 /// The longest list of arguments, in bytes; far below the kernel's own bound.
 const MAX_ARGUMENT_BYTES: usize = 64 << 10;
+/// The most files of ours that a run is shown, and their bytes in all: they lie in memory.
+const MAX_INPUT_FILES: usize = 32;
+const MAX_INPUT_BYTES: usize = 32 << 20;
 
 /// Which files the program sees.
 pub(crate) enum Root<'a> {
     /// The read-only root of a tool.
     Tool(&'a Path),
-    /// Nothing but one program, given as its bytes, at [`PROBE_PATH`].
-    Probe(&'a [u8]),
+    /// Nothing but [`init::PATH`].
+    Empty,
 }
-
-/// Where the program of a [`Root::Probe`] lies.
-pub(crate) const PROBE_PATH: &str = "/probe";
 
 /// What to run.
 pub(crate) struct Program<'a> {
@@ -38,6 +39,31 @@ pub(crate) struct Program<'a> {
     pub(crate) arguments: &'a [String],
     pub(crate) hosts: &'a [PinnedHost],
     pub(crate) network: Network,
+    pub(crate) input_files: &'a [InputFile],
+    pub(crate) output: ToolOutput,
+    /// How many bytes of a report's file are wanted.
+    pub(crate) output_bytes: u64,
+}
+
+impl<'a> Program<'a> {
+    /// The self-test, with what it is to try.
+    pub(crate) const fn probe(arguments: &'a [String], network: Network) -> Self {
+        Self {
+            root: Root::Empty,
+            path: init::PATH,
+            arguments,
+            hosts: &[],
+            network,
+            input_files: &[],
+            output: ToolOutput::Stdout,
+            output_bytes: 0,
+        }
+    }
+
+    /// Whether the sandbox's own program must stand between bwrap and this one.
+    fn needs_init(&self) -> bool {
+        self.output != ToolOutput::Stdout || self.network == Network::Raw
+    }
 }
 
 /// A complete command line, with the descriptors it names.
@@ -60,24 +86,29 @@ impl Command {
         for filter in filters.bytes() {
             options.data("--add-seccomp-fd", filter)?;
         }
-        options.extend(&NAMESPACES);
-        options.extend(&["--uid", &INNER_ID.to_string(), "--gid", &INNER_ID.to_string()]);
-        match program.network {
-            Network::None => options.push("--unshare-net"),
-            // Shared with the worker until egress has its own namespace.
-            Network::Connect => {}
-            Network::Raw => return Err(SandboxError::RawUnavailable),
+        if program.network != Network::Raw {
+            options.push("--unshare-user");
+            options.extend(&["--uid", &INNER_ID.to_string(), "--gid", &INNER_ID.to_string()]);
         }
-        options.root(&program.root)?;
+        options.extend(&NAMESPACES);
+        // Every other network is the one that bwrap is started in.
+        if program.network == Network::None {
+            options.push("--unshare-net");
+        }
+        options.root(program)?;
         options.names(program)?;
+        options.input(program.input_files)?;
         options.extend(&["--remount-ro", "/", "--chdir", "/scratch", "--cap-drop", "ALL"]);
+        if program.network == Network::Raw {
+            // The second only to give up the right to get further ones; `init/` then drops it.
+            options.extend(&["--cap-add", "CAP_NET_RAW", "--cap-add", "CAP_SETPCAP"]);
+        }
         options.into_command(bwrap, program, status)
     }
 }
 
 /// Everything but the network, which differs, and the whole environment of the tool.
-const NAMESPACES: [&str; 19] = [
-    "--unshare-user",
+const NAMESPACES: [&str; 18] = [
     "--unshare-ipc",
     "--unshare-pid",
     "--unshare-uts",
@@ -104,7 +135,32 @@ fn is_host_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 253 && name.bytes().all(allowed)
 }
 
+/// The name of a file that the sandbox makes or reads: nothing hidden, nothing that leaves its folder.
+fn is_file_name(name: &str) -> bool {
+    let allowed = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'.' | b'-' | b'_');
+    (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(allowed)
+}
+
+fn check_files(program: &Program<'_>) -> Result<(), SandboxError> {
+    let size: usize = program.input_files.iter().map(|file| file.content.len()).sum();
+    if program.input_files.len() > MAX_INPUT_FILES || size > MAX_INPUT_BYTES {
+        return Err(SandboxError::Invocation("expected at most 32 input files of 32 MiB in all"));
+    }
+    if !program.input_files.iter().all(|file| file.path.strip_prefix("/input/").is_some_and(is_file_name)) {
+        return Err(SandboxError::Invocation("expected input files directly below /input/"));
+    }
+    match program.output {
+        ToolOutput::File(path)
+            if !path.strip_prefix("/scratch/").is_some_and(|rest| rest.split('/').all(is_file_name)) =>
+        {
+            Err(SandboxError::Invocation("expected the report's file below /scratch/"))
+        }
+        ToolOutput::File(_) | ToolOutput::Stdout => Ok(()),
+    }
+}
+
 fn check(program: &Program<'_>) -> Result<(), SandboxError> {
+    check_files(program)?;
     let size: usize = program.arguments.iter().map(|argument| argument.len() + 1).sum();
     if !program.path.starts_with('/') {
         return Err(SandboxError::Invocation("expected an absolute path of the program"));
@@ -164,8 +220,8 @@ impl Words {
     /// The mounts. `/dev` is read-only as well: bwrap makes it a tmpfs without limits that belongs to the tool.
     /// nmap's connect scans work without any `/proc`, and a pod with a masked `/proc` allows no new one; the level
     /// that runs there must leave `--proc` out.
-    fn root(&mut self, root: &Root<'_>) -> Result<(), SandboxError> {
-        if let Root::Tool(path) = root {
+    fn root(&mut self, program: &Program<'_>) -> Result<(), SandboxError> {
+        if let Root::Tool(path) = program.root {
             self.push("--ro-bind");
             self.push(path);
             self.push("/");
@@ -177,10 +233,24 @@ impl Words {
             self.push(stage);
             self.push(place);
         }
-        self.extend(&["--remount-ro", "/dev"]);
-        if let Root::Probe(program) = root {
-            self.file(PROBE_PATH, "0555", program)?;
+        // `/dev` is the one folder of every root that is the sandbox's own and in which it may make a file.
+        if matches!(program.root, Root::Empty) || program.needs_init() {
+            self.file(init::PATH, "0555", init::PROGRAM)?;
         }
+        self.extend(&["--remount-ro", "/dev"]);
+        Ok(())
+    }
+
+    /// Files of ours, in a folder that only exists for them.
+    fn input(&mut self, files: &[InputFile]) -> Result<(), SandboxError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.extend(&["--perms", "0555", "--tmpfs", "/input"]);
+        for file in files {
+            self.file(file.path, "0444", &file.content)?;
+        }
+        self.extend(&["--remount-ro", "/input"]);
         Ok(())
     }
 
@@ -195,6 +265,18 @@ impl Words {
         Ok(())
     }
 
+    /// The words before the tool's own, where the sandbox's program runs it.
+    fn init(&mut self, program: &Program<'_>) {
+        if program.needs_init() {
+            let mode = if program.network == Network::Raw { "raw" } else { "run" };
+            let file = match program.output {
+                ToolOutput::Stdout => "-",
+                ToolOutput::File(path) => path,
+            };
+            self.extend(&[init::PATH, mode, file, &program.output_bytes.to_string()]);
+        }
+    }
+
     /// The options go by a descriptor: the command line of bwrap's own process can be read inside the sandbox, and the
     /// paths of the host are nobody's business there.
     fn into_command(self, bwrap: &Path, program: &Program<'_>, status: OwnedFd) -> Result<Command, SandboxError> {
@@ -206,7 +288,9 @@ impl Words {
         let options = in_memory(&ended).map_err(SandboxError::set_up("hand the options to bwrap"))?;
         let mut line = Words::default();
         line.push(bwrap);
-        line.extend(&["--args", &options.as_raw_fd().to_string(), "--", program.path]);
+        line.extend(&["--args", &options.as_raw_fd().to_string(), "--"]);
+        line.init(program);
+        line.push(program.path);
         program.arguments.iter().for_each(|argument| line.push(argument));
         inherited.push(options);
         let word = |word| CString::new(word).map_err(|_| SandboxError::Invocation("expected no NUL in an argument"));
@@ -231,6 +315,22 @@ mod tests {
             assert!(!is_host_name(name), "{name:?}");
         }
         assert!(is_host_name("xn--bcher-kva.example.com"));
+    }
+
+    #[test]
+    fn a_file_of_a_run_never_leaves_its_folder() {
+        let program = |path: &'static str, output| {
+            let files = [InputFile { path, content: b"x".as_slice().into() }];
+            let program = Program { input_files: &files, output, ..Program::probe(&[], Network::None) };
+            check_files(&program).is_ok()
+        };
+        for path in ["/input/", "/input/a/b", "/input/..", "/input/.a", "/etc/passwd", "input/a", "/input/a\nb"] {
+            assert!(!program(path, ToolOutput::Stdout), "{path}");
+        }
+        for path in ["/scratch", "/scratch/", "/scratch/../etc/passwd", "/tmp/a", "/scratch/.a", "/scratch//a"] {
+            assert!(!program("/input/a", ToolOutput::File(path)), "{path}");
+        }
+        assert!(program("/input/words.txt", ToolOutput::File("/scratch/out/report.json")));
     }
 
     #[test]

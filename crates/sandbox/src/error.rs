@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Why a sandbox cannot be made, or a run cannot start.
@@ -42,6 +43,27 @@ pub enum SandboxError {
     /// The run needs raw sockets, which this form of the sandbox cannot confine.
     #[error("raw sockets are not available in this sandbox")]
     RawUnavailable,
+    /// No level is proven (any more): the sandbox must not run what reaches a network.
+    #[error("no sandbox level is proven")]
+    Unproven,
+    /// A way to the network that the level needs is not there.
+    #[error("cannot connect the sandbox: {0}")]
+    NoWay(&'static str),
+    /// The address has another meaning inside the sandbox, and no stand-in.
+    #[error("{address} cannot be reached from a sandbox of level {}", .level.name())]
+    Unreachable {
+        /// The address.
+        address: IpAddr,
+        /// The level.
+        level: picket_domain::SandboxLevel,
+    },
+    /// The network helper shows loopback addresses of the host under others than the run was told. They are known now:
+    /// make the route and the invocation again.
+    #[error("the stand-ins of loopback addresses have changed")]
+    Moved(Vec<picket_netd::Forward>),
+    /// The network helper, or the packet filter.
+    #[error(transparent)]
+    Network(#[from] picket_netd::NetdError),
     /// The invocation holds something no program can be started with.
     #[error("invalid invocation: {0}")]
     Invocation(&'static str),

@@ -35,6 +35,14 @@ const SOCKETS: [(u64, u64, &[u64]); 9] = [
     (16, 3, &[0]),     // the same, as the C library asks for it
 ];
 
+/// What a tool may make as well where it has the right to raw sockets, with any protocol: (family, type).
+const RAW_SOCKETS: [(u64, u64); 4] = [
+    (2, 3),  // IPv4 raw
+    (10, 3), // IPv6 raw
+    (17, 2), // frames without their header
+    (17, 3), // frames
+];
+
 /// Requests of `ioctl(2)` that put words into a terminal's mouth: `TIOCSTI`, `TIOCLINUX`, `TIOCSETD`.
 const TERMINAL_REQUESTS: [u64; 3] = [0x5412, 0x541c, 0x5423];
 
@@ -42,11 +50,12 @@ const TERMINAL_REQUESTS: [u64; 3] = [0x5412, 0x541c, 0x5423];
 pub(crate) struct Filters([Vec<u8>; 2]);
 
 impl Filters {
-    /// Builds both for this machine.
-    pub(crate) fn new() -> Result<Self, SandboxError> {
+    /// Builds both for this machine; for a tool that may use raw sockets, or for one that may not.
+    pub(crate) fn new(is_raw: bool) -> Result<Self, SandboxError> {
         let arch = TargetArch::try_from(std::env::consts::ARCH)?;
         let refuse = SeccompAction::Errno(u32::try_from(libc::EPERM).unwrap_or(1));
-        let listed: BpfProgram = SeccompFilter::new(allowed()?, refuse, SeccompAction::Allow, arch)?.try_into()?;
+        let listed: BpfProgram =
+            SeccompFilter::new(allowed(is_raw)?, refuse, SeccompAction::Allow, arch)?.try_into()?;
         // The flags of clone3 lie in memory, where no filter can read them: with ENOSYS every C library falls back to
         // clone. It is allowed by the first filter, since the newest of several refusals decides the error number.
         let missing = SeccompAction::Errno(u32::try_from(libc::ENOSYS).unwrap_or(38));
@@ -61,7 +70,7 @@ impl Filters {
     }
 }
 
-fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
+fn allowed(is_raw: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = calls::always().map(|call| (call, Vec::new())).collect();
     rules.insert(libc::SYS_clone, vec![all_of([masked(0, NEW_NAMESPACE, 0)?])?]);
     let [a, b, c] = TERMINAL_REQUESTS;
@@ -77,6 +86,9 @@ fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
             }
             sockets.push(rule);
         }
+    }
+    for (family, kind) in RAW_SOCKETS.into_iter().filter(|_| is_raw) {
+        sockets.push(all_of([is(0, family)?, masked(1, SOCKET_TYPE, kind)?])?);
     }
     rules.insert(libc::SYS_socket, sockets);
     rules.insert(libc::SYS_socketpair, pairs);
@@ -115,10 +127,11 @@ mod tests {
 
     #[test]
     fn the_filters_are_whole_instructions_and_fit_the_kernel() {
-        let filters = Filters::new().unwrap();
-        for filter in filters.bytes() {
-            assert_eq!(filter.len() % 8, 0);
-            assert!(filter.len() / 8 <= 4096, "{} instructions", filter.len() / 8);
+        for is_raw in [false, true] {
+            for filter in Filters::new(is_raw).unwrap().bytes() {
+                assert_eq!(filter.len() % 8, 0);
+                assert!(filter.len() / 8 <= 4096, "{} instructions", filter.len() / 8);
+            }
         }
     }
 

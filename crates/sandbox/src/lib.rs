@@ -21,23 +21,31 @@
 //! - **A small kernel.** System calls by allow-list (`filter.rs`), no capabilities, no new privileges, no further user
 //!   namespace, resource limits, and Landlock's scope where the kernel has it: it closes the abstract unix sockets
 //!   and signals that a shared network or pid namespace would leave open.
-//! - **Standard output is the only way out.** Nobody ever opens a path inside a sandbox from outside.
+//! - **Standard output is the only way out.** Nobody ever opens a path inside a sandbox from outside: the report that a
+//!   tool writes to a file is copied to standard output by a program of ours inside (`init/`).
 //!
-//! # What this form does not do yet
+//! # The network
 //!
-//! [`Network::Connect`](picket_domain::Network::Connect) shares the worker's network, loopback included; raw sockets
-//! are refused; memory is bounded per process, not per run (no control group).
-//! `tests/hostile/expected.tsv` names every door that stays open for that reason.
+//! A run reaches nothing, or what its level connects it to: a namespace of its own behind the privileged helper's filter
+//! (L0), one behind a user-mode stack and a filter inside (L1), or the worker's network (L2), which the operator must have
+//! fenced. `proof.rs` finds out which of them hold; nobody sets a level. Raw sockets exist at L0 alone.
+//!
+//! Memory is bounded per process, not per run (no control group). `tests/hostile/expected.tsv` names every door that
+//! stays open at each level.
 
+mod canary;
 mod child;
 mod command;
 mod error;
 mod filter;
+mod init;
 mod launch;
 mod limits;
+mod network;
 mod outcome;
 mod output;
 mod probe;
+mod proof;
 mod roots;
 mod run;
 mod sandbox;
@@ -47,9 +55,11 @@ mod tail;
 
 pub use error::SandboxError;
 pub use limits::Limits;
+pub use network::Route;
 pub use outcome::{End, Outcome};
 pub use output::Output;
 pub use probe::probe_program;
+pub use proof::{Attempt, Proof};
 pub use roots::MOUNT_POINTS;
 pub use run::{Killer, Run};
 pub use sandbox::{Sandbox, SandboxSettings};

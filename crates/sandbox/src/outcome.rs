@@ -17,6 +17,8 @@ pub struct Outcome {
     pub stderr: String,
     /// Standard error was longer than what is kept of it.
     pub stderr_truncated: bool,
+    /// Packets to whom the run may not speak to, dropped on their way; nothing where nobody counts (level L2).
+    pub dropped_packets: Option<u64>,
 }
 
 /// What ended a run.

@@ -1,64 +1,97 @@
-//! The self-test: a program of ours that says, from inside a real sandbox, what it is and what it may do.
-//!
-//! A tool's root holds the tool alone, so the probe is brought along: a static program of a few hundred bytes whose
-//! machine code is in `probe/code.rs` and whose source is beside it. A level is what this finds, never what a setting
-//! claims.
-
-mod code;
+//! The self-test: a program of ours that says, from inside a real sandbox, what it is, which doors it finds open, and
+//! whom it reaches. A level is what this finds, never what a setting claims. This module judges; `init/` looks.
 
 use std::collections::HashMap;
 
-use crate::{End, SandboxError};
+use crate::{End, SandboxError, init};
 
-/// Where the program is loaded; any address that is not the first pages will do.
-const LOAD_ADDRESS: u64 = 0x0040_0000;
-/// Sizes of the ELF header and of one program header.
-const HEADERS: (u16, u16) = (64, 56);
-
-/// The probe as an executable file: it prints its `/proc/self/status`, and exits with a bit for each door it finds
-/// open (1 `core_pattern`, 2 user namespaces, 4 raw sockets). Depends on nothing but the kernel, so it also serves as
-/// the smallest program whose start can be measured.
+/// The probe as an executable file: it prints its `/proc/self/status` and the doors that it tried. Depends on nothing
+/// but the kernel, so it also serves as the smallest program whose start can be measured.
 #[must_use]
 pub fn probe_program() -> Vec<u8> {
-    let (header, entry) = HEADERS;
-    let offset = u64::from(header) + u64::from(entry);
-    let size = offset + u64::try_from(code::CODE.len()).unwrap_or(0);
-    let machine: u16 = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
-    let mut elf = Vec::with_capacity(512);
-    // ELF header: 64 bits, little endian, executable.
-    elf.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-    elf.extend([2_u16.to_le_bytes(), machine.to_le_bytes()].concat());
-    elf.extend(1_u32.to_le_bytes());
-    elf.extend([LOAD_ADDRESS + offset, u64::from(header), 0].map(u64::to_le_bytes).concat());
-    elf.extend(0_u32.to_le_bytes());
-    elf.extend([header, entry, 1, 64, 0, 0].map(u16::to_le_bytes).concat());
-    // One segment: the whole file, readable and executable.
-    elf.extend([1_u32.to_le_bytes(), 5_u32.to_le_bytes()].concat());
-    elf.extend([0, LOAD_ADDRESS, LOAD_ADDRESS, size, size, 0x1000].map(u64::to_le_bytes).concat());
-    elf.extend(code::CODE);
-    elf
+    init::PROGRAM.to_vec()
 }
 
-/// Judges what the probe said.
-pub(crate) fn judge(end: End, status: &str) -> Result<(), SandboxError> {
-    let unproven = |what: String| Err(SandboxError::NotProven(what));
-    match end {
-        End::Exited(0) => {}
-        End::Exited(doors @ 1..=7) => return unproven(format!("the probe found doors open: {}", names(doors))),
-        End::Exited(_) | End::Signaled(_) | End::TimedOut | End::OutputLimit | End::Killed(_) | End::NotStarted => {
-            return unproven(format!("the probe ended with {end:?}"));
+/// Errors that mean that something is not allowed, or is not there: EPERM, ENOENT, EACCES, EROFS, ENOSYS,
+/// EPROTONOSUPPORT, EAFNOSUPPORT. Any other says that the kernel looked at the arguments of a call it should have refused.
+const CLOSED: [&str; 7] = ["1", "2", "13", "30", "38", "93", "97"];
+
+/// What the probe tries, whatever the level.
+const DOORS: [&str; 12] = [
+    "core_pattern",
+    "sysrq",
+    "raw_sockets",
+    "packet_sockets",
+    "netfilter",
+    "virtual_sockets",
+    "mount",
+    "bpf",
+    "ptrace",
+    "keys",
+    "io_uring",
+    "user_namespaces",
+];
+
+/// What a probe is expected to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// Nobody, without any capability.
+    None,
+    /// Raw sockets of its own network namespace, and nothing else.
+    Raw,
+}
+
+/// What the probe said of one address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// The three words it was given.
+    pub(crate) address: String,
+    /// What became of it.
+    pub(crate) what: String,
+}
+
+/// Judges what the probe said of itself and of the doors; gives what it said of addresses.
+pub(crate) fn judge(end: End, text: &str, rights: Rights) -> Result<Vec<Reached>, SandboxError> {
+    if end != End::Exited(0) {
+        return unproven(format!("the probe ended with {end:?}"));
+    }
+    judge_status(text, rights)?;
+    let doors: HashMap<&str, &str> =
+        text.lines().filter_map(|line| line.strip_prefix("door ")?.split_once(' ')).collect();
+    for door in DOORS {
+        let is_wanted = rights == Rights::Raw && matches!(door, "raw_sockets" | "packet_sockets");
+        match doors.get(door) {
+            None => return unproven(format!("the probe did not try {door}")),
+            Some(&"open") if is_wanted => {}
+            Some(found) if is_wanted => return unproven(format!("expected {door}, got error {found}")),
+            Some(found) if CLOSED.contains(found) => {}
+            Some(found) => return unproven(format!("the probe found a door open: {door} ({found})")),
         }
     }
+    let reached = text.lines().filter_map(|line| line.strip_prefix("reach "));
+    Ok(reached.filter_map(words_of).collect())
+}
+
+fn words_of(line: &str) -> Option<Reached> {
+    let (at, _) = line.match_indices(' ').nth(2)?;
+    Some(Reached { address: line.get(..at)?.into(), what: line.get(at + 1..)?.into() })
+}
+
+fn judge_status(text: &str, rights: Rights) -> Result<(), SandboxError> {
     let fields: HashMap<&str, &str> =
-        status.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect();
+        text.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect();
+    let (id, capabilities) = match rights {
+        Rights::None => ("65534\t65534\t65534\t65534", "0000000000000000"),
+        Rights::Raw => ("0\t0\t0\t0", "0000000000002000"),
+    };
     let wanted = [
-        ("Uid", "65534\t65534\t65534\t65534"),
-        ("Gid", "65534\t65534\t65534\t65534"),
-        ("CapInh", "0000000000000000"),
-        ("CapPrm", "0000000000000000"),
-        ("CapEff", "0000000000000000"),
-        ("CapBnd", "0000000000000000"),
-        ("CapAmb", "0000000000000000"),
+        ("Uid", id),
+        ("Gid", id),
+        ("CapInh", capabilities),
+        ("CapPrm", capabilities),
+        ("CapEff", capabilities),
+        ("CapBnd", capabilities),
+        ("CapAmb", capabilities),
         ("NoNewPrivs", "1"),
         ("Seccomp", "2"),
     ];
@@ -71,56 +104,57 @@ pub(crate) fn judge(end: End, status: &str) -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn names(doors: i32) -> String {
-    let doors = [(1, "core_pattern"), (2, "user namespaces"), (4, "raw sockets")]
-        .into_iter()
-        .filter(|(bit, _)| doors & bit != 0);
-    doors.map(|(_, name)| name).collect::<Vec<_>>().join(", ")
+fn unproven<T>(what: String) -> Result<T, SandboxError> {
+    Err(SandboxError::NotProven(what))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::process::Command;
-
     use super::*;
 
-    const GOOD: &str = "Name:\tprobe\nUid:\t65534\t65534\t65534\t65534\nGid:\t65534\t65534\t65534\t65534\n\
-        CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n\
-        CapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+    fn good() -> String {
+        let status = "Name:\tprobe\nUid:\t65534\t65534\t65534\t65534\nGid:\t65534\t65534\t65534\t65534\n\
+            CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
+            CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+        let doors: String = DOORS.iter().map(|door| format!("door {door} 1\n")).collect();
+        format!("{status}{doors}reach tcp 0a000202 80 connected hello\nreach udp 08080808 53 silent\n")
+    }
+
+    fn refused(text: &str) -> bool {
+        judge(End::Exited(0), text, Rights::None).is_err()
+    }
 
     #[test]
     fn a_locked_in_probe_is_believed() {
-        judge(End::Exited(0), GOOD).unwrap();
+        let reached = judge(End::Exited(0), &good(), Rights::None).unwrap();
+        assert_eq!(reached[0], Reached { address: "tcp 0a000202 80".into(), what: "connected hello".into() });
+        assert_eq!(reached.len(), 2);
     }
 
     #[test]
     fn every_door_and_every_field_counts() {
-        assert_eq!(
-            judge(End::Exited(5), GOOD).unwrap_err().to_string(),
-            "the sandbox does not hold: the probe found doors open: core_pattern, raw sockets"
-        );
-        assert!(judge(End::Signaled(31), GOOD).is_err());
-        assert!(judge(End::Exited(0), "").is_err());
-        for line in GOOD.lines().skip(1) {
-            let without = GOOD.replace(line, "");
-            assert!(judge(End::Exited(0), &without).is_err(), "without {line}");
+        for line in good().lines().skip(1).filter(|line| !line.starts_with("reach")) {
+            assert!(refused(&good().replace(line, "")), "without {line}");
         }
-        assert!(judge(End::Exited(0), &GOOD.replace("CapBnd:\t0000", "CapBnd:\t0001")).is_err());
-        assert!(judge(End::Exited(0), &GOOD.replace("Seccomp:\t2", "Seccomp:\t0")).is_err());
+        for door in DOORS {
+            for found in ["open", "14", "22"] {
+                let open = good().replace(&format!("door {door} 1\n"), &format!("door {door} {found}\n"));
+                assert!(refused(&open), "{door} {found}");
+            }
+        }
+        assert!(judge(End::Signaled(31), &good(), Rights::None).is_err());
+        assert!(refused(""));
+        assert!(refused(&good().replace("CapBnd:\t0000", "CapBnd:\t0001")));
+        assert!(refused(&good().replace("Seccomp:\t2", "Seccomp:\t0")));
     }
 
     #[test]
-    fn the_code_is_what_its_source_says() {
-        let folder = tempfile::tempdir().unwrap();
-        let [object, binary] = ["probe.o", "probe.bin"].map(|name| folder.path().join(name));
-        let source = format!("{}/src/probe/{}.s", env!("CARGO_MANIFEST_DIR"), std::env::consts::ARCH);
-        let run = |program: &str, words: &[&std::ffi::OsStr]| {
-            assert!(Command::new(program).args(words).status().unwrap().success())
-        };
-        run("as", &["-o".as_ref(), object.as_os_str(), source.as_ref()]);
-        let section = ["-O", "binary", "-j", ".text"].map(AsRef::<std::ffi::OsStr>::as_ref);
-        run("objcopy", &[section.as_slice(), &[object.as_os_str(), binary.as_os_str()]].concat());
-        assert_eq!(fs::read(binary).unwrap(), code::CODE);
+    fn the_right_to_raw_sockets_is_expected_alone() {
+        let raw = good().replace("0000000000000000", "0000000000002000").replace("65534", "0");
+        assert!(judge(End::Exited(0), &raw, Rights::Raw).is_err(), "raw sockets are closed");
+        let raw = raw.replace("raw_sockets 1", "raw_sockets open").replace("packet_sockets 1", "packet_sockets open");
+        assert!(judge(End::Exited(0), &raw, Rights::Raw).is_ok());
+        assert!(judge(End::Exited(0), &raw, Rights::None).is_err());
+        assert!(judge(End::Exited(0), &raw.replace("2000", "3000"), Rights::Raw).is_err());
     }
 }

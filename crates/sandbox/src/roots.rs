@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::SandboxError;
 
-/// What every tool root must contain, because a read-only root gets no new mount point: four directories, and three
-/// files that the sandbox covers with its own.
-pub const MOUNT_POINTS: [&str; 7] =
-    ["proc", "dev", "scratch", "tmp", "etc/hosts", "etc/resolv.conf", "etc/nsswitch.conf"];
+/// What every tool root must contain, because a read-only root gets no new mount point: five directories, and three
+/// files that the sandbox covers with its own. Only runs with input files need `input`.
+pub const MOUNT_POINTS: [&str; 8] =
+    ["proc", "dev", "scratch", "tmp", "input", "etc/hosts", "etc/resolv.conf", "etc/nsswitch.conf"];
 
 /// The folder that holds the roots.
 #[derive(Debug)]
@@ -22,9 +22,10 @@ impl Roots {
     }
 
     /// The root of `tool`, ready to be mounted.
-    pub(crate) fn get(&self, tool: &str, program: &str) -> Result<PathBuf, SandboxError> {
+    pub(crate) fn get(&self, tool: &str, program: &str, has_input: bool) -> Result<PathBuf, SandboxError> {
         let root = self.find(tool).ok_or_else(|| SandboxError::UnknownTool { tool: tool.into() })?;
-        let wanted = MOUNT_POINTS.into_iter().chain([program.trim_start_matches('/')]);
+        let places = MOUNT_POINTS.into_iter().filter(|place| has_input || *place != "input");
+        let wanted = places.chain([program.trim_start_matches('/')]);
         // Not followed: a link in the root means something else outside of it.
         match wanted.into_iter().find(|path| fs::symlink_metadata(root.join(path)).is_err()) {
             Some(missing) => Err(SandboxError::IncompleteRoot { tool: tool.into(), missing: missing.into() }),
@@ -44,6 +45,15 @@ impl Roots {
         let hash = hash.trim();
         let is_hash = (32..=128).contains(&hash.len()) && hash.bytes().all(|letter| letter.is_ascii_hexdigit());
         is_hash.then(|| hash.to_owned())
+    }
+
+    /// The upstream version that was written when the root of `tool` was built.
+    pub(crate) fn version(&self, tool: &str) -> Option<String> {
+        let root = self.find(tool)?;
+        let version = fs::read_to_string(root.with_file_name(format!("{tool}.version"))).ok()?;
+        let version = version.trim();
+        let allowed = |letter: u8| letter.is_ascii_alphanumeric() || b".+-~_:".contains(&letter);
+        ((1..=64).contains(&version.len()) && version.bytes().all(allowed)).then(|| version.to_owned())
     }
 }
 
@@ -79,8 +89,11 @@ mod tests {
         for path in ["tool/proc", "tool/dev", "tool/scratch", "tool/etc"] {
             fs::create_dir_all(folder.path().join(path)).unwrap();
         }
-        let error = Roots::new(folder.path().into()).get("tool", "/usr/bin/tool").unwrap_err();
+        let error = Roots::new(folder.path().into()).get("tool", "/usr/bin/tool", false).unwrap_err();
         assert_eq!(error.to_string(), "expected tmp in the root of tool");
+        fs::create_dir_all(folder.path().join("tool/tmp")).unwrap();
+        let error = Roots::new(folder.path().into()).get("tool", "/usr/bin/tool", true).unwrap_err();
+        assert_eq!(error.to_string(), "expected input in the root of tool");
     }
 
     #[test]
@@ -93,6 +106,10 @@ mod tests {
         assert_eq!(roots.hash("nmap"), None);
         fs::write(folder.path().join("nmap.hash"), format!("{}\n", "ab".repeat(32))).unwrap();
         assert_eq!(roots.hash("nmap"), Some("ab".repeat(32)));
+        fs::write(folder.path().join("nmap.version"), "<b>7</b>\n").unwrap();
+        assert_eq!(roots.version("nmap"), None);
+        fs::write(folder.path().join("nmap.version"), "7.93\n").unwrap();
+        assert_eq!(roots.version("nmap"), Some("7.93".into()));
     }
 
     #[test]

@@ -87,6 +87,7 @@ fn unwatched() -> Outcome {
         truncated: true,
         stderr: String::new(),
         stderr_truncated: true,
+        dropped_packets: None,
     }
 }
 

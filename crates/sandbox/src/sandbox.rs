@@ -1,20 +1,22 @@
 //! The sandbox of one worker: what it was set up with, and how runs begin.
 
-use std::io::Read;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use landlock::{CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
 use picket_domain::{Invocation, Network, SandboxLevel};
 
-use crate::command::{Command, PROBE_PATH, Program, Root};
+use crate::command::{Command, Program, Root};
 use crate::filter::Filters;
 use crate::launch::{Identity, launch};
+use crate::network::{Route, StandIns, Way, Ways};
 use crate::roots::{Roots, closed_to_others};
 use crate::supervisor::supervise;
-use crate::{Limits, Run, SandboxError, probe, probe_program};
+use crate::{Limits, Proof, Run, SandboxError, proof};
 
 /// Where a worker's sandbox finds its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +27,16 @@ pub struct SandboxSettings {
     pub tools_root: PathBuf,
     /// The uid (and gid) of slot 0, used only when the worker is root. No account may own it or the uids after it.
     pub first_slot_uid: u32,
+    /// slirp4netns, 1.2 or newer; without it there is no level L1.
+    pub slirp: Option<PathBuf>,
+    /// The socket of the privileged network helper; without it there is no level L0.
+    pub netd: Option<PathBuf>,
+    /// The operator's word that what a run may reach is enforced around the worker; without it there is no level L2.
+    pub external_egress: bool,
 }
+
+/// How long the helper keeps a door open beyond the run's own wall clock.
+const GRACE: Duration = Duration::from_secs(60);
 
 impl SandboxSettings {
     /// The default of [`Self::first_slot_uid`].
@@ -38,7 +49,14 @@ pub struct Sandbox {
     roots: Roots,
     identity: Owner,
     filters: Filters,
+    raw_filters: Filters,
     scope: Option<OwnedFd>,
+    ways: Ways,
+    external_egress: bool,
+    /// What the last self-test has proven; nothing before the first.
+    proven: RwLock<Option<SandboxLevel>>,
+    /// What the network helper last said.
+    stand_ins: RwLock<StandIns>,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -63,7 +81,7 @@ impl Sandbox {
     /// # Errors
     /// When bwrap or the tools' folder is missing or out of reach, or when a filter cannot be built for this machine.
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
-        let SandboxSettings { bwrap, tools_root, first_slot_uid } = settings;
+        let SandboxSettings { bwrap, tools_root, first_slot_uid, slirp, netd, external_egress } = settings;
         let uid = rustix::process::geteuid();
         let identity = match uid.is_root() {
             true if first_slot_uid == 0 => return Err(SandboxError::Slot(0)),
@@ -72,13 +90,30 @@ impl Sandbox {
         };
         let bwrap = checked_bwrap(bwrap, uid.is_root())?;
         let tools_root = checked_tools_root(tools_root, uid.is_root())?;
-        Ok(Self { bwrap, roots: Roots::new(tools_root), identity, filters: Filters::new()?, scope: scope()? })
+        Ok(Self {
+            bwrap,
+            roots: Roots::new(tools_root),
+            identity,
+            filters: Filters::new(false)?,
+            raw_filters: Filters::new(true)?,
+            scope: scope()?,
+            ways: Ways { slirp, netd },
+            external_egress,
+            proven: RwLock::new(None),
+            stand_ins: RwLock::default(),
+        })
     }
 
     /// The hash that was written when the tool's root was built; a scan records it. Nothing when it is not installed.
     #[must_use]
     pub fn tool_hash(&self, tool: &str) -> Option<String> {
         self.roots.hash(tool)
+    }
+
+    /// The upstream version that was written when the tool's root was built.
+    #[must_use]
+    pub fn tool_version(&self, tool: &str) -> Option<String> {
+        self.roots.version(tool)
     }
 
     /// Whether a root of that tool is installed.
@@ -97,41 +132,96 @@ impl Sandbox {
     /// [`SandboxError::RawUnavailable`], [`SandboxError::UnknownTool`] and the others say what to do about the
     /// invocation; [`SandboxError::SetUp`] means that the machine does not allow a sandbox (now).
     pub fn start(&self, slot: u32, invocation: &Invocation, limits: &Limits) -> Result<Run, SandboxError> {
-        let root = self.roots.get(invocation.tool, invocation.program)?;
+        let route = match invocation.network {
+            Network::None => self.route_at(SandboxLevel::None, &[])?,
+            Network::Connect | Network::Raw => self.route(&invocation.egress.addresses)?,
+        };
+        self.start_by(&route, slot, invocation, limits)
+    }
+
+    /// The way to `addresses` at the level that is proven now: under which addresses a run sees them.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unproven`], and [`SandboxError::Unreachable`].
+    pub fn route(&self, addresses: &[IpAddr]) -> Result<Route, SandboxError> {
+        self.route_at(self.level().ok_or(SandboxError::Unproven)?, addresses)
+    }
+
+    /// The way to `addresses` at a level of the caller's choice, for tests and measurements.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unreachable`].
+    pub fn route_at(&self, level: SandboxLevel, addresses: &[IpAddr]) -> Result<Route, SandboxError> {
+        Route::new(level, addresses, &self.stand_ins.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// [`Sandbox::start`] with an invocation whose addresses are those that `route` shows to it, at the route's level.
+    ///
+    /// # Errors
+    /// As [`Sandbox::start`]; [`SandboxError::Moved`] asks for another try; [`SandboxError::NoWay`] and [`SandboxError::Network`] when it cannot be connected.
+    pub fn start_by(
+        &self,
+        route: &Route,
+        slot: u32,
+        invocation: &Invocation,
+        limits: &Limits,
+    ) -> Result<Run, SandboxError> {
+        let root = self.roots.get(invocation.tool, invocation.program, !invocation.input_files.is_empty())?;
         let program = Program {
             root: Root::Tool(&root),
             path: invocation.program,
             arguments: &invocation.args,
             hosts: &invocation.hosts,
             network: invocation.network,
+            input_files: &invocation.input_files,
+            output: invocation.output,
+            output_bytes: limits.output_bytes,
         };
-        self.start_program(slot, &program, limits)
+        let ttl = limits.wall.saturating_add(GRACE);
+        let way = Way::new(&self.ways, route, slot, invocation.network, &invocation.egress, ttl)?;
+        self.start_program(slot, &program, &way, limits)
     }
 
-    /// Starts a real sandbox, lets a probe look around in it, and says which level that proves. Blocks for some ten
-    /// milliseconds. A worker that cannot prove a level must take no task.
+    /// Starts real sandboxes, lets a probe look around in them, and says which level that proves; [`Sandbox::start`]
+    /// keeps to it from now on. Blocks for up to some seconds. A worker that cannot prove a level must take no task.
+    ///
+    /// `slot` is one that no run uses.
+    pub fn prove(&self, slot: u32) -> Proof {
+        let proof = proof::prove(self, slot);
+        // A level, or none: consistent whatever panicked elsewhere.
+        *self.proven.write().unwrap_or_else(PoisonError::into_inner) = Some(proof.level);
+        proof
+    }
+
+    /// Proves one level, whatever others hold, and changes nothing of what runs keep to.
     ///
     /// # Errors
-    /// [`SandboxError::NotProven`] names the first thing that does not hold.
-    pub fn prove(&self) -> Result<SandboxLevel, SandboxError> {
-        let bytes = probe_program();
-        let program =
-            Program { root: Root::Probe(&bytes), path: PROBE_PATH, arguments: &[], hosts: &[], network: Network::None };
-        let limits = Limits { wall: Duration::from_secs(10), output_bytes: 64 << 10, ..Limits::default() };
-        let mut run = self.start_program(0, &program, &limits)?;
-        let mut status = String::new();
-        if let Some(mut output) = run.stdout() {
-            output.read_to_string(&mut status).map_err(SandboxError::set_up("read the probe's answer"))?;
-        }
-        let outcome = run.wait_blocking();
-        if !outcome.stderr.is_empty() {
-            return Err(SandboxError::NotProven(outcome.stderr));
-        }
-        probe::judge(outcome.end, &status)?;
-        Ok(SandboxLevel::L2)
+    /// [`SandboxError::NotProven`] names the first thing that does not hold; the others say what is missing.
+    pub fn prove_level(&self, level: SandboxLevel, slot: u32) -> Result<(), SandboxError> {
+        proof::prove_level(self, level, slot)
     }
 
-    fn start_program(&self, slot: u32, program: &Program<'_>, limits: &Limits) -> Result<Run, SandboxError> {
+    /// The level that the last self-test has proven.
+    #[must_use]
+    pub fn level(&self) -> Option<SandboxLevel> {
+        *self.proven.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) const fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
+    pub(crate) const fn external_egress(&self) -> bool {
+        self.external_egress
+    }
+
+    pub(crate) fn start_program(
+        &self,
+        slot: u32,
+        program: &Program<'_>,
+        way: &Way,
+        limits: &Limits,
+    ) -> Result<Run, SandboxError> {
         let identity = match self.identity {
             Owner::Root { first_slot_uid } => {
                 // The highest uid stands for "no uid" in many calls.
@@ -142,8 +232,17 @@ impl Sandbox {
         };
         let scope = self.scope.as_ref().map(OwnedFd::try_clone).transpose();
         let scope = scope.map_err(SandboxError::set_up("copy the landlock scope"))?;
-        let command = Command::new(&self.bwrap, &self.filters, program)?;
-        supervise(launch(command, identity, limits, scope)?, limits)
+        let filters = if way.is_raw() { &self.raw_filters } else { &self.filters };
+        let command = Command::new(&self.bwrap, filters, program)?;
+        let launched = launch(command, identity, limits, scope, way).inspect_err(|error| self.learn(error))?;
+        supervise(launched, limits)
+    }
+
+    fn learn(&self, error: &SandboxError) {
+        if let SandboxError::Moved(forwards) = error {
+            let mut known = self.stand_ins.write().unwrap_or_else(PoisonError::into_inner);
+            known.extend(forwards.iter().map(|forward| (forward.loopback, forward.stand_in)));
+        }
     }
 }
 

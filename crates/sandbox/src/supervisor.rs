@@ -15,6 +15,7 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use crate::launch::Launched;
+use crate::network::Connection;
 use crate::outcome::printable;
 use crate::output::{OutputPipe, Taken};
 use crate::run::{Cause, Killer};
@@ -26,7 +27,7 @@ const MAX_REPORT_BYTES: usize = 16 << 10;
 
 /// Puts a started sandbox under supervision.
 pub(crate) fn supervise(launched: Launched, limits: &Limits) -> Result<Run, SandboxError> {
-    let Launched { pidfd, stdout, stderr, status, started } = launched;
+    let Launched { pidfd, stdout, stderr, status, started, connection } = launched;
     let killer = Killer::new(pidfd);
     let (sender, ended) = oneshot::channel();
     let begin = || {
@@ -40,6 +41,7 @@ pub(crate) fn supervise(launched: Launched, limits: &Limits) -> Result<Run, Sand
             report: Tail::new(status, MAX_REPORT_BYTES)?,
             started,
             deadline: started.checked_add(limits.wall),
+            connection,
         };
         // A receiver that is gone has dropped its run, which killed it: nobody wants the outcome.
         let work = move || drop(sender.send(watch.until_the_end()));
@@ -66,6 +68,7 @@ struct Watch {
     started: Instant,
     /// Nothing once it has passed.
     deadline: Option<Instant>,
+    connection: Connection,
 }
 
 impl Watch {
@@ -73,12 +76,14 @@ impl Watch {
         while !self.turn() {}
         let status = reap(&self.killer);
         let wall = self.started.elapsed();
+        let dropped_packets = self.connection.dropped();
+        drop(self.connection);
         // Every writer is gone: what is left in the pipes is all there will ever be.
         let ((stderr, stderr_truncated), (report, _)) = (self.stderr.finish(), self.report.finish());
         let (output_bytes, truncated) = self.output.close();
         let end = end_of(status.as_ref(), exit_code(&report), self.killer.cause(), truncated);
         tracing::debug!(?end, wall_ms = wall.as_millis(), output_bytes, "a sandboxed run ended");
-        Outcome { end, wall, output_bytes, truncated, stderr: printable(&stderr), stderr_truncated }
+        Outcome { end, wall, output_bytes, truncated, stderr: printable(&stderr), stderr_truncated, dropped_packets }
     }
 
     /// Waits for the next thing to happen and handles it; says whether the run has ended.

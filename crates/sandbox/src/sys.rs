@@ -49,8 +49,9 @@ impl CommandLine {
 /// Gives its pid and a pidfd, which names that process for ever, whatever happens to the number.
 pub(crate) fn clone_sandbox(plan: &Plan, command: &CommandLine) -> io::Result<(c_int, OwnedFd)> {
     let mut pidfd: c_int = -1;
+    let network = if plan.own_network { libc::CLONE_NEWNET } else { 0 };
     let arguments = libc::clone_args {
-        flags: bits(NAMESPACES | libc::CLONE_PIDFD)?,
+        flags: bits(NAMESPACES | network | libc::CLONE_PIDFD)?,
         pidfd: u64::try_from((&raw mut pidfd).expose_provenance()).map_err(io::Error::other)?,
         child_tid: 0,
         parent_tid: 0,

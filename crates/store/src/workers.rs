@@ -1,16 +1,22 @@
 //! Workers and what they have proven; and what each role last knew of the broker. Heartbeats run by the database's clock.
 
+use jiff::Timestamp;
 use picket_domain::{Pool, SandboxLevel, WorkerId};
+use serde_json::{Value, json};
+use tokio_postgres::types::Json;
 
 use crate::{StoreError, Tx, row::Columns, statements::statements};
 
 statements! {
     BEAT = "-- workers.beat
-INSERT INTO workers (id, started_at, heartbeat_at, pools, level, tools, slots, busy, draining)
-VALUES ($1, now(), now(), $2, $3, $4, $5, $6, $7)
+INSERT INTO workers (id, started_at, heartbeat_at, pools, level, tools, slots, busy, draining, raw, proven_at,
+                     dropped_packets, proofs, tool_versions)
+VALUES ($1, now(), now(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = now(), pools = excluded.pools, level = excluded.level, tools = excluded.tools,
-    slots = excluded.slots, busy = excluded.busy, draining = excluded.draining";
+    slots = excluded.slots, busy = excluded.busy, draining = excluded.draining, raw = excluded.raw,
+    proven_at = excluded.proven_at, dropped_packets = excluded.dropped_packets, proofs = excluded.proofs,
+    tool_versions = excluded.tool_versions";
 
     // The row stays: that the pool was served a moment ago keeps its tasks waiting for the next worker.
     LEAVE = "-- workers.leave
@@ -36,7 +42,7 @@ SELECT (SELECT count(*) FROM workers
 }
 
 /// A worker as it tells of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WorkerBeat {
     /// Identity; new with every start.
     pub id: WorkerId,
@@ -52,6 +58,30 @@ pub struct WorkerBeat {
     pub busy: i32,
     /// Whether it takes no more.
     pub draining: bool,
+    /// What its self-test said.
+    pub proof: WorkerProof,
+}
+
+/// What a worker's self-test said last, and what it has to work with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerProof {
+    /// Whether raw sockets are confined as well.
+    pub raw: bool,
+    /// When the self-test ended.
+    pub proven_at: Option<Timestamp>,
+    /// Packets of its runs to whom they may not speak to, dropped since it started.
+    pub dropped_packets: i64,
+    /// The levels that were tried, strongest first: `[{"level", "proven", "reason"}]`.
+    pub proofs: Value,
+    /// The tools that are installed: `{slug: {"version", "hash"}}`.
+    pub tool_versions: Value,
+}
+
+impl Default for WorkerProof {
+    /// Nothing was tried, and nothing is installed.
+    fn default() -> Self {
+        Self { raw: false, proven_at: None, dropped_packets: 0, proofs: json!([]), tool_versions: json!({}) }
+    }
 }
 
 /// What processes other than the gateway know of the platform.
@@ -79,6 +109,11 @@ pub async fn beat(tx: &Tx<'_>, worker: &WorkerBeat) -> Result<(), StoreError> {
             &worker.slots,
             &worker.busy,
             &worker.draining,
+            &worker.proof.raw,
+            &worker.proof.proven_at,
+            &worker.proof.dropped_packets,
+            &Json(&worker.proof.proofs),
+            &Json(&worker.proof.tool_versions),
         ],
     )
     .await

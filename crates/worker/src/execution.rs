@@ -1,10 +1,17 @@
 //! One task from its claim to its end.
 
-use std::{io::BufReader, sync::Arc, time::Duration};
+use std::{
+    io::BufReader,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use picket_domain::{ClaimedTask, Gap, Observation, Shard};
+use picket_domain::{ClaimedTask, Gap, Observation, SandboxLevel, Shard};
 use picket_kit::Clock;
-use picket_sandbox::{Outcome, Sandbox, SandboxError};
+use picket_sandbox::{Outcome, Route, Run, Sandbox, SandboxError};
 use picket_scanners::{Context, Parsed, Tool};
 use picket_store::{
     Db, StoreError,
@@ -13,6 +20,7 @@ use picket_store::{
 
 use crate::{
     WorkerSettings,
+    ending::Ending,
     leases::Leases,
     verdict::{Verdict, verdict},
 };
@@ -31,6 +39,8 @@ pub(crate) struct Execution {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) settings: WorkerSettings,
     pub(crate) leases: Arc<Leases>,
+    /// Packets that the runs of this worker sent to whom they may not speak to.
+    pub(crate) dropped_packets: Arc<AtomicU64>,
 }
 
 /// What a run left behind.
@@ -47,17 +57,30 @@ enum NotRun {
     NoTool,
     #[error("the stored parameters do not fit the tool: {0}")]
     Params(#[from] picket_scanners::ParamsError),
+    /// A network of one's own has no way to some addresses of the host.
+    #[error(transparent)]
+    Unreachable(SandboxError),
+    /// The level was lost between the claim and the start: nothing is downgraded in silence.
+    #[error("the sandbox holds less than it did when the task was taken")]
+    Downgraded,
     #[error("the sandbox did not start: {0}")]
-    Sandbox(#[from] SandboxError),
+    Sandbox(SandboxError),
     #[error("the parser did not come back")]
     Parser,
 }
 
+impl From<SandboxError> for NotRun {
+    fn from(error: SandboxError) -> Self {
+        if matches!(error, SandboxError::Unreachable { .. }) { Self::Unreachable(error) } else { Self::Sandbox(error) }
+    }
+}
+
 impl Execution {
-    /// Runs the claimed task in `slot` and stores its end. A stale fence is no error: somebody else ended the task.
-    pub(crate) async fn execute(&self, slot: u32, task: ClaimedTask) {
+    /// Runs the task, which was claimed with that level, in `slot` and stores its end. A stale fence is no error: somebody
+    /// else ended the task.
+    pub(crate) async fn execute(&self, slot: u32, task: ClaimedTask, claimed: SandboxLevel) {
         self.leases.hold(task.fence);
-        let ran = self.run(slot, &task).await;
+        let ran = self.run(slot, &task, claimed).await;
         let stored = self.store_through_outages(&task, &ran).await;
         self.leases.release(task.fence);
         match stored {
@@ -86,24 +109,50 @@ impl Execution {
         }
     }
 
-    async fn run(&self, slot: u32, task: &ClaimedTask) -> Result<Ran, NotRun> {
+    async fn run(&self, slot: u32, task: &ClaimedTask, claimed: SandboxLevel) -> Result<Ran, NotRun> {
         let tool = picket_scanners::find(&task.tool).ok_or(NotRun::NoTool)?;
         if !self.sandbox.has_tool(tool.slug()) {
             return Err(NotRun::NoTool);
         }
-        let invocation = tool.invocation(&task.params, &task.shard)?;
-        let (sandbox, limits) = (self.sandbox.clone(), self.settings.limits());
-        // Making namespaces blocks for milliseconds: not on a thread that others wait for.
-        let mut run = tokio::task::spawn_blocking(move || sandbox.start(slot, &invocation, &limits))
-            .await
-            .map_err(|_| NotRun::Parser)??;
+        let (route, mut run) = self.start(slot, tool, task, claimed).await?;
         self.leases.arm(task.fence, run.killer());
         let output = run.stdout().ok_or(NotRun::Parser)?;
-        let shard = task.shard.clone();
-        let parser = tokio::task::spawn_blocking(move || parse(tool, &shard, output));
-        let outcome = run.wait().await;
-        let (parsed, observations) = parser.await.map_err(|_| NotRun::Parser)?;
+        let shard = route.shard(&task.shard);
+        let back = route.clone();
+        let parser = tokio::task::spawn_blocking(move || parse(tool, &shard, &back, output));
+        let mut outcome = run.wait().await;
+        let (mut parsed, observations) = parser.await.map_err(|_| NotRun::Parser)?;
+        self.dropped_packets.fetch_add(outcome.dropped_packets.unwrap_or(0), Ordering::Relaxed);
+        outcome.stderr = route.text(&outcome.stderr).into_owned();
+        parsed.reason = route.text(&parsed.reason).into_owned();
         Ok(Ran { outcome, parsed, observations })
+    }
+
+    /// Starts the tool, at the level that is proven now. The helper of level L0 may have moved its stand-ins since they
+    /// were last seen: then the command line is made again.
+    async fn start(
+        &self,
+        slot: u32,
+        tool: &'static dyn Tool,
+        task: &ClaimedTask,
+        claimed: SandboxLevel,
+    ) -> Result<(Route, Run), NotRun> {
+        let limits = self.settings.limits(&tool.appetite());
+        let mut tries = 0;
+        loop {
+            let route = self.sandbox.route(&task.shard.addresses)?;
+            if route.level() > claimed && route.level() != SandboxLevel::None {
+                return Err(NotRun::Downgraded);
+            }
+            let invocation = tool.invocation(&task.params, &route.shard(&task.shard))?;
+            let (sandbox, by, limits) = (self.sandbox.clone(), route.clone(), limits.clone());
+            // Making namespaces blocks for milliseconds: not on a thread that others wait for.
+            let started = tokio::task::spawn_blocking(move || sandbox.start_by(&by, slot, &invocation, &limits)).await;
+            match started.map_err(|_| NotRun::Parser)? {
+                Err(SandboxError::Moved(_)) if tries < 3 => tries += 1,
+                started => return Ok((route, started?)),
+            }
+        }
     }
 
     async fn store(&self, task: &ClaimedTask, ran: &Result<Ran, NotRun>) -> Result<(), StoreError> {
@@ -114,12 +163,15 @@ impl Execution {
                 let gap = match error {
                     NotRun::NoTool => Gap::ToolUnavailable,
                     NotRun::Params(_) => Gap::InvalidParameters,
+                    NotRun::Unreachable(_) => Gap::CapabilityUnavailable,
+                    NotRun::Downgraded => return self.hand_back(task, HandBack::Interrupted).await,
                     NotRun::Sandbox(_) | NotRun::Parser if task.failures.saturating_add(1) < MAX_FAILURES => {
                         return self.hand_back(task, HandBack::Failed).await;
                     }
                     NotRun::Sandbox(_) | NotRun::Parser => Gap::ToolFailed,
                 };
-                self.fail(task, &RunRecord { gap: Some(gap), ..RunRecord::default() }).await
+                let detail = matches!(error, NotRun::Unreachable(_)).then(|| error.to_string());
+                self.fail(task, &RunRecord { gap: Some(gap), detail, ..RunRecord::default() }).await
             }
         }
     }
@@ -135,8 +187,9 @@ impl Execution {
         };
         let exit_is_ok =
             exit_code.is_some_and(|code| picket_scanners::find(&task.tool).is_some_and(|tool| tool.exit_is_ok(code)));
-        let verdict = verdict(ran.outcome.end, exit_is_ok, &ran.parsed, task.failures);
-        tracing::info!(end = ?ran.outcome.end, ?verdict, duration_ms = %ran.outcome.wall.as_millis(),
+        let ending = Ending::of(&ran.outcome, exit_is_ok, &ran.parsed);
+        let verdict = verdict(ending, ran.parsed.observations, task.failures);
+        tracing::info!(end = ?ran.outcome.end, ?ending, ?verdict, dropped_packets = ran.outcome.dropped_packets, duration_ms = %ran.outcome.wall.as_millis(),
                        observations = ran.parsed.observations, "a tool ended");
         metrics::histogram!("picket_task_duration_seconds", "tool" => task.tool.clone())
             .record(ran.outcome.wall.as_secs_f64());
@@ -145,7 +198,7 @@ impl Execution {
             output_bytes: i64::try_from(ran.outcome.output_bytes).unwrap_or(i64::MAX),
             tool_hash: self.sandbox.tool_hash(&task.tool),
             gap,
-            detail: gap.map(|_| detail(ran)).filter(|text| !text.is_empty()),
+            detail: gap.map(|_| detail(ending, ran)).filter(|text| !text.is_empty()),
         };
         match verdict {
             Verdict::Complete(gap) => self.complete(task, &ran.observations, &record(gap)).await,
@@ -183,7 +236,13 @@ impl Execution {
 }
 
 /// Reads the output while the tool writes it; what the parser leaves is read to its end, so that the tool never blocks.
-fn parse(tool: &'static dyn Tool, shard: &Shard, output: impl std::io::Read) -> (Parsed, Vec<Observation>) {
+/// The tool speaks of addresses as it sees them, `route` knows whose they are.
+fn parse(
+    tool: &'static dyn Tool,
+    shard: &Shard,
+    route: &Route,
+    output: impl std::io::Read,
+) -> (Parsed, Vec<Observation>) {
     let mut observations = Vec::new();
     let mut reader = BufReader::with_capacity(64 * 1024, output);
     let only = match shard.addresses.as_slice() {
@@ -191,15 +250,20 @@ fn parse(tool: &'static dyn Tool, shard: &Shard, output: impl std::io::Read) -> 
         _ => None,
     };
     let context = Context { hosts: &shard.hosts, host: only.as_deref(), port: None };
-    let parsed = tool.parse(&mut reader, &context, &mut |observation| observations.push(observation));
+    let parsed = tool.parse(&mut reader, &context, &mut |one| observations.push(route.observation(one)));
     // A pipe that breaks here was of a tool that was killed; the verdict knows.
     let _drained = std::io::copy(&mut reader, &mut std::io::sink());
     (parsed, observations)
 }
 
-/// What to tell the client of an incomplete run: the parser's words, else the end of what the tool complained.
-fn detail(ran: &Ran) -> String {
-    let text = if ran.parsed.reason.is_empty() { ran.outcome.stderr.trim() } else { ran.parsed.reason.as_str() };
+/// What to tell the client of an incomplete run: whose failure it is, and the parser's words, else the end of what the tool complained.
+fn detail(ending: Ending, ran: &Ran) -> String {
+    let said = if ran.parsed.reason.is_empty() { ran.outcome.stderr.trim() } else { ran.parsed.reason.as_str() };
+    let separator = if said.is_empty() || ending.words().is_empty() { "" } else { ": " };
+    let text = format!("{}{separator}{said}", ending.words());
+    if text.len() <= DETAIL_BYTES {
+        return text;
+    }
     let start = text.len().saturating_sub(DETAIL_BYTES);
     let start = (start..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     text.get(start..).unwrap_or_default().to_owned()

@@ -3,34 +3,42 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use picket_domain::Fence;
+use picket_domain::{Fence, SandboxLevel, WorkerId};
 use picket_kit::{Health, Shutdown};
+use picket_sandbox::{Attempt, Proof};
 use picket_store::{
     Db, StoreError,
     tasks::lease::{Claimant, renew},
-    workers::{self, WorkerBeat},
+    workers::{self, WorkerBeat, WorkerProof},
 };
+use serde_json::{Value, json};
 
 use crate::{
     WorkerSettings,
     leases::{LEASE_LOST, Leases},
+    standing::Standing,
 };
 
 /// What the heartbeat needs to know.
 pub(crate) struct Heartbeat {
     pub(crate) db: Db,
-    pub(crate) claimant: Claimant,
+    pub(crate) worker_id: WorkerId,
+    pub(crate) standing: Arc<Standing>,
     pub(crate) tools: Vec<String>,
+    /// Version and hash of each tool.
+    pub(crate) versions: Value,
     pub(crate) settings: WorkerSettings,
     pub(crate) leases: Arc<Leases>,
     pub(crate) health: Health,
     /// What the look at the broker said last.
     pub(crate) broker_down: AtomicBool,
+    /// Packets of all runs so far that were dropped on their way to whom they may not speak to.
+    pub(crate) dropped_packets: Arc<AtomicU64>,
 }
 
 impl Heartbeat {
@@ -72,22 +80,54 @@ impl Heartbeat {
             .db
             .operate("worker.beat", async |tx| {
                 workers::beat(tx, &beat).await?;
-                if held.is_empty() { Ok(Vec::new()) } else { renew(tx, self.claimant, &held).await }
+                if held.is_empty() { Ok(Vec::new()) } else { renew(tx, self.renewer(), &held).await }
             })
             .await?;
         self.leases.kill(held.into_iter().filter(|fence| !kept.contains(fence)), LEASE_LOST);
         Ok(())
     }
 
+    /// What is held is renewed whatever is proven by now: running tools keep the sandbox that they were started in.
+    fn renewer(&self) -> Claimant {
+        let lease_seconds = f64::from(self.settings.lease_seconds);
+        Claimant { worker_id: self.worker_id, level: self.standing.last().0.level, lease_seconds }
+    }
+
     fn description(&self, draining: bool, busy: usize) -> WorkerBeat {
+        let (proof, proven_at) = self.standing.last();
+        let dropped = self.dropped_packets.load(Ordering::Relaxed);
+        tell_metrics(&proof, dropped);
         WorkerBeat {
-            id: self.claimant.worker_id,
+            id: self.worker_id,
             pools: self.settings.pools.clone(),
-            level: self.claimant.level,
+            level: proof.level,
             tools: self.tools.clone(),
             slots: i32::try_from(self.settings.slots).unwrap_or(i32::MAX),
             busy: i32::try_from(busy).unwrap_or(i32::MAX),
             draining,
+            proof: WorkerProof {
+                raw: proof.raw,
+                proven_at: Some(proven_at),
+                dropped_packets: i64::try_from(dropped).unwrap_or(i64::MAX),
+                proofs: proof.attempts.iter().map(attempt).collect(),
+                tool_versions: self.versions.clone(),
+            },
         }
+    }
+}
+
+fn attempt(attempt: &Attempt) -> Value {
+    json!({ "level": attempt.level.name(), "proven": attempt.failure.is_none(), "reason": attempt.failure })
+}
+
+/// One gauge per level, one of them 1: an operator's alarm asks for the one that must not be.
+fn tell_metrics(proof: &Proof, dropped: u64) {
+    for level in SandboxLevel::ALL {
+        let is = if level == proof.level { 1.0 } else { 0.0 };
+        metrics::gauge!("picket_sandbox_level", "level" => level.name()).set(is);
+    }
+    metrics::counter!("picket_sandbox_dropped_packets_total").absolute(dropped);
+    if proof.level == SandboxLevel::None {
+        tracing::warn!("tools run without a proven sandbox");
     }
 }

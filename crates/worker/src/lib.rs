@@ -4,13 +4,15 @@
 //! holds the task, and what the heartbeat does not get back was cancelled or taken away: its tool is killed. A result is
 //! stored under its fence, so that a worker that comes back from the dead changes nothing.
 
+mod ending;
 mod execution;
 mod heartbeat;
 mod leases;
 mod settings;
 mod slot;
+mod standing;
 mod verdict;
 mod worker;
 
-pub use settings::WorkerSettings;
-pub use worker::{Parts, WorkerError, run};
+pub use settings::{Consent, ExternalEgress, LevelMin, WorkerSettings};
+pub use worker::{Parts, WorkerError, prove, run};

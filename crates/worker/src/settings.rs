@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use picket_domain::Pool;
+use picket_domain::{Pool, SandboxLevel};
 use picket_sandbox::{Limits, SandboxSettings};
+use picket_scanners::Appetite;
 use serde::Deserialize;
 
 /// Settings of one worker process.
@@ -18,8 +19,20 @@ pub struct WorkerSettings {
     pub bwrap: PathBuf,
     /// The folder with one read-only root per tool.
     pub tools_root: PathBuf,
-    /// As root: the uid of slot 0; the others follow.
+    /// As root: the uid of slot 0; the others follow, and one more for the self-test.
     pub first_slot_uid: u32,
+    /// slirp4netns, the network of level L1.
+    pub slirp: PathBuf,
+    /// The socket of the privileged network helper, for level L0.
+    pub netd_socket: Option<PathBuf>,
+    /// The weakest level with which the worker may work.
+    pub sandbox_level_min: LevelMin,
+    /// What the operator declares of the worker's own network; only `enforced` makes level L2 count.
+    pub sandbox_external_egress: ExternalEgress,
+    /// The operator's second word for running tools of which nothing is proven; see `sandbox_level_min`.
+    pub i_accept_unsandboxed_scans: Consent,
+    /// Seconds between two self-tests of the sandbox.
+    pub prove_seconds: u64,
     /// Milliseconds between two heartbeats; far below the lease.
     pub heartbeat_ms: u64,
     /// Seconds that a task stays ours without a heartbeat; after that another worker may take it up.
@@ -38,6 +51,12 @@ impl Default for WorkerSettings {
             bwrap: PathBuf::from("/usr/bin/bwrap"),
             tools_root: PathBuf::from("/opt/picket/tools"),
             first_slot_uid: 200_000,
+            slirp: PathBuf::from("/usr/bin/slirp4netns"),
+            netd_socket: None,
+            sandbox_level_min: LevelMin::L2,
+            sandbox_external_egress: ExternalEgress::Unknown,
+            i_accept_unsandboxed_scans: Consent::No,
+            prove_seconds: 300,
             heartbeat_ms: 2_000,
             lease_seconds: 30,
             drain_seconds: 20,
@@ -52,10 +71,82 @@ impl WorkerSettings {
             bwrap: self.bwrap.clone(),
             tools_root: self.tools_root.clone(),
             first_slot_uid: self.first_slot_uid,
+            slirp: Some(self.slirp.clone()),
+            netd: self.netd_socket.clone(),
+            external_egress: self.sandbox_external_egress == ExternalEgress::Enforced,
         }
     }
 
-    pub(crate) fn limits(&self) -> Limits {
-        Limits { wall: Duration::from_secs(self.wall_seconds), ..Limits::default() }
+    /// What a run of a tool with that appetite may use. The wall clock is the operator's, in both directions: how long a
+    /// task takes depends on its shard, which a tool bounds by itself.
+    pub(crate) fn limits(&self, appetite: &Appetite) -> Limits {
+        Limits {
+            wall: Duration::from_secs(self.wall_seconds).max(appetite.wall),
+            memory_bytes: appetite.memory_bytes,
+            processes: appetite.processes,
+            scratch_bytes: appetite.scratch_bytes,
+            output_bytes: appetite.output_bytes,
+            ..Limits::default()
+        }
     }
+
+    /// Whether tools may run although no level is proven: said twice, since each alone could be a slip.
+    pub(crate) fn accepts_unsandboxed(&self) -> bool {
+        self.sandbox_level_min == LevelMin::None && self.i_accept_unsandboxed_scans == Consent::Yes
+    }
+
+    /// A slot that no task uses.
+    pub(crate) fn proving_slot(&self) -> u32 {
+        u32::try_from(self.pools.len()).unwrap_or(u32::MAX).saturating_mul(self.slots)
+    }
+
+    pub(crate) const fn prove_interval(&self) -> Duration {
+        // A loop of self-tests would leave no room for work.
+        Duration::from_secs(if self.prove_seconds < 5 { 5 } else { self.prove_seconds })
+    }
+}
+
+/// The weakest acceptable level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum LevelMin {
+    /// With the privileged helper.
+    L0,
+    /// With a network of its own.
+    L1,
+    /// With a network that the operator has fenced.
+    L2,
+    /// Whatever there is, when `i_accept_unsandboxed_scans` says so too.
+    #[serde(rename = "none")]
+    None,
+}
+
+impl LevelMin {
+    pub(crate) const fn level(self) -> SandboxLevel {
+        match self {
+            Self::L0 => SandboxLevel::L0,
+            Self::L1 => SandboxLevel::L1,
+            // Without consent, none is no more than this.
+            Self::L2 | Self::None => SandboxLevel::L2,
+        }
+    }
+}
+
+/// What is known of the network around the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExternalEgress {
+    /// Nothing.
+    Unknown,
+    /// It lets runs reach what they may and nothing else (a network policy, a firewall, a machine of its own).
+    Enforced,
+}
+
+/// An answer in words, so that a stray `true` does not give it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Consent {
+    /// No.
+    No,
+    /// Yes.
+    Yes,
 }

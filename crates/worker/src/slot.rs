@@ -11,7 +11,7 @@ use picket_store::{
 };
 use tracing::Instrument;
 
-use crate::execution::Execution;
+use crate::{execution::Execution, standing::Standing};
 
 /// Pause when the database is away, so that the same message is not taken in a tight loop.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Works until it is time to stop; the task in hand is finished by then, or was interrupted.
 pub(crate) async fn work(
     execution: &Execution,
-    claimant: Claimant,
+    standing: &Standing,
     broker: &Broker,
     pool: picket_domain::Pool,
     slot: u32,
@@ -27,7 +27,7 @@ pub(crate) async fn work(
 ) {
     let mut consumer: Consumer = broker.consumer(Queue::Tasks(pool));
     while let Some(delivery) = stopping.or(consumer.take()).await {
-        if let Err(error) = handle(execution, claimant, slot, delivery, stopping).await {
+        if let Err(error) = handle(execution, standing, slot, delivery, stopping).await {
             tracing::warn!(error = picket_domain::cause(&error), "a task was not taken");
             stopping.or(tokio::time::sleep(PAUSE)).await;
         }
@@ -36,7 +36,7 @@ pub(crate) async fn work(
 
 async fn handle(
     execution: &Execution,
-    claimant: Claimant,
+    standing: &Standing,
     slot: u32,
     delivery: Delivery,
     stopping: &Shutdown,
@@ -52,6 +52,10 @@ async fn handle(
         span.record("trace.id", trace.trace_id());
     }
     let tenant = envelope.organization_id;
+    let Some(claimant) = standing.claimant() else {
+        tracing::warn!("the sandbox is not proven any more, the message goes back");
+        return delivery.give_back().await;
+    };
     let claimed = take(execution, claimant, tenant, &message, stopping).instrument(span.clone()).await;
     match claimed {
         Ok(Some(task)) => {
@@ -60,7 +64,7 @@ async fn handle(
             if let Some(trace) = task.traceparent.as_deref().and_then(|text| text.parse::<TraceParent>().ok()) {
                 span.record("trace.id", trace.trace_id());
             }
-            execution.execute(slot, task).instrument(span).await;
+            execution.execute(slot, task, claimant.level).instrument(span).await;
             acknowledged
         }
         Ok(None) => {

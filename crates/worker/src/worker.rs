@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -11,8 +11,8 @@ use std::{
 use picket_domain::{Pool, SandboxLevel, WorkerId};
 use picket_kit::{Clock, Health, Shutdown};
 use picket_queue::{Broker, QueueError};
-use picket_sandbox::{Sandbox, SandboxError};
-use picket_store::{Db, StoreError, tasks::lease::Claimant, workers};
+use picket_sandbox::{Proof, Sandbox, SandboxError};
+use picket_store::{Db, StoreError, workers};
 
 use crate::{
     WorkerSettings,
@@ -20,6 +20,7 @@ use crate::{
     heartbeat::Heartbeat,
     leases::{INTERRUPTED, Leases},
     slot,
+    standing::Standing,
 };
 
 /// What a worker works with.
@@ -37,9 +38,25 @@ pub struct Parts {
 /// Why a worker did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// No sandbox could be proven: a worker without one must not run a tool.
+    /// A part of the sandbox is missing.
     #[error("no sandbox could be proven")]
     Unproven(#[from] SandboxError),
+    /// No level could be proven: a worker without one must not run a tool.
+    #[error("expected a proven sandbox, found none ({reasons})")]
+    NotProven {
+        /// What each level failed at.
+        reasons: String,
+    },
+    /// The operator wants more than the self-test has proven.
+    #[error("expected a proven sandbox of level {} or better, found {} ({reasons})", .least.name(), .proven.name())]
+    BelowMinimum {
+        /// The setting.
+        least: SandboxLevel,
+        /// What was proven.
+        proven: SandboxLevel,
+        /// What each stronger level failed at.
+        reasons: String,
+    },
     /// A pool asks for more than the self-test has proven: its tasks would be refused one by one.
     #[error("expected a proven sandbox of level {} for the pool `{}`, found {}", .pool.weakest_level().name(), .pool.name(), .proven.name())]
     Pool {
@@ -66,53 +83,88 @@ pub enum WorkerError {
 pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> Result<(), WorkerError> {
     let Parts { db, broker, clock, health } = parts;
     let sandbox = Arc::new(Sandbox::new(settings.sandbox())?);
-    let proving = sandbox.clone();
-    let level = tokio::task::spawn_blocking(move || proving.prove()).await??;
-    if let Some(pool) = settings.pools.iter().copied().find(|pool| level > pool.weakest_level()) {
-        return Err(WorkerError::Pool { pool, proven: level });
-    }
     let id = WorkerId::mint(clock.now());
-    let tools: Vec<String> = picket_scanners::ALL
-        .iter()
-        .map(|tool| tool.slug())
-        .filter(|slug| sandbox.has_tool(slug))
-        .map(str::to_owned)
-        .collect();
-    tracing::info!(worker.id = %id, sandbox.level = level.name(), ?tools, "a worker starts");
+    let standing = Arc::new(Standing::establish(id, &settings, &sandbox, &clock).await?);
+    let tools = installed(&sandbox);
+    announce(id, &standing, &tools);
     let leases = Arc::new(Leases::default());
-    let claimant = Claimant { worker_id: id, level, lease_seconds: f64::from(settings.lease_seconds) };
     let heartbeat = Heartbeat {
         db: db.clone(),
-        claimant,
+        worker_id: id,
+        standing: standing.clone(),
+        versions: versions(&sandbox, &tools),
         tools,
         settings: settings.clone(),
         leases: leases.clone(),
         health: health.clone(),
         broker_down: AtomicBool::new(false),
+        dropped_packets: Arc::new(AtomicU64::new(0)),
     };
     heartbeat.beat(false).await?;
-    let execution = Execution { db: db.clone(), clock, sandbox, settings: settings.clone(), leases: leases.clone() };
+    let execution = Execution {
+        db: db.clone(),
+        clock: clock.clone(),
+        sandbox: sandbox.clone(),
+        settings: settings.clone(),
+        leases: leases.clone(),
+        dropped_packets: heartbeat.dropped_packets.clone(),
+    };
 
-    let ended = Shutdown::new();
+    // The worker may have to stop by itself as well: when its sandbox holds no longer.
+    let (ended, stopping) = (Shutdown::new(), shutdown.child());
     let work = async {
-        work_all(&settings, &execution, claimant, &broker, &shutdown).await;
+        work_all(&settings, &execution, &standing, &broker, &stopping).await;
         ended.stop();
     };
     tokio::join!(
         work,
-        heartbeat.beat_until(&ended, &shutdown),
+        heartbeat.beat_until(&ended, &stopping),
         watch_broker(&broker, &heartbeat.broker_down, &ended),
-        drain(&settings, &leases, &shutdown, &ended)
+        drain(&settings, &leases, &stopping, &ended),
+        standing.keep(&sandbox, &clock, &stopping)
     );
     health.set_ready(false);
     db.operate("worker.leave", async |tx| workers::leave(tx, id).await).await?;
-    Ok(())
+    standing.verdict()
+}
+
+/// What `picket worker` would prove with these settings, for an operator. Works beside a running worker.
+///
+/// # Errors
+/// As [`run`] when the worker would not start.
+pub async fn prove(settings: &WorkerSettings) -> Result<Proof, WorkerError> {
+    let sandbox = Arc::new(Sandbox::new(settings.sandbox())?);
+    Standing::look(settings, &sandbox).await
+}
+
+/// The tools of the catalogue that have a root here.
+fn installed(sandbox: &Sandbox) -> Vec<String> {
+    let slugs = picket_scanners::ALL.iter().map(|tool| tool.slug());
+    slugs.filter(|slug| sandbox.has_tool(slug)).map(str::to_owned).collect()
+}
+
+fn announce(id: WorkerId, standing: &Standing, tools: &[String]) {
+    let (proof, _) = standing.last();
+    let (level, reasons) = (proof.level.name(), proof.reasons());
+    tracing::info!(worker.id = %id, sandbox.level = level, sandbox.raw = proof.raw, reasons, ?tools, "a worker starts");
+    if proof.level == SandboxLevel::None {
+        tracing::warn!(reasons, "TOOLS RUN WITHOUT A PROVEN SANDBOX, as the operator has asked for");
+    }
+}
+
+/// Version and content of each tool's root, for the catalogue.
+fn versions(sandbox: &Sandbox, tools: &[String]) -> serde_json::Value {
+    let of = |tool: &String| {
+        let facts = serde_json::json!({ "version": sandbox.tool_version(tool), "hash": sandbox.tool_hash(tool) });
+        (tool.clone(), facts)
+    };
+    serde_json::Value::Object(tools.iter().map(of).collect())
 }
 
 async fn work_all(
     settings: &WorkerSettings,
     execution: &Execution,
-    claimant: Claimant,
+    standing: &Standing,
     broker: &Broker,
     stopping: &Shutdown,
 ) {
@@ -127,7 +179,7 @@ async fn work_all(
         (first..first.saturating_add(settings.slots)).map(|slot| (*pool, slot))
     });
     futures_util::future::join_all(
-        slots.map(|(pool, slot)| slot::work(execution, claimant, broker, pool, slot, stopping)),
+        slots.map(|(pool, slot)| slot::work(execution, standing, broker, pool, slot, stopping)),
     )
     .await;
 }

@@ -3,7 +3,7 @@
 # was made from (its packages, the code that unpacks them, this distribution). A part whose stamp fits is
 # left alone; another one is built beside the old one and then takes its place.
 
-SERVICE_BASE="bubblewrap dash coreutils grep hostname libc-bin mawk sed socat tzdata util-linux"
+SERVICE_BASE="bubblewrap dash coreutils grep hostname libc-bin mawk sed slirp4netns socat tzdata util-linux"
 FONT_PACKAGES="fonts-inter fonts-droid-fallback"
 
 distribution() { (. /etc/os-release && printf '%s %s %s' "${ID:-}" "${VERSION_ID:-}" "$(dpkg --print-architecture)"); }
@@ -31,14 +31,14 @@ service_packages() {
   [ -z "$WANT_RABBITMQ" ] || printf ' rabbitmq-server'
 }
 
-# The root that the three services run in, and bwrap, which runs them and the tools.
+# The root that the three services run in, bwrap, which runs them and the tools, and slirp4netns, the tools' network.
 fetch_services() {
   local had wanted key new
   had=$(cat "$STATE/root.wanted" 2>/dev/null || true)
   # Packages fetched once stay wanted: runs with and without DATABASE_URL may alternate.
   # shellcheck disable=SC2046,SC2086 # lists of names
   wanted=$(printf '%s\n' $had $(service_packages) | sort -u | tr '\n' ' ')
-  key=$(stamp_of services "$wanted" "$(declare -f finish_services)")
+  key=$(stamp_of services "$wanted" "$(declare -f finish_services write_program)")
   is_fresh services "$key" && return 0
   open_apt
   say "fetch: services ($(service_packages | tr ' ' '\n' | grep -E 'postgres|redis|rabbit' | tr '\n' ' '| sed 's/ $//'))"
@@ -47,7 +47,8 @@ fetch_services() {
   unpack_closure "$new" "$MAINTENANCE_ONLY|$LANGUAGES" $wanted
   finish_services "$new"
   replace "$new" "$STATE/root"
-  write_bwrap
+  write_program bwrap
+  write_program slirp4netns
   printf '%s\n' "$wanted" >"$STATE/root.wanted"
   stamp services "$key"
   say "fetch: services done, $(wc -l <"$STATE/root.packages") packages, $(du -sm "$STATE/root" | cut -f1) MB"
@@ -62,20 +63,20 @@ finish_services() {
   : >"$1/etc/resolv.conf"
 }
 
-# $STATE/bin/bwrap is the unpacked program itself where this machine's libraries suit it, else a wrapper that
-# loads the unpacked libraries too.
-write_bwrap() {
-  local root=$STATE/root out=$STATE/bin/bwrap
+# write_program NAME: $STATE/bin/NAME is the unpacked program itself where this machine's libraries suit it, else a
+# wrapper that loads the unpacked libraries too.
+write_program() {
+  local root=$STATE/root out=$STATE/bin/$1
   mkdir -p "$STATE/bin"
   rm -f "$out"
-  ln -s ../root/usr/bin/bwrap "$out"
+  ln -s "../root/usr/bin/$1" "$out"
   if ! "$out" --version >/dev/null 2>&1; then
     rm -f "$out"
     printf '#!/bin/sh\nexec %s --library-path %s %s "$@"\n' "$(quote "$(loader_of "$root")")" \
-      "$(quote "$(library_folder "$root")")" "$(quote "$root/usr/bin/bwrap")" >"$out"
+      "$(quote "$(library_folder "$root")")" "$(quote "$root/usr/bin/$1")" >"$out"
     chmod 755 "$out"
   fi
-  "$out" --version >/dev/null || die "the unpacked bwrap does not start: $("$out" --version 2>&1 | head -1)"
+  "$out" --version >/dev/null || die "the unpacked $1 does not start: $("$out" --version 2>&1 | head -1)"
 }
 
 fetch_fonts() {

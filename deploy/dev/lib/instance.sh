@@ -128,6 +128,7 @@ write_env() {
     printf 'AMQP_URL=%s\n' "$(quote "${AMQP_URL:-$(amqp_url "$instance")}")"
     printf 'REDIS_URL=%s\n' "$(quote "${REDIS_URL:-redis://:$password@127.0.0.1:$(port_of "$instance" redis)/0}")"
     printf 'PICKET_BWRAP=%s\n' "$(quote "$STATE/bin/bwrap")"
+    printf 'PICKET_SLIRP=%s\n' "$(quote "$STATE/bin/slirp4netns")"
     printf 'PICKET_TOOLS_ROOT=%s\n' "$(quote "$STATE/tools")"
     printf 'PICKET_FONTS_DIR=%s\n' "$(quote "$STATE/fonts")"
     printf 'PICKET_RECEIVER_PYTHON=%s\n' "$(quote "$STATE/receiver/python")"

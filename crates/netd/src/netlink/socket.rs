@@ -42,7 +42,11 @@ impl Netlink {
     }
 
     fn open(protocol: Option<Protocol>) -> io::Result<Self> {
-        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+        Self::from_socket(socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?)
+    }
+
+    /// A socket that somebody else opened, in a namespace of theirs.
+    pub(crate) fn from_socket(fd: OwnedFd) -> io::Result<Self> {
         set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE))?;
         // Four thousand elements in one transaction; the kernel takes what it allows.
         set_socket_send_buffer_size(&fd, 1 << 20)?;

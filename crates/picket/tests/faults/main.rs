@@ -14,4 +14,6 @@ mod stage;
 #[cfg(test)]
 mod stop;
 #[cfg(test)]
+mod unproven;
+#[cfg(test)]
 mod worker_killed;

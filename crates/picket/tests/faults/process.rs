@@ -46,6 +46,11 @@ impl Role {
         self.0.wait().unwrap();
     }
 
+    /// How it ended, once it has.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.0.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+    }
+
     /// Everything below it, of all generations.
     pub(crate) fn descendants(&self) -> Vec<Seen> {
         let all = all();

@@ -31,8 +31,16 @@ impl Stage {
     async fn pretend_worker(&self) -> Claimant {
         let worker_id = WorkerId::mint(Clock::system().now());
         let (pools, level) = (vec![Pool::Net], SandboxLevel::L2);
-        let beat =
-            WorkerBeat { id: worker_id, pools, level, tools: Vec::new(), slots: 1_000, busy: 0, draining: false };
+        let beat = WorkerBeat {
+            id: worker_id,
+            pools,
+            level,
+            tools: Vec::new(),
+            slots: 1_000,
+            busy: 0,
+            draining: false,
+            proof: picket_store::workers::WorkerProof::default(),
+        };
         self.db.operate("test", async |tx| workers::beat(tx, &beat).await).await.unwrap();
         Claimant { worker_id, level, lease_seconds: LEASE_SECONDS }
     }

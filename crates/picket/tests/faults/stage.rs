@@ -54,7 +54,9 @@ impl Stage {
     /// A worker; `slot` keeps the uids of workers of one machine apart.
     pub(crate) fn start_worker(&self, first_uid: u32, settings: &[(&'static str, &str)]) -> Role {
         let first_uid = first_uid.to_string();
-        let mut all = vec![("PICKET_WORKER__FIRST_SLOT_UID", first_uid.as_str())];
+        // Where there is no level of its own network, these tests are content without.
+        let egress = ("PICKET_WORKER__SANDBOX_EXTERNAL_EGRESS", "enforced");
+        let mut all = vec![("PICKET_WORKER__FIRST_SLOT_UID", first_uid.as_str()), egress];
         all.extend(settings);
         self.start("worker", &all)
     }
@@ -112,6 +114,10 @@ impl Stage {
 
     pub(crate) async fn row(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> tokio_postgres::Row {
         self.database.connect().await.query_one(sql, params).await.unwrap()
+    }
+
+    pub(crate) async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Vec<tokio_postgres::Row> {
+        self.database.connect().await.query(sql, params).await.unwrap()
     }
 
     pub(crate) async fn execute(&self, sql: &str) {

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -222,6 +223,64 @@ static int show(void) {
     return 0;
 }
 
+/* Tries to write to the files that are named. */
+static int try_to_write(void) {
+    for (int i = 2; i < argument_count; i++) {
+        int file = open(arguments[i], O_CREAT | O_WRONLY, 0600);
+        printf("%s\t%s\n", arguments[i], file < 0 ? strerrorname_np(errno) : "open");
+    }
+    return 0;
+}
+
+/* Listens on every address of the network, says which they are, and stays. */
+static int listen_everywhere(void) {
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(atoi(arguments[2]))};
+    struct ifaddrs *list = 0;
+    int file = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(file, (struct sockaddr *)&any, sizeof any) || listen(file, 16) || getifaddrs(&list))
+        return 1;
+    for (; list; list = list->ifa_next)
+        if (list->ifa_addr && list->ifa_addr->sa_family == AF_INET)
+            printf("%s ", inet_ntoa(((struct sockaddr_in *)list->ifa_addr)->sin_addr));
+    puts("");
+    fflush(stdout);
+    for_ever();
+    return 0;
+}
+
+/* Tries to reach the places that are named as KIND:ADDRESS:PORT, and says of each what became of it. */
+static const char *reach_one(const char *text) {
+    char place[128], *port;
+    int is_tcp = !strncmp(text, "tcp:", 4), error = 0;
+    socklen_t size = sizeof error;
+    snprintf(place, sizeof place, "%s", text + 4);
+    port = strrchr(place, ':');
+    *port++ = 0;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(atoi(port))};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(atoi(port))};
+    int is_v6 = inet_pton(AF_INET, place, &v4.sin_addr) != 1;
+    if (is_v6 && inet_pton(AF_INET6, place, &v6.sin6_addr) != 1)
+        return "not an address";
+    int file = socket(is_v6 ? AF_INET6 : AF_INET, (is_tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK, 0);
+    const void *address = is_v6 ? (void *)&v6 : (void *)&v4;
+    if (connect(file, address, is_v6 ? sizeof v6 : sizeof v4) && errno != EINPROGRESS)
+        return strerrorname_np(errno);
+    if (!is_tcp && send(file, "question", 8, 0) < 0)
+        return strerrorname_np(errno);
+    struct pollfd wanted = {.fd = file, .events = is_tcp ? POLLOUT : POLLIN};
+    if (poll(&wanted, 1, 300) == 0)
+        return "silent";
+    if (getsockopt(file, SOL_SOCKET, SO_ERROR, &error, &size) || error)
+        return strerrorname_np(error);
+    return is_tcp ? "connected" : "answered";
+}
+
+static int reach(void) {
+    for (int i = 2; i < argument_count; i++)
+        printf("%s\t%s\n", arguments[i], reach_one(arguments[i]));
+    return 0;
+}
+
 /* Prints its arguments, each with a line feed. */
 static int echo(void) {
     for (int i = 2; i < argument_count; i++)
@@ -254,6 +313,48 @@ static int talk_to_terminal(void) {
     return write(1, sequence, sizeof sequence - 1) < 0 || write(2, sequence, sizeof sequence - 1) < 0;
 }
 
+/* What lies at the report's path: the first argument says what. All are noisy, and leave with 3. */
+static int leave_report(void) {
+    const char *kind = argument_count > 2 ? arguments[2] : "none", *path = "/scratch/report";
+    int file = -1;
+    printf("noise\n");
+    if (!strcmp(kind, "file") || !strcmp(kind, "long") || !strcmp(kind, "killed"))
+        file = open(path, O_CREAT | O_WRONLY, 0600);
+    if (file >= 0 && write(file, "the report\n", 11) != 11)
+        return 1;
+    if (!strcmp(kind, "long"))
+        for (int i = 0; i < 64; i++)
+            if (write(file, scratch_memory, sizeof scratch_memory) < 0)
+                return 1;
+    if (!strcmp(kind, "link") && symlink("/etc/passwd", path))
+        return 1;
+    if (!strcmp(kind, "fifo") && mkfifo(path, 0600))
+        return 1;
+    if (!strcmp(kind, "folder") && mkdir(path, 0700))
+        return 1;
+    if (!strcmp(kind, "two-names")) {
+        close(open("/scratch/other", O_CREAT | O_WRONLY, 0600));
+        if (link("/scratch/other", path))
+            return 1;
+    }
+    if (!strcmp(kind, "socket")) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/scratch/report"};
+        if (bind(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&address, sizeof address))
+            return 1;
+    }
+    if (!strcmp(kind, "killed"))
+        kill(getpid(), SIGKILL);
+    /* Somebody goes on writing; the report must not change under the reader. */
+    if (!strcmp(kind, "file") && fork() == 0) {
+        setsid();
+        ignore_all_signals();
+        for (;;)
+            if (write(file, "x", 1) < 0)
+                return 1;
+    }
+    return 3;
+}
+
 static const struct mode {
     const char *name;
     int (*act)(void);
@@ -266,6 +367,8 @@ static const struct mode {
     {"hold", hold},               {"wait", wait_in_silence},                    {"be-killed", be_killed},       {"identity", identity},
     {"show", show},               {"echo", echo},                 {"leave-traces", leave_traces},
     {"leave-and-hold", leave_and_hold}, {"terminal", talk_to_terminal},
+    {"report", leave_report},         {"write", try_to_write},
+    {"reach", reach},           {"listen", listen_everywhere},
 };
 
 int main(int count, char **values) {

@@ -5,10 +5,12 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use picket_domain::SandboxLevel;
 use picket_sandbox::End;
 use rustix::process::{Signal, kill_process};
 
-use crate::process::{await_end, eventually, handles, with_word};
+use crate::levels::PROVING;
+use crate::process::{await_end, children, eventually, handles, with_word};
 use crate::room::{Room, await_ready, finish, open_folder, small, this_test};
 use crate::stand_in::{TASK_VARIABLE, WORD_VARIABLE};
 
@@ -107,6 +109,24 @@ fn nothing_outlives_a_worker_that_is_killed() {
     worker.wait().unwrap();
     await_end(&handles);
     assert!(with_word(&word).is_empty());
+}
+
+/// The network of level L1 is a process outside the sandbox.
+#[test]
+fn no_network_outlives_a_worker_that_is_killed() {
+    if Room::new().sandbox.prove_level(SandboxLevel::L1, PROVING).is_err() {
+        println!("no level L1 here: not tried");
+        return;
+    }
+    let (folder, word) = (open_folder(), unique("connected"));
+    let mut worker = worker(folder.path(), "hold-connected", &word);
+    await_line(&mut worker, "the tool runs");
+    let stacks: Vec<_> = children(worker.id()).into_iter().filter(|pid| !with_word(&word).contains(pid)).collect();
+    assert!(!stacks.is_empty(), "the worker has a child that is not bwrap");
+    let handles = handles(&[stacks, with_word(&word)].concat());
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    await_end(&handles);
 }
 
 /// The moments between the creation of the first process and the tool's start are the ones in which "die with your

@@ -8,7 +8,9 @@
 
 mod battery;
 mod death;
+mod files;
 mod isolation;
+mod levels;
 mod limits;
 mod nmap;
 mod process;

@@ -1,13 +1,14 @@
 //! A real tool in a real root: nmap from `PICKET_TOOLS_ROOT` finds a service on the loopback.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::thread;
 
-use picket_domain::{Invocation, Network, PinnedHost};
+use picket_domain::{Egress, InputFile, Invocation, Network, PinnedHost};
 use picket_sandbox::{End, Sandbox};
 
+use crate::levels::levels;
 use crate::room::{finish, settings, small, variable};
 
 #[test]
@@ -26,15 +27,58 @@ fn nmap_finds_a_service_by_its_pinned_name() {
             let _ = stream.write_all(b"SSH-2.0-OpenSSH_7.4\r\n");
         }
     });
-    let words = format!("--unprivileged -sT -sV -Pn -p {port} -oX - app.example.com");
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    for level in levels(&sandbox) {
+        let route = sandbox.route_at(level, &[loopback]).unwrap();
+        let inside = route.inside(loopback);
+        let words = format!("--unprivileged -sT -sV -Pn -p {port} -oX - app.example.com");
+        let invocation = Invocation {
+            args: words.split(' ').map(str::to_owned).collect(),
+            hosts: vec![PinnedHost { name: "app.example.com".into(), address: inside }],
+            network: Network::Connect,
+            egress: Egress { addresses: vec![inside], ports: vec![(port, port)] },
+            ..Invocation::of("nmap", "/usr/bin/nmap")
+        };
+        let ran = finish(sandbox.start_by(&route, 0, &invocation, &small()).unwrap());
+        assert_eq!(ran.outcome.end, End::Exited(0), "{}", ran.outcome.stderr);
+        assert!(ran.text.contains("product=\"OpenSSH\" version=\"7.4\""), "{} {}", level.name(), ran.text);
+        assert!(ran.text.trim_end().ends_with("</nmaprun>"), "{}", ran.text);
+    }
+}
+
+/// What a script of nmap can do (S27): it reads the root that has nothing to tell, and there is no program to run.
+const SCRIPT: &[u8] = br#"
+description = "reads, runs and writes"
+categories = {"safe"}
+prerule = function() return true end
+action = function()
+  local file = io.open("/etc/passwd")
+  local passwd = file and file:read("*a") or "unreadable"
+  local ok, how, code = os.execute("id")
+  local pipe = io.popen("id")
+  local said = pipe and pipe:read("*a") or ""
+  local root = io.open("/usr/evil", "w")
+  return ("passwd[%s] execute[%s] popen[%s] write[%s]"):format(passwd, tostring(code), said, tostring(root))
+end
+"#;
+
+#[test]
+fn a_script_of_nmap_reads_nothing_of_the_host_and_runs_nothing() {
+    let tools = variable("PICKET_TOOLS_ROOT").map(PathBuf::from).filter(|tools| tools.join("nmap/input").is_dir());
+    let Some(tools) = tools else {
+        println!("no nmap with a place for input files below PICKET_TOOLS_ROOT: not tried");
+        return;
+    };
+    let sandbox = Sandbox::new(settings(&tools)).unwrap();
     let invocation = Invocation {
-        args: words.split(' ').map(str::to_owned).collect(),
-        hosts: vec![PinnedHost { name: "app.example.com".into(), address: [127, 0, 0, 1].into() }],
-        network: Network::Connect,
+        args: ["--script", "/input/evil.nse", "-oX", "-"].map(str::to_owned).into(),
+        input_files: vec![InputFile { path: "/input/evil.nse", content: SCRIPT.into() }],
         ..Invocation::of("nmap", "/usr/bin/nmap")
     };
     let ran = finish(sandbox.start(0, &invocation, &small()).unwrap());
     assert_eq!(ran.outcome.end, End::Exited(0), "{}", ran.outcome.stderr);
-    assert!(ran.text.contains("product=\"OpenSSH\" version=\"7.4\""), "{}", ran.text);
-    assert!(ran.text.trim_end().ends_with("</nmaprun>"), "{}", ran.text);
+    for found in ["passwd[tool:x:65534:", "execute[127]", "popen[]", "write[nil]"] {
+        assert!(ran.text.contains(found), "{found}: {}", ran.text);
+    }
+    assert!(!ran.text.contains("root:x:0"), "{}", ran.text);
 }

@@ -19,6 +19,14 @@ pub(crate) fn with_word(word: &str) -> Vec<Pid> {
     found.into_iter().filter_map(Pid::from_raw).collect()
 }
 
+/// The children of a process, whichever of its threads made them.
+pub(crate) fn children(pid: u32) -> Vec<Pid> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let lists = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    let pids: Vec<i32> = lists.flat_map(|list| list.split(' ').flat_map(str::parse).collect::<Vec<i32>>()).collect();
+    pids.into_iter().filter_map(Pid::from_raw).collect()
+}
+
 /// Handles on these processes that stay theirs.
 pub(crate) fn handles(pids: &[Pid]) -> Vec<OwnedFd> {
     pids.iter().filter_map(|pid| pidfd_open(*pid, PidfdFlags::empty()).ok()).collect()

@@ -3,13 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::io::Read;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use picket_domain::{Invocation, Network};
+use picket_domain::{Egress, Invocation, Network, SandboxLevel};
+use picket_netd::{NetdClient, NetdSettings, serve};
 use picket_sandbox::{Limits, MOUNT_POINTS, Outcome, Run, Sandbox, SandboxError, SandboxSettings};
 use tempfile::TempDir;
 
@@ -19,6 +22,33 @@ pub(crate) const HOSTILE_VARIABLE: &str = "PICKET_TEST_HOSTILE";
 /// The only place where these tests read the environment.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
+}
+
+/// Set for a process that is in a network namespace of the test's own and may run a network helper there.
+pub(crate) const HELPER_VARIABLE: &str = "PICKET_TEST_NETD";
+
+/// The socket of this process's network helper, if it may have one; it serves until the process ends.
+fn helper() -> Option<PathBuf> {
+    static SERVING: OnceLock<PathBuf> = OnceLock::new();
+    let folder = PathBuf::from(variable(HELPER_VARIABLE)?);
+    Some(SERVING.get_or_init(|| serve_network(&folder)).clone())
+}
+
+fn serve_network(folder: &Path) -> PathBuf {
+    let socket = folder.join("netd.sock");
+    let settings = NetdSettings {
+        socket: socket.clone(),
+        allow_internal: vec!["127.0.0.0/8".parse().unwrap()],
+        slots: 1024,
+        ..NetdSettings::default()
+    };
+    std::thread::spawn(move || {
+        // Never told to stop: its end is the process's.
+        let (stop, _kept) = std::os::unix::net::UnixStream::pair().unwrap();
+        panic!("the network helper ended: {:?}", serve(&settings, stop.as_fd()));
+    });
+    crate::process::eventually("the network helper", || NetdClient::new(socket.clone()).status().is_ok());
+    socket
 }
 
 pub(crate) fn bwrap() -> PathBuf {
@@ -95,7 +125,30 @@ impl Room {
         words: &[&str],
         limits: &Limits,
     ) -> Result<Run, SandboxError> {
-        self.sandbox.start(slot, &invocation(network, words), limits)
+        let route = self.sandbox.route_at(SandboxLevel::L2, &[])?;
+        self.sandbox.start_by(&route, slot, &invocation(network, words), limits)
+    }
+
+    /// Starts a run that may reach these addresses at `level`; `words` get the addresses under which it sees them.
+    pub(crate) fn start_at(
+        &self,
+        level: SandboxLevel,
+        slot: u32,
+        (addresses, ports): (&[IpAddr], &[(u16, u16)]),
+        words: impl Fn(&[IpAddr]) -> Vec<String>,
+    ) -> Run {
+        for _ in 0..3 {
+            let route = self.sandbox.route_at(level, addresses).unwrap();
+            let inside: Vec<IpAddr> = addresses.iter().map(|address| route.inside(*address)).collect();
+            let mut reaching = invocation(Network::Connect, &[]);
+            reaching.args = words(&inside);
+            reaching.egress = Egress { addresses: inside, ports: ports.to_vec() };
+            match self.sandbox.start_by(&route, slot, &reaching, &small()) {
+                Err(SandboxError::Moved(_)) => {}
+                started => return started.unwrap(),
+            }
+        }
+        panic!("the stand-ins do not stay where they are");
     }
 
     /// Runs to the end and reads everything.
@@ -119,6 +172,9 @@ pub(crate) fn settings(tools_root: &Path) -> SandboxSettings {
         bwrap: bwrap(),
         tools_root: tools_root.to_owned(),
         first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
+        slirp: variable("PICKET_SLIRP").map(PathBuf::from),
+        netd: helper(),
+        external_egress: true,
     }
 }
 
@@ -174,5 +230,23 @@ pub(crate) fn this_test(folder: &Path, test: &str) -> Command {
     command.args(["--exact", test, "--nocapture", "--include-ignored", "--test-threads=1"]);
     command.env("PICKET_BWRAP", bwrap()).env(HOSTILE_VARIABLE, folder.join("hostile.program")).current_dir("/");
     command.env("TMPDIR", OsStr::new("/tmp"));
+    command.envs(variable("PICKET_SLIRP").map(|slirp| ("PICKET_SLIRP", slirp)));
     command
+}
+
+/// Runs one of these tests as an ordinary user. Where the tunnel device is root's own it gets another one, as `udev` makes
+/// it by default. Nothing when none can be made.
+pub(crate) fn as_ordinary_user(folder: &Path, test: &str) -> Option<Output> {
+    let tests = this_test(folder, test);
+    let script = "mknod -m 666 $0/tun c 10 200 && mount --bind $0/tun /dev/net/tun || exit 77
+        exec setpriv --reuid 10001 --regid 10001 --clear-groups -- \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(folder).arg(tests.get_program()).args(tests.get_args());
+    command.envs(tests.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.env_remove(HELPER_VARIABLE).current_dir("/").output().unwrap();
+    if output.status.code() == Some(77) {
+        println!("no device can be made here: not tried");
+        return None;
+    }
+    Some(output)
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+use picket_domain::SandboxLevel;
 use picket_sandbox::End;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
@@ -23,6 +24,7 @@ fn a_worker_that_is_not_this_test() {
     let (Some(task), Some(word)) = (variable(TASK_VARIABLE), word) else { return };
     match task.to_str() {
         Some("hold") => hold(&word),
+        Some("hold-connected") => hold_connected(&word),
         Some("start") => start(&word),
         Some("tidy") => tidy(),
         task => panic!("unknown task {task:?}"),
@@ -38,6 +40,16 @@ fn room() -> Room {
 fn hold(word: &str) {
     let room = room();
     let mut run = room.start(&["daemon", word], &small());
+    await_ready(&mut run.stdout().unwrap());
+    println!("the tool runs");
+    drop(run.wait_blocking());
+}
+
+/// As [`hold`], with a network of the run's own, which other processes make.
+fn hold_connected(word: &str) {
+    let room = room();
+    let grant = (&[std::net::IpAddr::from([1, 1, 1, 1])][..], &[][..]);
+    let mut run = room.start_at(SandboxLevel::L1, 0, grant, |_| vec!["daemon".into(), word.into()]);
     await_ready(&mut run.stdout().unwrap());
     println!("the tool runs");
     drop(run.wait_blocking());

@@ -4,15 +4,33 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use landlock::{CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
-use picket_domain::Network;
+use picket_domain::SandboxLevel;
 
 /// What a probe found: a door that is open, or the error it was refused with.
 pub(crate) type Found = BTreeMap<String, String>;
 
 /// One row of the table.
-pub(crate) struct Expected {
-    connect: Verdict,
-    none: Verdict,
+pub(crate) struct Expected([Verdict; 4]);
+
+/// A column of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    /// The network of a level.
+    Level(SandboxLevel),
+    /// No network.
+    None,
+}
+
+impl Expected {
+    fn of(&self, column: Column) -> &Verdict {
+        let Self([shared, user_mode, helper, none]) = self;
+        match column {
+            Column::Level(SandboxLevel::L0) => helper,
+            Column::Level(SandboxLevel::L1) => user_mode,
+            Column::Level(SandboxLevel::L2 | SandboxLevel::None) => shared,
+            Column::None => none,
+        }
+    }
 }
 
 /// What must be found. `open` and `allowed` are the same to the kernel, and not the same to us: an open door is known,
@@ -65,9 +83,11 @@ pub(crate) fn table() -> BTreeMap<String, Expected> {
     let rows = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     let row = |line: &str| {
         let columns: Vec<&str> = line.split('\t').collect();
-        let [probe, connect, none, note] = columns.as_slice() else { panic!("expected four columns: {line}") };
-        assert!(!note.is_empty() || !connect.starts_with("open"), "{probe}: an open door needs its reason");
-        ((*probe).to_owned(), Expected { connect: Verdict::parse(connect), none: Verdict::parse(none) })
+        let [probe, verdicts @ .., note] = columns.as_slice() else { panic!("expected columns: {line}") };
+        let verdicts: &[&str; 4] = verdicts.try_into().expect("four verdicts");
+        let is_explained = !note.is_empty() || verdicts.iter().all(|verdict| *verdict != "open");
+        assert!(is_explained, "{probe}: an open door needs its reason");
+        ((*probe).to_owned(), Expected(verdicts.map(Verdict::parse)))
     };
     rows.map(row).collect()
 }
@@ -83,12 +103,12 @@ pub(crate) fn found(text: &str) -> Found {
 }
 
 /// Every difference between the table and what was found, probes that only one of them knows included.
-pub(crate) fn differences(network: Network, found: &Found) -> Vec<String> {
+pub(crate) fn differences(column: Column, found: &Found) -> Vec<String> {
     let table = table();
     let unknown = found.keys().filter(|probe| !table.contains_key(*probe));
     let unknown = unknown.map(|probe| format!("{probe}: not in the table, found {}", found[probe]));
     let known = table.iter().filter_map(|(probe, expected)| {
-        let expected = if network == Network::None { &expected.none } else { &expected.connect };
+        let expected = expected.of(column);
         match found.get(probe) {
             Some(found) if expected.fits(found) => None,
             Some(found) => Some(format!("{probe}: expected {expected}, found {found}")),

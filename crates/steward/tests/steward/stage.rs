@@ -54,6 +54,7 @@ impl Stage {
             slots,
             busy: 0,
             draining: false,
+            proof: picket_store::workers::WorkerProof::default(),
         };
         self.db.operate("test", async |tx| workers::beat(tx, &beat).await).await.unwrap();
     }

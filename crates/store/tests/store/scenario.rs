@@ -52,6 +52,7 @@ impl Scenario {
             slots: 4,
             busy: 0,
             draining: false,
+            proof: picket_store::workers::WorkerProof::default(),
         };
         self.db.operate("test", async |tx| workers::beat(tx, &beat).await).await.unwrap();
     }

@@ -118,8 +118,13 @@ async fn nmap_finds_what_is_weak() {
         bwrap: picket_testkit::required("PICKET_BWRAP").into(),
         tools_root: picket_testkit::required("PICKET_TOOLS_ROOT").into(),
         first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
-    });
-    let mut run = sandbox.unwrap().start(9_000, &invocation, &Limits::default()).unwrap();
+        slirp: None,
+        netd: None,
+        external_egress: true,
+    })
+    .unwrap();
+    let route = sandbox.route_at(picket_domain::SandboxLevel::L2, &[]).unwrap();
+    let mut run = sandbox.start_by(&route, 9_000, &invocation, &Limits::default()).unwrap();
     let mut output = BufReader::new(run.stdout().unwrap());
     let reading = tokio::task::spawn_blocking(move || {
         let mut found = Vec::new();

@@ -1,0 +1,247 @@
+//! Under which addresses a run sees its targets. In a network namespace of its own 127.0.0.1 is the run itself, so a
+//! loopback address of the host that an operator allows appears under a stand-in; what the tool then says of the stand-in
+//! is translated back. Pure.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use picket_domain::{Observation, PinnedHost, SandboxLevel, Shard};
+use picket_netd::{Forward, USER_GATEWAY, USER_NETWORK};
+
+use crate::SandboxError;
+
+/// How the targets of one run are reached, at one level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    level: SandboxLevel,
+    forwards: Vec<Forward>,
+}
+
+/// Stand-ins by the loopback address of the host.
+pub(crate) type StandIns = BTreeMap<Ipv4Addr, Ipv4Addr>;
+
+impl Route {
+    /// The route to `addresses` at `level`. The stand-ins of level L0 are the helper's to choose: those of `known` were
+    /// its last ones, and the connection shows whether they still are.
+    pub(crate) fn new(level: SandboxLevel, addresses: &[IpAddr], known: &StandIns) -> Result<Self, SandboxError> {
+        let forwards = match level {
+            SandboxLevel::L0 => helper_forwards(addresses, known)?,
+            SandboxLevel::L1 => user_mode_forwards(addresses)?,
+            SandboxLevel::L2 | SandboxLevel::None => Vec::new(),
+        };
+        Ok(Self { level, forwards })
+    }
+
+    /// The level of the runs that it leads.
+    #[must_use]
+    pub const fn level(&self) -> SandboxLevel {
+        self.level
+    }
+
+    pub(crate) fn forwards(&self) -> &[Forward] {
+        &self.forwards
+    }
+
+    /// The address under which the run sees `address`.
+    #[must_use]
+    pub fn inside(&self, address: IpAddr) -> IpAddr {
+        let forward = self.forwards.iter().find(|forward| IpAddr::V4(forward.loopback) == address.to_canonical());
+        forward.map_or(address, |forward| forward.stand_in.into())
+    }
+
+    /// The address that the run sees as `address`.
+    #[must_use]
+    pub fn outside(&self, address: IpAddr) -> IpAddr {
+        let forward = self.forwards.iter().find(|forward| IpAddr::V4(forward.stand_in) == address);
+        forward.map_or(address, |forward| forward.loopback.into())
+    }
+
+    /// The shard as the run sees it.
+    #[must_use]
+    pub fn shard(&self, shard: &Shard) -> Shard {
+        let host = |host: &PinnedHost| PinnedHost { name: host.name.clone(), address: self.inside(host.address) };
+        Shard {
+            target: self.rewrite(&shard.target, |forward| (forward.loopback, forward.stand_in)).into_owned(),
+            addresses: shard.addresses.iter().map(|address| self.inside(*address)).collect(),
+            hosts: shard.hosts.iter().map(host).collect(),
+        }
+    }
+
+    /// What the tool said, as everybody else sees it.
+    #[must_use]
+    pub fn observation(&self, mut observation: Observation) -> Observation {
+        if self.forwards.is_empty() {
+            return observation;
+        }
+        for text in [
+            &mut observation.subject,
+            &mut observation.title,
+            &mut observation.description,
+            &mut observation.evidence,
+            &mut observation.remediation,
+        ] {
+            self.restore(text);
+        }
+        self.restore(&mut observation.location.host);
+        observation.location.url.iter_mut().for_each(|url| self.restore(url));
+        observation.references.iter_mut().for_each(|url| self.restore(url));
+        observation
+    }
+
+    /// Replaces the stand-ins in a text by what they stand for.
+    #[must_use]
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.rewrite(text, |forward| (forward.stand_in, forward.loopback))
+    }
+
+    fn restore(&self, text: &mut String) {
+        if let Cow::Owned(changed) = self.text(text) {
+            *text = changed;
+        }
+    }
+
+    fn rewrite<'a>(&self, text: &'a str, pair: impl Fn(&Forward) -> (Ipv4Addr, Ipv4Addr)) -> Cow<'a, str> {
+        self.forwards.iter().map(pair).fold(Cow::Borrowed(text), |text, (from, to)| {
+            match replace_whole(&text, &from.to_string(), &to.to_string()) {
+                Some(changed) => Cow::Owned(changed),
+                None => text,
+            }
+        })
+    }
+}
+
+/// The helper reaches every address of 127.0.0.0/8, each under a stand-in of its own.
+fn helper_forwards(addresses: &[IpAddr], known: &StandIns) -> Result<Vec<Forward>, SandboxError> {
+    let mut forwards = Vec::new();
+    for address in addresses {
+        match address.to_canonical() {
+            IpAddr::V4(loopback) if loopback.is_loopback() => {
+                let [.., last] = loopback.octets();
+                let stand_in = known.get(&loopback).copied().unwrap_or(Ipv4Addr::new(198, 18, 127, last));
+                forwards.push(Forward { loopback, stand_in });
+            }
+            IpAddr::V6(loopback) if loopback.is_loopback() => {
+                return Err(SandboxError::Unreachable { address: *address, level: SandboxLevel::L0 });
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
+        }
+    }
+    Ok(forwards)
+}
+
+/// The user-mode stack reaches 127.0.0.1 alone, and its own network hides a real one of the same addresses.
+fn user_mode_forwards(addresses: &[IpAddr]) -> Result<Vec<Forward>, SandboxError> {
+    let mut forwards = Vec::new();
+    for address in addresses {
+        match address.to_canonical() {
+            IpAddr::V4(Ipv4Addr::LOCALHOST) => {
+                forwards = vec![Forward { loopback: Ipv4Addr::LOCALHOST, stand_in: USER_GATEWAY }];
+            }
+            IpAddr::V4(v4) if !v4.is_loopback() && !USER_NETWORK.contains(&v4) => {}
+            IpAddr::V6(v6) if !v6.is_loopback() => {}
+            IpAddr::V4(_) | IpAddr::V6(_) => {
+                return Err(SandboxError::Unreachable { address: *address, level: SandboxLevel::L1 });
+            }
+        }
+    }
+    Ok(forwards)
+}
+
+/// Replaces an address where it stands alone: 10.0.2.2 is no part of 10.0.2.25 or of 110.0.2.2, nor of 10.0.2.2.example.
+/// Nothing when it does not occur.
+fn replace_whole(text: &str, from: &str, to: &str) -> Option<String> {
+    let mut changed = String::new();
+    let mut done = 0;
+    for (at, _) in text.match_indices(from) {
+        let (before, after) = (text.get(done..at)?, text.get(at + from.len()..)?);
+        let whole_before = text.get(..at)?;
+        if ends_inside(whole_before) || begins_inside(after) {
+            continue;
+        }
+        changed.push_str(before);
+        changed.push_str(to);
+        done = at + from.len();
+    }
+    if done == 0 {
+        return None;
+    }
+    changed.push_str(text.get(done..)?);
+    Some(changed)
+}
+
+/// Whether a text ends in the middle of a number or of a dotted name.
+fn ends_inside(text: &str) -> bool {
+    let mut letters = text.chars().rev();
+    match letters.next() {
+        Some('.') => letters.next().is_some_and(char::is_alphanumeric),
+        Some(letter) => letter.is_alphanumeric(),
+        None => false,
+    }
+}
+
+/// Whether a text goes on with a number or with a dotted name. A dot alone ends a sentence.
+fn begins_inside(text: &str) -> bool {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some('.') => letters.next().is_some_and(char::is_alphanumeric),
+        Some(letter) => letter.is_alphanumeric(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at_l1(addresses: &[&str]) -> Result<Route, SandboxError> {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        Route::new(SandboxLevel::L1, &addresses, &StandIns::new())
+    }
+
+    #[test]
+    fn the_loopback_appears_under_its_stand_in_and_nothing_else_changes() {
+        let route = at_l1(&["127.0.0.1", "192.0.2.7"]).unwrap();
+        let shard = Shard {
+            target: "http://127.0.0.1:8080/".into(),
+            addresses: ["127.0.0.1", "192.0.2.7"].map(|text| text.parse().unwrap()).into(),
+            hosts: vec![PinnedHost { name: "localhost".into(), address: Ipv4Addr::LOCALHOST.into() }],
+        };
+        let inside = route.shard(&shard);
+        assert_eq!(inside.target, "http://10.0.2.2:8080/");
+        assert_eq!(inside.addresses, ["10.0.2.2", "192.0.2.7"].map(|text| text.parse::<IpAddr>().unwrap()));
+        assert_eq!(inside.hosts[0].address, IpAddr::from([10, 0, 2, 2]));
+        assert_eq!(route.outside(IpAddr::from([10, 0, 2, 2])), IpAddr::from([127, 0, 0, 1]));
+        assert_eq!(route.outside(IpAddr::from([192, 0, 2, 7])), IpAddr::from([192, 0, 2, 7]));
+    }
+
+    #[test]
+    fn a_stand_in_is_replaced_only_where_it_stands_alone() {
+        let route = at_l1(&["127.0.0.1"]).unwrap();
+        for (said, meant) in [
+            ("http://10.0.2.2/x", "http://127.0.0.1/x"),
+            ("10.0.2.2", "127.0.0.1"),
+            ("at 10.0.2.2. The end", "at 127.0.0.1. The end"),
+            ("10.0.2.2:80, [10.0.2.2]", "127.0.0.1:80, [127.0.0.1]"),
+            ("10.0.2.25", "10.0.2.25"),
+            ("110.0.2.2", "110.0.2.2"),
+            ("1.10.0.2.2", "1.10.0.2.2"),
+            ("10.0.2.2.example.com", "10.0.2.2.example.com"),
+            ("v10.0.2.2", "v10.0.2.2"),
+            ("", ""),
+        ] {
+            assert_eq!(route.text(said), meant);
+        }
+        assert_eq!(at_l1(&["192.0.2.7"]).unwrap().text("10.0.2.2"), "10.0.2.2", "nothing stands for anything");
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_refused_and_never_replaced() {
+        for address in ["127.0.0.2", "::1", "10.0.2.9", "::ffff:127.0.0.9"] {
+            assert!(at_l1(&[address]).is_err(), "{address}");
+        }
+        let at = |level, address: &str| Route::new(level, &[address.parse().unwrap()], &StandIns::new());
+        assert!(at(SandboxLevel::L2, "127.0.0.2").is_ok());
+        assert!(at(SandboxLevel::L0, "127.0.0.2").is_ok() && at(SandboxLevel::L0, "::1").is_err());
+    }
+}

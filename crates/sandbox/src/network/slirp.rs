@@ -1,0 +1,111 @@
+//! slirp4netns: a network stack in user mode, attached to a run's namespaces from outside. It ends with the run, and with
+//! the worker: it watches a pipe that only the worker holds open. It must never be attached without the packet filter.
+
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::SandboxError;
+
+/// How long it may take to get ready; beyond it the machine is broken, not slow.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What is read of its complaints when it does not get ready, in bytes.
+const MAX_COMPLAINT: u64 = 2048;
+
+/// What to attach.
+#[derive(Debug, Clone)]
+pub(crate) struct Slirp {
+    /// The program.
+    pub(crate) program: PathBuf,
+    /// Whether its door to the host's loopback is open; the filter decides which ports.
+    pub(crate) loopback: bool,
+    /// Whether it speaks IPv6.
+    pub(crate) v6: bool,
+}
+
+/// An attached stack; dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    child: Child,
+    /// When this is closed, also by the kernel after the worker's death, the stack ends.
+    _life: Option<ChildStdin>,
+}
+
+impl Slirp {
+    /// Attaches a stack to the user and network namespace of `pid`; waits until it is ready.
+    pub(crate) fn attach(&self, pid: i32) -> Result<Stack, SandboxError> {
+        let failed = SandboxError::set_up("start slirp4netns");
+        let (mut complaints, their_complaints) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(io::Error::from)
+            .and_then(|(read, write)| {
+                // Nobody reads while it runs: what does not fit is lost, and nothing ever waits.
+                fcntl_setfl(&write, fcntl_getfl(&write)? | OFlags::NONBLOCK)?;
+                Ok((std::fs::File::from(read), write))
+            })
+            .map_err(SandboxError::set_up("make a pipe"))?;
+        let mut command = Command::new(&self.program);
+        command.args(["--configure", "--exit-fd=0", "--ready-fd=1", "--mtu=65520", "--disable-dns"]);
+        command.args(["--enable-sandbox", "--enable-seccomp"]);
+        if !self.loopback {
+            command.arg("--disable-host-loopback");
+        }
+        if self.v6 {
+            command.arg("--enable-ipv6");
+        }
+        command.arg(pid.to_string()).arg("tap0").env_clear().current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(their_complaints);
+        let mut child = command.spawn().map_err(failed)?;
+        // The command keeps its end of the pipe open.
+        drop(command);
+        let (life, ready) = (child.stdin.take(), child.stdout.take());
+        let mut stack = Stack { child, _life: life };
+        match ready.map(is_ready) {
+            Some(Ok(true)) => Ok(stack),
+            Some(Err(error)) => Err(SandboxError::set_up("wait for slirp4netns")(error)),
+            Some(Ok(false)) | None => {
+                stack.end();
+                let mut said = String::new();
+                // What it said only explains; it may be no text.
+                let _ = complaints.by_ref().take(MAX_COMPLAINT).read_to_string(&mut said);
+                let said = said.trim().replace('\n', "; ");
+                Err(SandboxError::set_up("attach slirp4netns")(io::Error::other(said)))
+            }
+        }
+    }
+}
+
+/// It writes a `1` when everything stands, perhaps after warnings that hold none, and closes its end when it gives up.
+fn is_ready(mut pipe: impl AsFd + Read) -> io::Result<bool> {
+    let timeout = Timespec::try_from(PATIENCE).ok();
+    let mut words = [0_u8; 256];
+    loop {
+        if poll(&mut [PollFd::new(&pipe, PollFlags::IN)], timeout.as_ref())? == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match pipe.read(&mut words)? {
+            0 => return Ok(false),
+            count if words.get(..count).unwrap_or_default().ends_with(b"1") => return Ok(true),
+            _ => {}
+        }
+    }
+}
+
+impl Stack {
+    fn end(&mut self) {
+        // It may have ended by itself; then it is only reaped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,163 @@
+//! Which level a machine gives: never what a setting claims, always what a probe finds in a real sandbox of that level.
+//! A level counts when the probe is nobody, finds every door closed, reaches whom it may and nobody else, and what it
+//! tried elsewhere was counted as dropped.
+
+use std::error::Error;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use picket_domain::{Egress, Network, SandboxLevel};
+
+use crate::canary::Canary;
+use crate::command::Program;
+use crate::network::Way;
+use crate::probe::{self, Reached, Rights};
+use crate::{Limits, Outcome, Sandbox, SandboxError};
+
+/// An address that anybody may scan and nobody is sent anything at in a self-test: a helper whose policy forbids loopback
+/// addresses needs one to connect a namespace for.
+const UNUSED: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1));
+
+/// What a self-test found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The strongest level that holds; [`SandboxLevel::None`] when none does.
+    pub level: SandboxLevel,
+    /// Whether raw sockets are confined as well.
+    pub raw: bool,
+    /// What was tried, strongest first, up to the first level that holds.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One level that was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The level.
+    pub level: SandboxLevel,
+    /// Why it does not hold; nothing when it does.
+    pub failure: Option<String>,
+}
+
+impl Proof {
+    /// Why there is no stronger level, for an operator.
+    #[must_use]
+    pub fn reasons(&self) -> String {
+        let failed = self.attempts.iter().filter_map(|one| Some((one.level.name(), one.failure.as_deref()?)));
+        failed.map(|(level, failure)| format!("{level}: {failure}")).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Tries the levels from the strongest on. `slot` must not be one that runs use.
+pub(crate) fn prove(sandbox: &Sandbox, slot: u32) -> Proof {
+    let mut attempts = Vec::new();
+    for level in [SandboxLevel::L0, SandboxLevel::L1, SandboxLevel::L2] {
+        let tried = prove_level(sandbox, level, slot);
+        let failure = tried.as_ref().err().map(in_full);
+        attempts.push(Attempt { level, failure });
+        if tried.is_ok() {
+            let raw = level == SandboxLevel::L0 && is_raw_proven(sandbox, slot, &mut attempts);
+            return Proof { level, raw, attempts };
+        }
+    }
+    Proof { level: SandboxLevel::None, raw: false, attempts }
+}
+
+/// The error with its causes, for an operator: nothing of a tenant is in it.
+fn in_full(error: &SandboxError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Errors that only pass another one on say the same.
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Proves one level.
+pub(crate) fn prove_level(sandbox: &Sandbox, level: SandboxLevel, slot: u32) -> Result<(), SandboxError> {
+    match level {
+        SandboxLevel::L0 | SandboxLevel::L1 => prove_network(sandbox, level, slot, Network::Connect),
+        SandboxLevel::L2 if !sandbox.external_egress() => Err(SandboxError::NotProven(
+            "nobody has declared that egress is enforced outside (worker.sandbox_external_egress)".into(),
+        )),
+        SandboxLevel::L2 => {
+            let (outcome, text) = run(sandbox, slot, Network::Connect, &Way::Shared, &["probe".to_owned()])?;
+            probe::judge(outcome.end, &text, Rights::None).map(drop)
+        }
+        SandboxLevel::None => Ok(()),
+    }
+}
+
+fn is_raw_proven(sandbox: &Sandbox, slot: u32, attempts: &mut Vec<Attempt>) -> bool {
+    let tried = prove_network(sandbox, SandboxLevel::L0, slot, Network::Raw);
+    let failure = tried.err().map(|error| format!("raw sockets: {}", in_full(&error)));
+    let is_proven = failure.is_none();
+    attempts.extend(failure.map(|failure| Attempt { level: SandboxLevel::L0, failure: Some(failure) }));
+    is_proven
+}
+
+/// A network of its own: the listener on the host's loopback answers, and nobody else.
+fn prove_network(sandbox: &Sandbox, level: SandboxLevel, slot: u32, network: Network) -> Result<(), SandboxError> {
+    let canary = Canary::new()?;
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let try_loopback = || try_network(sandbox, level, slot, network, &canary, loopback);
+    let tried = match try_loopback() {
+        Err(SandboxError::Moved(_)) => try_loopback(),
+        tried => tried,
+    };
+    match tried {
+        // The policy of the helper's node forbids loopback addresses: then only what must be closed can be tried.
+        Err(SandboxError::Network(picket_netd::NetdError::Refused(_))) if level == SandboxLevel::L0 => {
+            try_network(sandbox, level, slot, network, &canary, UNUSED)
+        }
+        tried => tried,
+    }
+}
+
+fn try_network(
+    sandbox: &Sandbox,
+    level: SandboxLevel,
+    slot: u32,
+    network: Network,
+    canary: &Canary,
+    address: IpAddr,
+) -> Result<(), SandboxError> {
+    let route = sandbox.route_at(level, &[address])?;
+    let inside = route.inside(address);
+    let stand_in = (inside != address).then_some(inside);
+    let egress = Egress { addresses: vec![inside], ports: vec![(canary.port(), canary.port())] };
+    let way = Way::new(sandbox.ways(), &route, slot, network, &egress, limits().wall)?;
+    let (outcome, text) = run(sandbox, slot, network, &way, &canary.words(stand_in))?;
+    let rights = if network == Network::Raw { Rights::Raw } else { Rights::None };
+    let reached: Vec<Reached> = probe::judge(outcome.end, &text, rights)?;
+    canary.judge(stand_in, &reached)?;
+    match outcome.dropped_packets {
+        Some(count) if count > 0 => Ok(()),
+        count => Err(SandboxError::NotProven(format!("expected dropped packets to be counted, got {count:?}"))),
+    }
+}
+
+fn limits() -> Limits {
+    Limits { wall: Duration::from_secs(10), output_bytes: 64 << 10, ..Limits::default() }
+}
+
+fn run(
+    sandbox: &Sandbox,
+    slot: u32,
+    network: Network,
+    way: &Way,
+    words: &[String],
+) -> Result<(Outcome, String), SandboxError> {
+    let mut run = sandbox.start_program(slot, &Program::probe(words, network), way, &limits())?;
+    let mut text = String::new();
+    if let Some(mut output) = run.stdout() {
+        output.read_to_string(&mut text).map_err(SandboxError::set_up("read the probe's answer"))?;
+    }
+    let outcome = run.wait_blocking();
+    if outcome.stderr.is_empty() { Ok((outcome, text)) } else { Err(SandboxError::NotProven(outcome.stderr)) }
+}

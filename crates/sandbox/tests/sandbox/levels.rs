@@ -1,0 +1,194 @@
+//! What each level that this machine gives stops of the network (cases S19 to S24, S31): a tool reaches the address it may
+//! and no other, at every level with a network of its own.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::process::Command;
+use std::thread;
+
+use picket_domain::{Network, SandboxLevel};
+use picket_sandbox::Sandbox;
+
+use crate::room::{
+    HELPER_VARIABLE, Room, as_ordinary_user, finish, invocation, open_folder, small, this_test, variable,
+};
+
+/// A slot for self-tests, far from those of other tests.
+pub(crate) const PROVING: u32 = 800;
+
+/// The levels that hold here; the others are named with their reason.
+pub(crate) fn levels(sandbox: &Sandbox) -> Vec<SandboxLevel> {
+    let holds = |level: &SandboxLevel| match sandbox.prove_level(*level, PROVING) {
+        Ok(()) => true,
+        Err(error) => {
+            println!("level {} is not tried: {}", level.name(), picket_domain::cause(&error));
+            false
+        }
+    };
+    [SandboxLevel::L0, SandboxLevel::L1, SandboxLevel::L2].into_iter().filter(holds).collect()
+}
+
+/// A service of the host that says a word to everybody.
+fn listener() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || listener.incoming().flatten().for_each(|mut stream| drop(stream.write_all(b"hello"))));
+    port
+}
+
+#[test]
+fn a_machine_with_a_user_mode_stack_gives_level_1() {
+    if variable("PICKET_SLIRP").is_none() || std::fs::File::options().write(true).open("/dev/net/tun").is_err() {
+        println!("PICKET_SLIRP is not set, or /dev/net/tun cannot be opened: not tried");
+        return;
+    }
+    Room::new().sandbox.prove_level(SandboxLevel::L1, PROVING).unwrap();
+}
+
+#[test]
+fn the_strongest_level_that_holds_is_the_one_that_runs_keep_to() {
+    let room = Room::new();
+    assert_eq!(room.sandbox.level(), None);
+    let unproven = room.sandbox.start(0, &invocation(Network::Connect, &["identity"]), &small());
+    assert_eq!(unproven.unwrap_err().to_string(), "no sandbox level is proven");
+    let proof = room.sandbox.prove(PROVING);
+    let strongest = levels(&room.sandbox).first().copied().unwrap_or(SandboxLevel::None);
+    assert_eq!(proof.level, strongest, "{proof:?}");
+    assert_eq!(room.sandbox.level(), Some(strongest));
+    let failed = proof.attempts.iter().filter(|attempt| attempt.failure.is_some());
+    assert!(failed.clone().all(|attempt| attempt.level <= proof.level), "{proof:?}");
+}
+
+#[test]
+fn a_tool_reaches_the_listed_address_and_port_and_nothing_else() {
+    let (room, open, shut) = (Room::new(), listener(), listener());
+    for level in levels(&room.sandbox).into_iter().filter(|level| *level < SandboxLevel::L2) {
+        let grant = (&[IpAddr::V4(Ipv4Addr::LOCALHOST)][..], &[(open, open)][..]);
+        let run = room.start_at(level, 1, grant, |inside| reaching(inside[0], open, shut));
+        let ran = finish(run);
+        println!("level {}\n{}dropped {:?}", level.name(), ran.text, ran.outcome.dropped_packets);
+        assert_eq!(ran.text.lines().count(), 9, "{}", ran.text);
+        for (index, line) in ran.text.lines().enumerate() {
+            let is_reached = line.ends_with("\tconnected") || line.ends_with("\tanswered");
+            assert_eq!(is_reached, index == 0, "{line}");
+        }
+        assert!(ran.outcome.dropped_packets.unwrap() > 0);
+    }
+}
+
+/// The one place that may be reached, and those that may not.
+fn reaching(host: IpAddr, open: u16, shut: u16) -> Vec<String> {
+    assert_ne!(host, IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let places = [
+        format!("tcp:{host}:{open}"),
+        format!("tcp:{host}:{shut}"),
+        format!("tcp:127.0.0.1:{open}"),
+        "tcp:169.254.169.254:80".into(),
+        "tcp:::ffff:169.254.169.254:80".into(),
+        "tcp:192.0.2.7:80".into(),
+        "tcp:2001:db8::7:80".into(),
+        "udp:10.0.2.3:53".into(),
+        "udp:192.0.2.53:53".into(),
+    ];
+    ["reach".to_owned()].into_iter().chain(places).collect()
+}
+
+#[test]
+fn a_run_that_may_reach_another_address_reaches_nothing_of_the_host() {
+    let (room, open) = (Room::new(), listener());
+    for level in levels(&room.sandbox).into_iter().filter(|level| *level < SandboxLevel::L2) {
+        let words = ["reach".to_owned(), format!("tcp:10.0.2.2:{open}"), format!("tcp:127.0.0.1:{open}")];
+        let ran = finish(room.start_at(level, 1, (&[IpAddr::from([1, 1, 1, 1])], &[]), |_| words.to_vec()));
+        assert!(!ran.text.contains("connected") && ran.text.lines().count() == 2, "{}", ran.text);
+    }
+}
+
+/// Two runs at a time (S24): the one listens where the other would find it in a network of theirs both, and on the
+/// abstract sockets of a shared one.
+#[test]
+fn runs_cannot_reach_each_other() {
+    let room = Room::new();
+    for level in levels(&room.sandbox).into_iter().filter(|level| *level < SandboxLevel::L2) {
+        let grant = (&[IpAddr::from([1, 1, 1, 1])][..], &[][..]);
+        let mut first = room.start_at(level, 1, grant, |_| vec!["listen".into(), "4242".into()]);
+        let mut output = first.stdout().unwrap();
+        let mut said = [0; 64];
+        let count = std::io::Read::read(&mut output, &mut said).unwrap();
+        let addresses = String::from_utf8_lossy(&said[..count]).trim().to_owned();
+        let places = addresses.split(' ').filter(|text| !text.is_empty()).map(|address| format!("tcp:{address}:4242"));
+        let words: Vec<String> = ["reach".to_owned()].into_iter().chain(places).collect();
+        assert!(words.len() > 1, "the first run has an address: {addresses:?}");
+        let ran = finish(room.start_at(level, 2, grant, |_| words.clone()));
+        assert!(!ran.text.contains("connected") && !ran.text.is_empty(), "level {}: {}", level.name(), ran.text);
+        first.killer().kill("done");
+        drop(first.wait_blocking());
+    }
+}
+
+#[test]
+fn a_slot_that_is_used_again_holds_nothing_of_the_run_before_at_any_level() {
+    let room = Room::new();
+    for level in levels(&room.sandbox) {
+        for _ in 0..2 {
+            let grant = (&[IpAddr::from([1, 1, 1, 1])][..], &[][..]);
+            let ran = finish(room.start_at(level, 3, grant, |_| vec!["leave-traces".into()]));
+            assert_eq!(ran.text, "0\n", "level {}", level.name());
+        }
+    }
+}
+
+/// An ordinary user cannot enter the namespaces of its own runs, and filters them all the same. Where the tunnel device is
+/// root's own, the test gives it another one, as `udev` does by default.
+#[test]
+fn an_ordinary_user_gets_level_1_where_it_may_open_the_tunnel_device() {
+    if !rustix::process::geteuid().is_root() || variable("PICKET_SLIRP").is_none() {
+        println!("not root, or PICKET_SLIRP is not set: not tried");
+        return;
+    }
+    let folder = open_folder();
+    let test = "levels::a_machine_with_a_user_mode_stack_gives_level_1";
+    let Some(output) = as_ordinary_user(folder.path(), test) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!text.contains("not tried"), "{text}");
+}
+
+/// All of this file at level L0: again in a process whose network is a namespace of the test's own, in which a network
+/// helper may do what only root may.
+#[test]
+fn every_test_of_levels_holds_with_the_network_helper_too() {
+    if !rustix::process::geteuid().is_root() || variable(HELPER_VARIABLE).is_some() {
+        println!("not root, or this is the second process: not tried");
+        return;
+    }
+    let folder = open_folder();
+    let tests = this_test(folder.path(), "levels::");
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", "ip link set lo up || exit 77; exec \"$@\"", "sh"]).arg(tests.get_program());
+    // Not one by its name: all of them.
+    command.args(["levels::", "nmap::", "battery::", "--nocapture", "--test-threads=1"]);
+    command.envs(tests.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    for name in ["PICKET_SLIRP", "PICKET_TOOLS_ROOT"] {
+        command.envs(variable(name).map(|value| (name, value)));
+    }
+    let output = command.env(HELPER_VARIABLE, folder.path()).current_dir("/").output().unwrap();
+    if output.status.code() == Some(77) {
+        println!("no network namespace can be made here: not tried");
+        return;
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    println!("{text}");
+    assert!(output.status.success() && text.contains(" passed"), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!text.contains("level L0 is not tried"), "{text}");
+}
+
+#[test]
+fn raw_sockets_are_confined_where_the_network_helper_is() {
+    let room = Room::new();
+    if variable(HELPER_VARIABLE).is_none() {
+        println!("no network helper: not tried");
+        return;
+    }
+    let proof = room.sandbox.prove(PROVING);
+    assert_eq!((proof.level, proof.raw), (SandboxLevel::L0, true), "{proof:?}");
+}
