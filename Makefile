@@ -5,8 +5,8 @@ STACK := deploy/dev/stack.sh
 # Cargo where rustup puts it, for shells that have not been told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-# Scanners that look at our own TLS in tests.
-TEST_TOOLS = nmap sslscan testssl.sh
+# Scanners that look at our own TLS, and at services of the tests, in tests.
+TEST_TOOLS = nmap ssh-audit sslscan sslyze testssl
 
 .PHONY: help run test test-slow bench lint fmt down clean-state
 

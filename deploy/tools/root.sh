@@ -12,14 +12,20 @@ tool_column() {
     END { exit !found }' <<<"$TOOL_TABLE"
 }
 
-# Languages stay only in roots that keep all programs: the others run none.
-tool_skips() { if [ "$1" = '*' ]; then printf '%s' 'libpam-.*|locales|libc-l10n|logrotate'; else printf '%s' "$MAINTENANCE_ONLY|$LANGUAGES"; fi; }
+# tool_skips PROGRAMS PACKAGES. Languages stay only in roots that keep all programs or name python3: the others run none.
+tool_skips() {
+  if [ "$1" = '*' ]; then printf '%s' 'libpam-.*|locales|libc-l10n|logrotate'
+  elif [[ " $2 " == *" python3 "* ]]; then printf '%s' "$MAINTENANCE_ONLY|perl|perl-.*|libperl.*"
+  else printf '%s' "$MAINTENANCE_ONLY|$LANGUAGES"; fi
+}
 
 fetch_tool() {
-  local tool=$1 packages programs key new
+  local tool=$1 packages programs pins key new
   packages=$(tool_column "$tool" 2) || die "PICKET_TOOLS names '$tool', expected names from deploy/tools/table.sh"
   programs=$(tool_column "$tool" 3)
-  key=$(stamp_of "tool-$tool" "$(tool_column "$tool" 0)" "$(declare -f trim_tool furnish_tool)")
+  pins=$(python_pins "$tool")
+  key=$(stamp_of "tool-$tool" "$(tool_column "$tool" 0)" "$(declare -f trim_tool furnish_tool)" \
+    ${pins:+"$(cat "${pins%.txt}".*txt)" "$(declare -f install_python build_python python_platforms write_python_program finish_python)"})
   is_fresh "tool-$tool" "$key" && [ -e "$STATE/tools/$tool.hash" ] && return 0
   open_apt
   # Not every distribution has every tool; the worker offers those it finds.
@@ -31,13 +37,20 @@ fetch_tool() {
   say "fetch: tool $tool"
   new=$(scratch "tool-$tool")
   # shellcheck disable=SC2086 # a list of names
-  unpack_closure "$new" "$(tool_skips "$programs")" $packages
+  unpack_closure "$new" "$(tool_skips "$programs" "$packages")" $packages
+  [ -z "$pins" ] || install_python "$tool" "$new"
   trim_tool "$new" "$programs"
+  [ -z "$pins" ] || finish_python "$new"
   furnish_tool "$new"
   prove_tool "$tool" "$new"
   mkdir -p "$STATE/tools"
   content_hash "$new" >"$STATE/new/$tool.hash"
-  tool_version "$tool" "$packages" "$new.packages" >"$STATE/new/$tool.version"
+  if [ -n "$pins" ]; then
+    python_version "$tool" "$new" >"$STATE/new/$tool.version"
+    sed -n 's/^\([A-Za-z0-9_.-]*\)==\([^ ]*\).*/\1=\2/p' "${pins%.txt}".*txt >>"$new.packages"
+  else
+    tool_version "$tool" "$packages" "$new.packages" >"$STATE/new/$tool.version"
+  fi
   replace "$new" "$STATE/tools/$tool"
   mv "$STATE/new/$tool.hash" "$STATE/new/$tool.version" "$STATE/tools/"
   stamp "tool-$tool" "$key"
@@ -49,7 +62,8 @@ trim_tool() {
   local root=$1 program
   if [ "$2" != '*' ]; then
     for program in "$root"/usr/bin/* "$root"/usr/sbin/*; do
-      [[ " $2 " == *" ${program##*/} "* ]] || rm -rf "$program"
+      # python3 is a link to the version's own name.
+      [[ " $2 " == *" ${program##*/} "* || ( " $2 " == *" python3 "* && ${program##*/} =~ ^python3\.[0-9]+$ ) ]] || rm -rf "$program"
     done
     rm -rf "$root"/usr/lib/{init,systemd,tmpfiles.d,udev} "$root"/usr/share/{applications,icons,pixmaps,zsh,gcc,systemd}
     find "$root/usr/lib" -type d -name gconv -prune -exec rm -rf {} +

@@ -1,13 +1,17 @@
 //! One adapter per scanner tool: typed parameters become command lines, recorded output becomes observations.
 //! Pure: it starts no process, opens no socket and reads no clock.
 
+mod aim;
 mod format;
 mod json;
 mod parameters;
 pub mod rules;
 pub mod sample;
+mod ssh;
+mod table;
 mod tally;
 mod text;
+mod tls;
 mod tool;
 mod tools;
 mod typed;

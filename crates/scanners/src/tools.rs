@@ -22,6 +22,10 @@ macro_rules! tools {
 tools! {
     run:
         nmap
+        ssh_audit
+        sslscan
+        sslyze
+        testssl
     ;
     import:
     ;

@@ -47,6 +47,7 @@ make_state() {
     die "the state folder $STATE belongs to uid $(stat -c %u "$STATE"), expected $RUN_UID: remove it or set PICKET_STATE_DIR"
   "${AS[@]}" test -x "$STATE" -a -w "$STATE" ||
     die "uid $RUN_UID cannot reach the state folder $STATE: set PICKET_STATE_DIR to a place it can"
+  bring_python_pins
 }
 
 # Runs a function of ours as the unprivileged uid. The functions travel as text, because that uid may be

@@ -82,7 +82,7 @@ const OF_THE_TEST: [&str; 9] = [
 async fn testssl_finds_nothing_above_low() {
     let (app, folder) = served().await;
     let port = app.base.rsplit(':').next().unwrap();
-    let Some(mut testssl) = scanner("testssl.sh", "/usr/bin/testssl", folder.path()) else { return };
+    let Some(mut testssl) = scanner("testssl", "/usr/bin/testssl", folder.path()) else { return };
     let arguments =
         ["--jsonfile", "/tmp/report.json", "--add-ca", "/tmp/ca.pem", "--nodns", "none", "--warnings", "off"];
     let url = format!("https://localhost:{port}");

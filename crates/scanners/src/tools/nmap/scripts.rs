@@ -31,6 +31,7 @@ const READERS: &[(&str, Reader)] = &[
     ("http-methods", http::methods),
     ("http-open-proxy", http::open_proxy),
     ("http-robots.txt", http::robots),
+    ("http-security-headers", http::security_headers),
     ("http-server-header", http::server_header),
     ("http-svn-info", http::svn),
     ("http-title", http::title),
@@ -54,6 +55,7 @@ const READERS: &[(&str, Reader)] = &[
     ("sslv2", tls::ssl2),
     ("vnc-info", service::vnc),
     ("vulners", vulns::vulners),
+    ("vulscan", vulns::vulscan),
     ("x11-access", service::x11),
 ];
 

@@ -53,7 +53,9 @@ impl Port {
 
     pub(super) fn place<'a>(&'a self, host: &'a str, started: Option<Timestamp>) -> Option<Place<'a>> {
         let port = Some((self.number?, self.protocol?));
-        Some(Place { host, port, service: self.service.as_ref(), is_tls: self.is_tls, started })
+        // A name by the number of the port is no knowledge: it must not stand where another run knew more.
+        let service = self.service.as_ref().filter(|_| !self.is_guessed);
+        Some(Place { host, port, service, is_tls: self.is_tls, started })
     }
 
     /// `Open port 443/tcp: https (nginx 1.22.1)`, with all that is known of the service as evidence.

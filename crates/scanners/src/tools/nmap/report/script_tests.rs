@@ -1,6 +1,6 @@
 //! What single scripts mean, in the forms that nmap's own documentation shows.
 
-use picket_domain::Severity;
+use picket_domain::{Confidence, Severity};
 
 use super::tests::{lines, read, web};
 
@@ -21,17 +21,36 @@ fn vulnerability(id: &str, state: &str, key: &str, more: &str) -> String {
 fn a_vulnerability_report_becomes_a_cve() {
     let ids = r#"<table key="ids"><elem>CVE:CVE-2014-0160</elem><elem>BID:66690</elem></table>"#;
     let scores = r#"<table key="scores"><elem key="CVSSv2">10.0 (HIGH) (AV:N/AC:L)</elem></table>"#;
-    assert_eq!(told(&vulnerability("ssl-heartbleed", "VULNERABLE", "CVE-2014-0160", scores)), ["critical nmap:ssl-heartbleed [] Memory leak"]);
-    assert_eq!(told(&vulnerability("ssl-heartbleed", "VULNERABLE (Exploitable)", "NMAP-1", ids)), ["high nmap:ssl-heartbleed [] Memory leak"]);
-    assert_eq!(told(&vulnerability("ssl-dh-params", "LIKELY VULNERABLE", "NMAP-1", "")), ["medium nmap:ssl-dh-params [NMAP-1] Memory leak"]);
+    assert_eq!(told(&vulnerability("x", "VULNERABLE", "CVE-2014-0160", scores)), ["critical nmap:x [] Memory leak"]);
+    assert_eq!(told(&vulnerability("x", "VULNERABLE (Exploitable)", "NMAP-1", ids)), ["high nmap:x [] Memory leak"]);
+    assert_eq!(told(&vulnerability("x", "LIKELY VULNERABLE", "NMAP-1", "")), ["medium nmap:x [NMAP-1] Memory leak"]);
     for state in ["NOT VULNERABLE", "UNKNOWN (unable to test)", ""] {
         assert!(told(&vulnerability("x", state, "CVE-2014-0160", scores)).is_empty(), "{state}");
     }
     let (_, observations) = read(web(&vulnerability("x", "VULNERABLE", "NMAP-1", ids)).as_bytes());
     let seen = &observations[1];
     assert_eq!(seen.cve.as_deref(), Some("CVE-2014-0160"));
-    assert!(seen.description.contains("Confidence: medium") && seen.description.contains("It leaks."));
-    assert_eq!(seen.remediation, "https://cve.example.com/");
+    assert!(seen.confidence == Confidence::Medium && seen.description.contains("It leaks."));
+    assert_eq!(seen.references, ["https://cve.example.com/"]);
+    let (_, observations) = read(web(&vulnerability("x", "LIKELY VULNERABLE", "NMAP-1", ids)).as_bytes());
+    assert_eq!(observations[1].confidence, Confidence::Low);
+}
+
+#[test]
+fn what_scripts_test_of_tls_meets_what_tls_scanners_say() {
+    for (id, title, rule, cve) in [
+        ("ssl-heartbleed", "x", "tls.heartbleed", Some("CVE-2014-0160")),
+        ("ssl-ccs-injection", "x", "tls.ccs_injection", Some("CVE-2014-0224")),
+        ("ssl-poodle", "x", "tls.weak_protocol.sslv3", None),
+        ("ssl-dh-params", "Anonymous Diffie-Hellman Key Exchange MitM Vulnerability", "tls.weak_cipher.anonymous", None),
+        ("ssl-dh-params", "Diffie-Hellman Key Exchange Insufficient Group Strength", "tls.weak_dh_group", None),
+        ("tls-ticketbleed", "x", "tls.ticketbleed", Some("CVE-2016-9244")),
+    ] {
+        let script = vulnerability(id, "VULNERABLE", "NMAP-1", "").replace("Memory leak", title);
+        let (_, observations) = read(web(&script).as_bytes());
+        assert_eq!((observations[1].rule.as_str(), observations[1].cve.as_deref()), (rule, cve), "{id}");
+        assert_eq!(observations[1].subject, "");
+    }
 }
 
 #[test]
@@ -41,6 +60,12 @@ fn a_verdict_about_another_product_is_not_believed() {
     let apache = format!(r#"<service name="http" product="Apache httpd"/>{report}"#);
     assert_eq!(told(&nginx), ["info nmap:http-vuln-cve2011-3192 [] Memory leak"]);
     assert_eq!(told(&apache), ["high nmap:http-vuln-cve2011-3192 [] Memory leak"]);
+    let (_, observations) = read(web(&nginx).as_bytes());
+    assert_eq!(observations[1].confidence, Confidence::Low);
+    assert!(observations[1].evidence.starts_with("Contradicted: the service is nginx"), "{}", observations[1].evidence);
+    let tomcat = format!(r#"<service name="http" product="Apache Tomcat"/>{report}"#);
+    assert_eq!(told(&tomcat), ["info nmap:http-vuln-cve2011-3192 [] Memory leak"]);
+    assert_eq!(told(&report), ["high nmap:http-vuln-cve2011-3192 [] Memory leak"], "an unknown product contradicts nothing");
 }
 
 #[test]
@@ -65,9 +90,30 @@ fn versions_alone_give_unconfirmed_cves() {
     );
     let (_, observations) = read(web(&script).as_bytes());
     assert_eq!(observations[2].cvss, Some(4.0));
-    assert!(observations[2].description.contains("lists an exploit") && observations[2].description.contains("Confidence: low"));
+    assert!(observations[2].description.contains("lists an exploit") && observations[2].confidence == Confidence::Low);
     let lines = r#"<script id="vulners" output="&#xa;  cpe:/a:x:y:1: &#xa;    &#9;CVE-2020-15778&#9;6.8&#9;https://x&#9;*EXPLOIT*"/>"#;
     assert_eq!(told(lines), ["medium nmap:vulners [] CVE-2020-15778 may affect the service"]);
+}
+
+#[test]
+fn a_list_that_was_not_looked_up_claims_nothing_and_titles_alone_are_a_hint() {
+    for output in ["", "&#xa;  No vulnerability lookups were made: this is not a report that the software is free of known problems"] {
+        assert!(told(&format!(r#"<script id="vulners" output="{output}"/>"#)).is_empty(), "{output}");
+    }
+    let script = r#"<script id="vulscan" output="cve.csv:&#xa;[CVE-2012-0001] AfterLogic stored XSS&#xa;[CVE-2012-0002] y&#xa;"/>"#;
+    assert_eq!(told(script), ["info nmap:vulscan [] vulscan lists 2 titles that may concern the service"]);
+    let (_, observations) = read(web(script).as_bytes());
+    assert_eq!((observations[1].cve.as_deref(), observations[1].confidence), (None, Confidence::Low));
+    assert!(told(r#"<script id="vulscan" output="cve.csv:&#xa;No findings&#xa;"/>"#).is_empty());
+}
+
+#[test]
+fn a_service_by_the_number_of_its_port_alone_is_not_known() {
+    let (_, observations) = read(web(r#"<service name="http" method="table" conf="3"/>"#).as_bytes());
+    assert_eq!(observations[0].service, None);
+    assert!(observations[0].evidence.contains("by the number of the port: http"));
+    let (_, observations) = read(web(r#"<service name="http" product="nginx" method="probed" conf="10"/>"#).as_bytes());
+    assert_eq!(observations[0].service.as_ref().and_then(|service| service.product.as_deref()), Some("nginx"));
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn a_certificate_is_judged_by_the_clock_of_the_run() {
     };
     assert_eq!(rules(SERVICES), ["tls.certificate_expired", "tls.certificate_self_signed"]);
     // 2020-01-15, between both dates; 2019-12-01, before them.
-    assert_eq!(rules(&SERVICES.replace("start=\"1795333898\"", "start=\"1579046400\"")), ["tls.certificate_self_signed"]);
+    assert_eq!(rules(&SERVICES.replace("start=\"1795333898\"", "start=\"1579046400\"")), ["tls.certificate_expiring", "tls.certificate_self_signed"]);
     assert_eq!(
         rules(&SERVICES.replace("start=\"1795333898\"", "start=\"1575158400\"")),
         ["tls.certificate_not_yet_valid", "tls.certificate_self_signed"]

@@ -122,6 +122,12 @@ pub(super) fn internal_address(script: &Script, _place: &Place<'_>) -> Vec<Weakn
     if is_leaked { vec![Weakness::of(rules::HTTP_INTERNAL_ADDRESS_DISCLOSED, &script.output)] } else { Vec::new() }
 }
 
+/// `http-security-headers`: it lists what was sent, and of the missing ones tells HSTS alone.
+pub(super) fn security_headers(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
+    let is_missing = script.output.contains("HSTS not configured in HTTPS Server");
+    if is_missing { vec![Weakness::of(rules::HTTP_HEADER_MISSING_HSTS, &script.output).at("/")] } else { Vec::new() }
+}
+
 /// `http-ls`: a table per listing.
 pub(super) fn listing(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     let volumes = script.root.find("volumes").map(|volumes| volumes.children.iter()).into_iter().flatten();

@@ -1,91 +1,62 @@
 //! Scripts that look at TLS.
 
-use jiff::{civil::DateTime, tz::TimeZone};
+use jiff::civil::DateTime;
 
 use super::super::script::{Node, Script};
 use crate::{
-    rules::{self, Rule},
+    rules,
+    tls::{Certificate, Clock, Verdicts, Version},
     weakness::{Place, Weakness},
 };
 
 /// `ssl-cert`. Versions before 7 print the same facts for people alone.
 pub(super) fn certificate(script: &Script, place: &Place<'_>) -> Vec<Weakness> {
-    let Some(certificate) = Certificate::read(script) else { return Vec::new() };
-    let now = place.started.map(|started| started.to_zoned(TimeZone::UTC).datetime());
-    let is_past = |date: Option<DateTime>| date.zip(now).is_some_and(|(date, now)| date < now);
-    let is_future = |date: Option<DateTime>| date.zip(now).is_some_and(|(date, now)| date > now);
-    let verdicts = [
-        (is_past(certificate.not_after), rules::TLS_CERTIFICATE_EXPIRED),
-        (is_future(certificate.not_before), rules::TLS_CERTIFICATE_NOT_YET_VALID),
-        (certificate.is_self_signed, rules::TLS_CERTIFICATE_SELF_SIGNED),
-        (certificate.has_weak_key(), rules::TLS_WEAK_KEY),
-        (certificate.has_weak_signature(), rules::TLS_WEAK_SIGNATURE),
-    ];
-    let evidence = certificate.evidence(script);
-    verdicts.into_iter().filter(|(holds, _)| *holds).map(|(_, rule)| Weakness::of(rule, &evidence)).collect()
+    let is_tabled = script.root.find("validity").is_some();
+    let read = if is_tabled { read_tables(&script.root) } else { read_text(&script.output) };
+    let Some(certificate) = read else { return Vec::new() };
+    let mut verdicts = Verdicts::default();
+    verdicts.presents(&certificate, Clock::at(place.started));
+    verdicts.weaknesses()
 }
 
-struct Certificate {
-    not_before: Option<DateTime>,
-    not_after: Option<DateTime>,
-    is_self_signed: bool,
-    key_type: String,
-    key_bits: Option<u32>,
-    signature: String,
+fn read_tables(root: &Node) -> Option<Certificate> {
+    let validity = root.find("validity")?;
+    let (subject, issuer) = (root.find("subject"), root.find("issuer"));
+    let key = root.find("pubkey");
+    let key_value = |name: &str| key.and_then(|key| key.value(name)).unwrap_or_default();
+    Some(Certificate {
+        subject: name(subject),
+        issuer: name(issuer),
+        not_before: validity.value("notBefore").and_then(read_date),
+        not_after: validity.value("notAfter").and_then(read_date),
+        is_self_signed: subject.zip(issuer).is_some_and(|(subject, issuer)| is_same(subject, issuer)),
+        key_type: key_value("type").to_owned(),
+        key_bits: key_value("bits").parse().ok(),
+        signature: root.value("sig_algo").unwrap_or_default().to_owned(),
+        ..Certificate::default()
+    })
 }
 
-impl Certificate {
-    fn read(script: &Script) -> Option<Self> {
-        if script.root.find("validity").is_some() { Self::read_tables(&script.root) } else { Self::read_text(&script.output) }
-    }
+fn read_text(output: &str) -> Option<Certificate> {
+    let find = |label: &str| output.lines().find_map(|line| line.trim().strip_prefix(label)).map(str::trim);
+    let text = |label: &str| find(label).unwrap_or_default().to_owned();
+    Some(Certificate {
+        subject: text("Subject:"),
+        issuer: text("Issuer:"),
+        not_before: find("Not valid before:").and_then(read_date),
+        not_after: Some(find("Not valid after:").and_then(read_date)?),
+        is_self_signed: find("Subject:").is_some_and(|subject| find("Issuer:") == Some(subject)),
+        key_type: text("Public Key type:"),
+        key_bits: find("Public Key bits:").and_then(|bits| bits.parse().ok()),
+        signature: text("Signature Algorithm:"),
+        ..Certificate::default()
+    })
+}
 
-    fn read_tables(root: &Node) -> Option<Self> {
-        let validity = root.find("validity")?;
-        let (subject, issuer) = (root.find("subject"), root.find("issuer"));
-        let key = root.find("pubkey");
-        let key_value = |name: &str| key.and_then(|key| key.value(name)).unwrap_or_default();
-        Some(Self {
-            not_before: validity.value("notBefore").and_then(read_date),
-            not_after: validity.value("notAfter").and_then(read_date),
-            is_self_signed: subject.zip(issuer).is_some_and(|(subject, issuer)| is_same(subject, issuer)),
-            key_type: key_value("type").to_ascii_lowercase(),
-            key_bits: key_value("bits").parse().ok(),
-            signature: root.value("sig_algo").unwrap_or_default().to_ascii_lowercase(),
-        })
-    }
-
-    fn read_text(output: &str) -> Option<Self> {
-        let find = |label: &str| output.lines().find_map(|line| line.trim().strip_prefix(label)).map(str::trim);
-        Some(Self {
-            not_before: find("Not valid before:").and_then(read_date),
-            not_after: Some(find("Not valid after:").and_then(read_date)?),
-            is_self_signed: find("Subject:").is_some_and(|subject| find("Issuer:") == Some(subject)),
-            key_type: find("Public Key type:").unwrap_or_default().to_ascii_lowercase(),
-            key_bits: find("Public Key bits:").and_then(|bits| bits.parse().ok()),
-            signature: find("Signature Algorithm:").unwrap_or_default().to_ascii_lowercase(),
-        })
-    }
-
-    fn has_weak_key(&self) -> bool {
-        let least = match self.key_type.as_str() {
-            "rsa" | "dsa" | "dh" => 2048,
-            "ec" | "ecdsa" => 224,
-            _ => return false,
-        };
-        self.key_bits.is_some_and(|bits| bits < least)
-    }
-
-    fn has_weak_signature(&self) -> bool {
-        ["md2", "md4", "md5", "sha1"].iter().any(|hash| self.signature.contains(hash))
-    }
-
-    /// The lines that people read, without the certificate itself.
-    fn evidence(&self, script: &Script) -> String {
-        let lines = script.output.lines().take_while(|line| !line.contains("BEGIN CERTIFICATE"));
-        let key = self.key_bits.map(|bits| format!("Key: {} {bits} bits", self.key_type));
-        let signature = (!self.signature.is_empty()).then(|| format!("Signature: {}", self.signature));
-        lines.map(str::to_owned).chain(key).chain(signature).collect::<Vec<_>>().join("\n")
-    }
+/// `commonName=demo.example.com/organizationName=Demo`, as nmap prints it for people.
+fn name(node: Option<&Node>) -> String {
+    let parts = node.map(|node| node.children.iter()).into_iter().flatten().take(32);
+    parts.map(|part| format!("{}={}", part.key, part.value)).collect::<Vec<_>>().join("/")
 }
 
 /// `2026-11-25T05:03:06`, with or without a zone (which is always UTC).
@@ -103,48 +74,29 @@ fn is_same(one: &Node, other: &Node) -> bool {
     !one.children.is_empty() && pairs(one) == pairs(other)
 }
 
-/// `ssl-enum-ciphers`: one finding per protocol and per kind of weak cipher suite.
+/// `ssl-enum-ciphers`: a table per protocol, with the suites and their key exchange. It says nothing of protocols that it did
+/// not find, and old versions do not know the new ones: what is not offered is not judged.
 pub(super) fn ciphers(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
-    let protocols: Vec<&Node> = script.root.children.iter().filter(|node| node.find("ciphers").is_some()).collect();
-    let names = |node: &'_ Node| -> Vec<String> {
-        let ciphers = node.find("ciphers").map(|ciphers| ciphers.children.iter()).into_iter().flatten();
-        ciphers.filter_map(|cipher| cipher.value("name")).map(str::to_owned).collect()
-    };
-    let weak_protocols = protocols.iter().filter_map(|node| {
-        let rule = protocol_rule(&node.key)?;
-        Some(Weakness::of(rule, &format!("{}\n{}", node.key, names(node).join("\n"))))
-    });
-    let mut suites: Vec<String> = protocols.iter().flat_map(|node| names(node)).collect();
-    suites.sort_unstable();
-    suites.dedup();
-    let weak_suites = CIPHER_RULES.iter().filter_map(|(is_weak, rule)| {
-        let weak: Vec<&str> = suites.iter().map(String::as_str).filter(|name| is_weak(name)).collect();
-        (!weak.is_empty()).then(|| Weakness::of(*rule, &weak.join("\n")))
-    });
-    weak_protocols.chain(weak_suites).collect()
-}
-
-fn protocol_rule(name: &str) -> Option<Rule> {
-    match name {
-        "SSLv2" => Some(rules::TLS_WEAK_PROTOCOL_SSLV2),
-        "SSLv3" => Some(rules::TLS_WEAK_PROTOCOL_SSLV3),
-        "TLSv1.0" => Some(rules::TLS_WEAK_PROTOCOL_TLSV1_0),
-        "TLSv1.1" => Some(rules::TLS_WEAK_PROTOCOL_TLSV1_1),
-        _ => None,
+    let mut verdicts = Verdicts::default();
+    for protocol in &script.root.children {
+        let Some(suites) = protocol.find("ciphers") else { continue };
+        let version = Version::find(&protocol.key);
+        if let Some(version) = version {
+            verdicts.offers(version);
+        }
+        for suite in &suites.children {
+            verdicts.offers_suite(version, suite.value("name").unwrap_or_default());
+            // `dh 1024`, `ecdh_x25519`, `secp192r1`.
+            let exchange = suite.value("kex_info").unwrap_or_default();
+            match exchange.strip_prefix("dh ").map(str::parse) {
+                Some(Ok(bits)) => verdicts.uses_dh_group(bits),
+                _ if !exchange.starts_with("rsa") => verdicts.offers_curve(exchange),
+                _ => {}
+            }
+        }
     }
+    verdicts.weaknesses()
 }
-
-/// Whether a suite is of a weak kind.
-type IsWeak = fn(&str) -> bool;
-
-/// Kinds of weak suites by the parts of their names (IANA TLS Cipher Suites).
-const CIPHER_RULES: [(IsWeak, Rule); 5] = [
-    (|name| name.contains("WITH_NULL"), rules::TLS_WEAK_CIPHER_NULL),
-    (|name| name.contains("_anon_"), rules::TLS_WEAK_CIPHER_ANONYMOUS),
-    (|name| name.contains("EXPORT"), rules::TLS_WEAK_CIPHER_EXPORT),
-    (|name| name.contains("RC4"), rules::TLS_WEAK_CIPHER_RC4),
-    (|name| name.contains("DES_") || name.contains("3DES"), rules::TLS_WEAK_CIPHER_DES),
-];
 
 /// `sslv2`.
 pub(super) fn ssl2(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {

@@ -1,35 +1,68 @@
 //! Reports of vulnerabilities: the common form that scripts print (one table per vulnerability, with its state), and the
-//! lists of `vulners`, which know nothing but a version. Neither is proof: how sure it is, is said in the description.
+//! lists of `vulners` and `vulscan`, which know nothing but a version. Neither is proof, and each says how sure it is.
 
-use picket_domain::Severity;
+use picket_domain::{Confidence, Severity};
 
 use super::super::script::{Node, Script};
-use crate::weakness::{Place, Weakness, cve_name};
+use crate::{
+    rules::{self, Rule},
+    tls,
+    weakness::{Place, Weakness, cve_name},
+};
 
-const CONFIRMED: &str = "Confidence: medium. A script of nmap tested for it.";
-const LIKELY: &str = "Confidence: low. A script of nmap found signs of it and could not test further.";
-const CONTRADICTED: &str =
-    "Confidence: very low. A script of nmap reports it, but the service is another product than the one it affects.";
-const BY_VERSION: &str = "Confidence: low. Derived from the version in the banner alone: distributions repair weaknesses \
+const CONFIRMED: &str = "A script of nmap tested for it.";
+const LIKELY: &str = "A script of nmap found signs of it and could not test further.";
+const CONTRADICTED: &str = "A script of nmap reports it, but the service is another product than the one that has this weakness.";
+const BY_VERSION: &str = "Derived from the version in the banner alone: distributions repair weaknesses \
     without changing that version. Compare the installed package before acting.";
 
-/// Scripts whose verdict counts for one product alone: seen on another one it was a false alarm.
-const PRODUCTS: &[(&str, &str)] = &[
-    ("http-vuln-cve2010-0738", "jboss"),
-    ("http-vuln-cve2011-3192", "apache"),
-    ("http-vuln-cve2014-2126", "cisco"),
-    ("http-vuln-cve2014-2127", "cisco"),
-    ("http-vuln-cve2014-2128", "cisco"),
-    ("http-vuln-cve2014-2129", "cisco"),
-    ("http-vuln-cve2015-1635", "microsoft"),
-    ("http-vmware-path-vuln", "vmware"),
-    ("http-frontpage-login", "microsoft"),
-    ("smb-vuln-ms17-010", "microsoft"),
+/// Scripts whose verdict counts for some products alone, by words of their names in lower case: seen on another one it
+/// was a false alarm (`http-vuln-cve2011-3192` says that nginx has a weakness of Apache).
+const PRODUCTS: &[(&str, &[&str])] = &[
+    ("http-frontpage-login", &["microsoft"]),
+    ("http-iis-webdav-vuln", &["microsoft"]),
+    ("http-vmware-path-vuln", &["vmware"]),
+    ("http-vuln-cve2006-3392", &["webmin", "miniserv"]),
+    ("http-vuln-cve2010-0738", &["jboss", "coyote", "tomcat"]),
+    ("http-vuln-cve2011-3192", &["apache httpd", "ibm_http_server", "ibm http server", "oracle http server"]),
+    ("http-vuln-cve2011-3368", &["apache httpd", "ibm_http_server", "ibm http server", "oracle http server"]),
+    ("http-vuln-cve2013-6786", &["rompager"]),
+    ("http-vuln-cve2014-2126", &["cisco"]),
+    ("http-vuln-cve2014-2127", &["cisco"]),
+    ("http-vuln-cve2014-2128", &["cisco"]),
+    ("http-vuln-cve2014-2129", &["cisco"]),
+    ("http-vuln-cve2015-1427", &["elasticsearch"]),
+    ("http-vuln-cve2015-1635", &["microsoft"]),
+    ("http-vuln-cve2017-5689", &["intel", "active management"]),
+    ("http-vuln-misfortune-cookie", &["rompager"]),
+    ("http-vuln-wnr1000-creds", &["netgear"]),
+    ("smb-vuln-cve-2017-7494", &["samba"]),
+    ("smb-vuln-ms08-067", &["microsoft", "windows"]),
+    ("smb-vuln-ms17-010", &["microsoft", "windows"]),
+];
+
+/// Scripts that test for what we have a rule of our own for, so that their verdicts meet those of the TLS scanners. Words of
+/// the title, in lower case, tell apart what one script reports.
+const RULES: &[(&str, &str, Rule)] = &[
+    ("ssl-ccs-injection", "", rules::TLS_CCS_INJECTION),
+    ("ssl-dh-params", "anonymous", rules::TLS_WEAK_CIPHER_ANONYMOUS),
+    ("ssl-dh-params", "", rules::TLS_WEAK_DH_GROUP),
+    ("ssl-heartbleed", "", rules::TLS_HEARTBLEED),
+    ("ssl-poodle", "", rules::TLS_WEAK_PROTOCOL_SSLV3),
+    ("sslv2-drown", "drown", rules::TLS_DROWN),
+    ("tls-ticketbleed", "", rules::TLS_TICKETBLEED),
 ];
 
 /// What a script without a reader of its own tells, when it speaks the common form.
 pub(super) fn reported(script: &Script, place: &Place<'_>) -> Vec<Weakness> {
-    script.root.children.iter().filter_map(|table| one(script, table, place)).collect()
+    let mut weaknesses: Vec<Weakness> = Vec::new();
+    for weakness in script.root.children.iter().filter_map(|table| one(script, table, place)) {
+        // Two tables may tell of one rule.
+        if !weaknesses.contains(&weakness) {
+            weaknesses.push(weakness);
+        }
+    }
+    weaknesses
 }
 
 fn one(script: &Script, table: &Node, place: &Place<'_>) -> Option<Weakness> {
@@ -39,20 +72,27 @@ fn one(script: &Script, table: &Node, place: &Place<'_>) -> Option<Weakness> {
     if !is_likely && !state.starts_with("VULNERABLE") {
         return None;
     }
-    let cve = find_cve(table);
+    let confidence = if is_likely { Confidence::Low } else { Confidence::Medium };
+    let lowered = title.to_ascii_lowercase();
+    if let Some((.., rule)) = RULES.iter().find(|(id, word, _)| *id == script.id && lowered.contains(word)) {
+        return Some(tls::weakness(*rule, &script.output).sure(confidence));
+    }
+    let contradiction = contradiction(&script.id, place);
     let cvss = find_score(table);
-    let (severity, confidence) = if is_contradicted(&script.id, place) {
-        (Severity::Info, CONTRADICTED)
-    } else if is_likely {
-        (Severity::Medium, LIKELY)
-    } else {
-        (cvss.map_or(Severity::High, Severity::of_cvss), CONFIRMED)
+    let (severity, confidence, how) = match (&contradiction, is_likely) {
+        (Some(_), _) => (Severity::Info, Confidence::Low, CONTRADICTED),
+        (None, true) => (Severity::Medium, confidence, LIKELY),
+        (None, false) => (cvss.map_or(Severity::High, Severity::of_cvss), confidence, CONFIRMED),
     };
     let lines = |key: &str| table.find(key).map(|list| list.items().collect::<Vec<_>>().join("\n")).unwrap_or_default();
-    let description = format!("{confidence}\n\n{}", lines("description"));
-    let weakness = Weakness::of_tool(&format!("nmap:{}", script.id), severity, title, &description, &script.output)
-        .remedied(lines("refs").as_str());
-    Some(match cve {
+    let references: Vec<String> = table.find("refs").map(|list| list.items().map(str::to_owned).collect()).unwrap_or_default();
+    let evidence = format!("{}{}", contradiction.unwrap_or_default(), script.output);
+    let description = format!("{how}\n\n{}", lines("description"));
+    let weakness = Weakness::of_tool(&format!("nmap:{}", script.id), severity, title, &description, &evidence)
+        .remedied(lines("refs").as_str())
+        .referring(references)
+        .sure(confidence);
+    Some(match find_cve(table) {
         Some(cve) => weakness.known_as(&cve, cvss),
         None => weakness.about(&table.key),
     })
@@ -75,9 +115,13 @@ fn read_score(text: &str) -> Option<f64> {
     text.parse().ok().filter(|score| (0.0..=10.0).contains(score))
 }
 
-fn is_contradicted(id: &str, place: &Place<'_>) -> bool {
-    let needed = PRODUCTS.iter().find(|(script, _)| *script == id).map(|(_, product)| *product);
-    needed.zip(place.product()).is_some_and(|(needed, product)| !product.to_ascii_lowercase().contains(needed))
+/// Why the verdict of a script cannot be right: nmap found another product at the port than the script is about.
+fn contradiction(id: &str, place: &Place<'_>) -> Option<String> {
+    let (_, needed) = PRODUCTS.iter().find(|(script, _)| *script == id)?;
+    let product = place.product()?;
+    let found = product.to_ascii_lowercase();
+    let fits = needed.iter().any(|word| found.contains(word));
+    (!fits).then(|| format!("Contradicted: the service is {product}, and {id} tests for a weakness of {}.\n", needed.join(", ")))
 }
 
 /// `vulners`: tables of CPE names, each a list of ids with scores; older versions print lines. An id that is no CVE name
@@ -142,4 +186,18 @@ fn by_version(listed: &Listed, place: &Place<'_>) -> Weakness {
     )
     .remedied("Check whether the installed package holds the fix; if not, upgrade it.")
     .known_as(cve, *cvss)
+    .sure(Confidence::Low)
+}
+
+/// `vulscan`: titles of old databases that share words with the product. It matched AfterLogic to Redis, so its titles are
+/// told as one hint and never as CVE names.
+pub(super) fn vulscan(script: &Script, place: &Place<'_>) -> Vec<Weakness> {
+    let count = script.output.lines().filter(|line| line.trim_start().starts_with('[')).count();
+    if count == 0 {
+        return Vec::new();
+    }
+    let product = place.product().unwrap_or("the service");
+    let title = format!("vulscan lists {count} titles that may concern {product}");
+    let description = "Titles of vulnerability databases that share words with the name of the product; most concern others.";
+    vec![Weakness::of_tool("nmap:vulscan", Severity::Info, &title, description, &script.output).sure(Confidence::Low)]
 }

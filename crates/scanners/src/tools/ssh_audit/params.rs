@@ -1,0 +1,42 @@
+//! A client's parameters, and the command line of one run.
+
+use picket_domain::{Invocation, Needs, Pool, SandboxLevel, Shard};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ParamsError, TaskShape,
+    aim::Aim,
+    typed::{self, Port},
+};
+
+const SSH: Port = Port(22);
+
+/// What a client may say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Params {
+    /// The port of the server.
+    port: Port,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { port: SSH }
+    }
+}
+
+impl Params {
+    pub(super) fn task(&self) -> TaskShape {
+        let needs = Needs { pool: Pool::Net, level: SandboxLevel::L2 };
+        TaskShape { params: typed::canonical(self), needs, ports: 1 }
+    }
+
+    pub(super) fn invocation(&self, shard: &Shard) -> Result<Invocation, ParamsError> {
+        let aim = Aim::of(shard)?;
+        let mut args = ["-j", "-n", "-t", "10", "--skip-rate-test"].map(str::to_owned).to_vec();
+        args.push(if aim.address().is_ipv6() { "-6" } else { "-4" }.to_owned());
+        args.extend(["-p".to_owned(), self.port.to_string(), aim.address().to_string()]);
+        Ok(Invocation { args, ..aim.invocation("ssh-audit", "/usr/bin/ssh-audit", self.port) })
+    }
+}
