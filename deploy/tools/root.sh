@@ -12,9 +12,10 @@ tool_column() {
     END { exit !found }' <<<"$TOOL_TABLE"
 }
 
-# tool_skips PROGRAMS PACKAGES. Languages stay only in roots that keep all programs or name python3: the others run none.
+# tool_skips PROGRAMS PACKAGES. Languages stay only in roots that keep all programs or name one: the others run none.
 tool_skips() {
   if [ "$1" = '*' ]; then printf '%s' 'libpam-.*|locales|libc-l10n|logrotate'
+  elif [[ " $2 " == *" perl "* ]]; then printf '%s' "$MAINTENANCE_ONLY|python3.*|libpython3.*"
   elif [[ " $2 " == *" python3 "* ]]; then printf '%s' "$MAINTENANCE_ONLY|perl|perl-.*|libperl.*"
   else printf '%s' "$MAINTENANCE_ONLY|$LANGUAGES"; fi
 }
@@ -59,16 +60,23 @@ fetch_tool() {
 
 # Removes what no tool needs, and every program that the tool does not name.
 trim_tool() {
-  local root=$1 program
+  local root=$1 program folder
   if [ "$2" != '*' ]; then
     for program in "$root"/usr/bin/* "$root"/usr/sbin/*; do
-      # python3 is a link to the version's own name.
-      [[ " $2 " == *" ${program##*/} "* || ( " $2 " == *" python3 "* && ${program##*/} =~ ^python3\.[0-9]+$ ) ]] || rm -rf "$program"
+      # python3 and ruby are links to the version's own name.
+      [[ " $2 " == *" ${program##*/} "* || ( " $2 " == *" python3 "* && ${program##*/} =~ ^python3\.[0-9]+$ ) ||
+        ( " $2 " == *" ruby "* && ${program##*/} =~ ^ruby[0-9.]+$ ) ]] || rm -rf "$program"
     done
     rm -rf "$root"/usr/lib/{init,systemd,tmpfiles.d,udev} "$root"/usr/share/{applications,icons,pixmaps,zsh,gcc,systemd}
     find "$root/usr/lib" -type d -name gconv -prune -exec rm -rf {} +
   fi
-  rm -rf "${root:?}"/{boot,home,media,mnt,opt,root,run,srv,var} "${root:?}"/usr/{games,include,src,local} \
+  # A tool may keep its data below /var/lib, in a folder of its name.
+  for folder in "$root"/var/lib/*; do
+    [[ " $2 " == *" ${folder##*/} "* ]] || rm -rf "$folder"
+  done
+  find "$root/var" -mindepth 1 -maxdepth 1 ! -name lib -exec rm -rf {} + 2>/dev/null || true
+  rmdir "$root/var/lib" "$root/var" 2>/dev/null || true
+  rm -rf "${root:?}"/{boot,home,media,mnt,opt,root,run,srv} "${root:?}"/usr/{games,include,src,local} \
     "$root"/usr/share/{doc,doc-base,man,info,lintian,bug,menu,bash-completion}
 }
 
@@ -81,6 +89,8 @@ furnish_tool() {
   printf 'passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n' >"$root/etc/nsswitch.conf"
   printf '127.0.0.1 localhost\n::1 localhost\n' >"$root/etc/hosts"
   : >"$root/etc/resolv.conf"
+  # nikto wants to see the definition of its report, and never reads it.
+  [ ! -d "$root/var/lib/nikto" ] || install -D -m 644 /dev/null "$root/usr/share/doc/nikto/nikto.dtd"
   rm -f "$root"/etc/{shadow,gshadow,subuid,subgid}*
   find "$root" -type f -perm /6000 -exec chmod a-s {} +
   find "$root" -type d ! -perm 755 -exec chmod 755 {} +

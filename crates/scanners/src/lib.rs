@@ -3,13 +3,19 @@
 
 mod aim;
 mod format;
+mod headers;
 mod json;
+mod page;
 mod parameters;
+mod paths;
 pub mod rules;
 pub mod sample;
+mod site;
 mod ssh;
 mod table;
 mod tally;
+#[cfg(test)]
+mod testing;
 mod text;
 mod tls;
 mod tool;

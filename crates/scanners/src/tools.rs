@@ -21,11 +21,18 @@ macro_rules! tools {
 // One line each. A module has `Adapter` (when it can be run) and `FORMATS`.
 tools! {
     run:
+        ffuf
+        nikto
         nmap
+        nuclei
         ssh_audit
         sslscan
         sslyze
         testssl
+        wafw00f
+        wapiti
+        whatweb
+        zap
     ;
     import:
     ;

@@ -8,6 +8,7 @@
 #                      neighbor of the worker's slot uids, which begin at 200000)
 #   PICKET_INSTANCE    name of the instance (`run` and `dev` keep their data, all others start empty)
 #   PICKET_TOOLS       scanner tools to fetch, see deploy/tools/table.sh
+#   PICKET_NONFREE     1 also reads Debian's non-free part, where nikto is
 #   DATABASE_URL, AMQP_URL, REDIS_URL   services of yours: neither fetched nor started here
 
 STARTED_AT=$SECONDS

@@ -36,10 +36,24 @@ Acquire::Retries "3";
 #clear APT::Update::Post-Invoke-Success;
 #clear DPkg::Pre-Install-Pkgs;
 CONF
+  [ "${PICKET_NONFREE:-}" != 1 ] || admit_nonfree "$apt"
   say "fetch: reading the package lists"
   # A broken third-party source must not stop us: what we need is asked for by name right after.
   private_apt update >"$apt/update.log" 2>&1 || warn "apt-get update: $(tail -1 "$apt/update.log")"
   touch "$apt/ready"
+}
+
+# admit_nonfree FOLDER: this machine's sources of Debian, with its non-free part.
+admit_nonfree() {
+  local apt=$1 file
+  mkdir -p "$apt/sources"
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [ ! -e "$file" ] || sed -E '/^deb .*debian/ s/$/ non-free/' "$file" >"$apt/sources/${file##*/}"
+  done
+  for file in /etc/apt/sources.list.d/*.sources; do
+    [ ! -e "$file" ] || sed -E '/^Components:.*main/ s/$/ non-free/' "$file" >"$apt/sources/${file##*/}"
+  done
+  printf 'Dir::Etc::sourcelist "/dev/null";\nDir::Etc::sourceparts "%s";\n' "$apt/sources" >>"$apt/apt.conf"
 }
 
 close_apt() { rm -rf "$(apt_folder)"; }

@@ -4,7 +4,7 @@ use picket_domain::Severity;
 
 use super::super::script::Script;
 use crate::{
-    rules,
+    paths, rules,
     weakness::{Place, Weakness},
 };
 
@@ -145,8 +145,11 @@ pub(super) fn paths(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
 
 fn path_found(path: &str, meaning: &str) -> Weakness {
     let evidence = format!("{path}: {meaning}");
-    if let Some((root, _)) = path.split_once("/.git/") {
-        return Weakness::of(rules::HTTP_GIT_EXPOSED, &evidence).at(&format!("{root}/.git/"));
+    // A refusal is told behind the meaning.
+    let is_served = !["(401", "(403"].iter().any(|refusal| meaning.contains(refusal));
+    let exposed = paths::exposed(path).filter(|(rule, _)| is_served && rule.severity > Severity::Info);
+    if let Some((rule, place)) = exposed {
+        return Weakness::of(rule, &evidence).at(&place);
     }
     if meaning.contains("directory listing") {
         return Weakness::of(rules::HTTP_DIRECTORY_LISTING, &evidence).at(path);

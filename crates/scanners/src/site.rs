@@ -1,0 +1,147 @@
+//! The web site that a run is given. A URL for a command line is made of a scheme, a pinned name or an address, a number and
+//! a checked path; nothing of a client's text is copied.
+
+use std::net::IpAddr;
+
+use picket_domain::{Egress, Invocation, Needs, Network, Pool, SandboxLevel, Shard};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    ParamsError, TaskShape,
+    typed::{self, Port, RootPath},
+};
+
+/// Where a run begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// The one address of the shard.
+    pub(crate) address: IpAddr,
+    /// Its pinned name, if it has one.
+    pub(crate) name: Option<String>,
+    pub(crate) port: u16,
+    pub(crate) is_tls: bool,
+    path: String,
+}
+
+impl Start {
+    /// The start page of a run against `shard`. Without `tls`, port 443 alone speaks TLS.
+    pub(crate) fn of(
+        port: Option<Port>,
+        tls: Option<bool>,
+        path: &RootPath,
+        shard: &Shard,
+    ) -> Result<Self, ParamsError> {
+        let [address] = shard.addresses.as_slice() else {
+            let (code, message) = ("one_address", "expected exactly one address".to_owned());
+            return Err(ParamsError { field: "shard.addresses".to_owned(), code, message });
+        };
+        let is_tls = tls.unwrap_or_else(|| port.is_some_and(|port| port.0 == 443));
+        let port = port.map_or(if is_tls { 443 } else { 80 }, |port| port.0);
+        let pinned = shard.hosts.iter().find(|host| host.address == *address && is_plain_name(&host.name));
+        let name = pinned.map(|host| host.name.to_ascii_lowercase());
+        Ok(Self { address: *address, name, port, is_tls, path: path.to_string() })
+    }
+
+    /// The name, else the address as it stands in URLs.
+    pub(crate) fn authority(&self) -> String {
+        match (&self.name, self.address) {
+            (Some(name), _) => name.clone(),
+            (None, IpAddr::V4(address)) => address.to_string(),
+            (None, IpAddr::V6(address)) => format!("[{address}]"),
+        }
+    }
+
+    /// The URL of the start page.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}:{}{}", self.authority(), self.port, self.path)
+    }
+
+    /// The path of the start page.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// A run of `program` that may speak to this port alone.
+    pub(crate) fn run(
+        &self,
+        tool: &'static str,
+        program: &'static str,
+        args: Vec<String>,
+        shard: &Shard,
+    ) -> Invocation {
+        let egress = Egress { addresses: vec![self.address], ports: vec![(self.port, self.port)] };
+        let hosts = shard.hosts.iter().filter(|host| host.address == self.address).cloned().collect();
+        Invocation { args, hosts, egress, network: Network::Connect, ..Invocation::of(tool, program) }
+    }
+}
+
+/// Letters, digits, hyphens and dots, and no label that begins with a hyphen: never an option, never more than a name.
+fn is_plain_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label) && name.parse::<IpAddr>().is_err()
+}
+
+/// The one task that parameters of a web tool ask for.
+pub(crate) fn shapes<P: DeserializeOwned + Serialize>(params: Option<&Value>) -> Result<Vec<TaskShape>, ParamsError> {
+    let params: P = typed::read(params)?;
+    let needs = Needs { pool: Pool::Net, level: SandboxLevel::L2 };
+    Ok(vec![TaskShape { params: typed::canonical(&params), needs, ports: 1 }])
+}
+
+/// Arguments from constants.
+pub(crate) fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use picket_domain::PinnedHost;
+
+    use super::*;
+
+    fn shard(name: &str, address: &str) -> Shard {
+        let address: IpAddr = address.parse().unwrap();
+        Shard {
+            target: name.to_owned(),
+            addresses: vec![address],
+            hosts: vec![PinnedHost { name: name.to_owned(), address }],
+        }
+    }
+
+    fn url(port: Option<u16>, tls: Option<bool>, name: &str, address: &str) -> String {
+        Start::of(port.map(Port), tls, &RootPath::default(), &shard(name, address)).unwrap().url()
+    }
+
+    #[test]
+    fn the_start_page_is_of_the_pinned_name_or_the_address() {
+        assert_eq!(url(None, None, "www.example.com", "192.0.2.1"), "http://www.example.com:80/");
+        assert_eq!(url(Some(443), None, "www.example.com", "192.0.2.1"), "https://www.example.com:443/");
+        assert_eq!(url(Some(443), Some(false), "www.example.com", "192.0.2.1"), "http://www.example.com:443/");
+        assert_eq!(url(Some(8443), Some(true), "192.0.2.1", "192.0.2.1"), "https://192.0.2.1:8443/");
+        assert_eq!(url(None, Some(true), "2001:db8::1", "2001:db8::1"), "https://[2001:db8::1]:443/");
+    }
+
+    #[test]
+    fn a13_a_name_that_is_none_never_reaches_a_command_line() {
+        for name in
+            ["-iL/etc/passwd", "--", "`id`", "$(id)", "a b", "a/../b", "a@b", "", ".", "a..b", "a_b", "user:x@h"]
+        {
+            assert_eq!(url(None, None, name, "192.0.2.1"), "http://192.0.2.1:80/", "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_has_one_address() {
+        let mut shard = shard("www.example.com", "192.0.2.1");
+        shard.addresses.push("192.0.2.2".parse().unwrap());
+        assert_eq!(Start::of(None, None, &RootPath::default(), &shard).unwrap_err().code, "one_address");
+        shard.addresses.clear();
+        assert!(Start::of(None, None, &RootPath::default(), &shard).is_err());
+    }
+}

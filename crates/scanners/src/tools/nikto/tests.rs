@@ -1,0 +1,125 @@
+//! Command lines, samples of real runs, and the corpus.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::testing;
+
+/// As 2.1.5 prints it.
+const OLD: &str = r#"<?xml version="1.0" ?>
+<!DOCTYPE niktoscan SYSTEM "docs/nikto.dtd">
+<niktoscan>
+<niktoscan hoststest="0" options="-host 192.0.2.1" version="2.1.5" scanstart="Sun Nov 22 05:00:00 2026" scanend="Thu Jan  1 01:00:00 1970" scanelapsed=" seconds" nxmlversion="1.2">
+<scandetails targetip="192.0.2.1" targethostname="www.example.com" targetport="8443" targetbanner="nginx" starttime="2026-11-22 05:00:00" sitename="https://192.0.2.1:8443/" siteip="https://192.0.2.1:8443/" hostheader="www.example.com" errors="0" checks="6544">
+<item id="999957" osvdbid="0" osvdblink="" method="GET"><description><![CDATA[The anti-clickjacking X-Frame-Options header is not present.]]></description><uri><![CDATA[/]]></uri></item>
+<item id="000029" osvdbid="0" osvdblink="" method="GET"><description><![CDATA[Cookie session created without the httponly flag]]></description><uri><![CDATA[/app/]]></uri></item>
+<item id="750000" osvdbid="3268" osvdblink="" method="GET"><description><![CDATA[/files/: Directory indexing found.]]></description><uri><![CDATA[/files/]]></uri></item>
+<item id="999100" osvdbid="0" osvdblink="" method="GET"><description><![CDATA[Uncommon header 'x-cache' found, with contents: HIT]]></description><uri><![CDATA[/]]></uri></item>
+<item id="003092" osvdbid="3092" osvdblink="" method="GET"><description><![CDATA[/backup/: This might be interesting...]]></description><uri><![CDATA[/backup/]]></uri></item>
+<item id="006609" osvdbid="0" osvdblink="" method="GET"><description><![CDATA[/.git/HEAD: Git HEAD file found. Full repo details may be present.]]></description><uri><![CDATA[/.git/HEAD]]></uri></item>
+<statistics elapsed="26" itemsfound="6" itemstested="6544" endtime="2026-11-22 05:00:26" />
+</scandetails>
+</niktoscan>
+</niktoscan>
+"#;
+
+#[test]
+fn the_command_line_is_written_by_us() {
+    let args = testing::args(&Adapter, &json!({"port": 8443, "tls": true, "path": "/app/", "tuning": ["b", "1", "b"]}));
+    assert_eq!(
+        args.join(" "),
+        "-host 192.0.2.1 -port 8443 -vhost www.example.com -ssl -root /app -Tuning x062345789acde -nointeractive -ask no -nolookup \
+         -timeout 10 -Format xml -output /scratch/report.xml"
+    );
+    testing::writes_plain_arguments(&Adapter, &json!({}));
+    let all = testing::args(&Adapter, &json!({})).join(" ");
+    assert!(all.contains("-Tuning x06 "), "denial of service and uploads are never run: {all}");
+}
+
+#[test]
+fn a14_a19_a21_a22_hostile_parameters_are_refused() {
+    testing::refuses_hostile_parameters(&Adapter);
+    for tuning in ["6", "0", "x", "-config", "1 -config /tmp/x", "12", ""] {
+        testing::refused(&Adapter, &json!({ "tuning": ["1", tuning] }), "parameters.tuning[1]");
+    }
+    testing::refused(&Adapter, &json!({ "tuning": "1" }), "parameters.tuning");
+    for name in ["host", "vhost", "Plugins", "Userdbs", "useproxy", "mutate", "evasion", "Save"] {
+        testing::refused(&Adapter, &json!({ name: "/etc/passwd" }), &format!("parameters.{name}"));
+    }
+}
+
+#[test]
+fn items_are_known_by_what_they_say() {
+    let (parsed, seen) = testing::read(&Xml, OLD.as_bytes());
+    assert!(parsed.is_complete(), "{parsed:?}");
+    let told: Vec<_> = testing::brief(&seen).into_iter().map(|(rule, path, subject)| format!("{rule} {path} {subject}")).collect();
+    assert_eq!(told, [
+        "http.header_missing.x_frame_options / ", "http.cookie_without_httponly / session", "http.directory_listing /files/ ",
+        "nikto:999100 / x-cache", "http.interesting_path /backup/ ", "http.git_exposed /.git/ ",
+    ]);
+    assert_eq!(seen[0].location.url.as_deref(), Some("https://www.example.com:8443/"));
+}
+
+#[test]
+fn cves_and_kinds_come_from_the_references() {
+    let report = json!([{"host": "192.0.2.1", "ip": "192.0.2.1", "port": 80, "server_banner": null, "vulnerabilities": [
+        {"id": "000001", "method": "GET", "msg": "Remote file inclusion.", "references": "CVE-2006-1234 https://example.org/x CWE-98", "url": "/a.php?x=1"},
+        {"id": "600575", "method": "HEAD", "msg": "nginx/1.22.1 appears to be outdated (current is at least 1.31.3).", "references": "", "url": "/"},
+    ]}]);
+    let (parsed, seen) = testing::read(&Json, report.to_string().as_bytes());
+    assert!(parsed.is_complete(), "{parsed:?}");
+    assert_eq!((seen[0].cve.as_deref(), seen[0].cwe, seen[0].references.len()), (Some("CVE-2006-1234"), Some(98), 1));
+    assert_eq!((seen[1].rule.as_str(), seen[1].subject.as_str()), ("web.outdated_component", "nginx"));
+}
+
+#[test]
+fn a_run_that_failed_or_stopped_says_so() {
+    let report = |message: &str| json!([{"host": "192.0.2.1", "ip": "192.0.2.1", "port": "80", "banner": "", "vulnerabilities": [{"id": "0", "url": "/", "msg": message}]}]).to_string();
+    for (message, gap) in [
+        ("ERROR: Host maximum execution time of 900 seconds reached", picket_domain::Gap::TimedOut),
+        ("ERROR: Error limit (20) reached for host, giving up.", picket_domain::Gap::ToolFailed),
+    ] {
+        let (parsed, seen) = testing::read(&Json, report(message).as_bytes());
+        assert_eq!((parsed.gap, seen.len()), (Some(gap), 0), "{message}");
+    }
+}
+
+#[test]
+fn what_breaks_off_or_did_not_finish_is_never_complete() {
+    testing::is_never_complete_when_cut(&Xml, OLD.as_bytes());
+    let unfinished = OLD.lines().filter(|line| !line.starts_with("<statistics")).collect::<String>();
+    assert!(!testing::read(&Xml, unfinished.as_bytes()).0.is_complete());
+    assert!(!testing::read(&Json, b"[]").0.is_complete());
+    assert!(testing::read(&Json, b"{}").0.is_refused);
+    assert!(testing::read(&Xml, b"<!DOCTYPE niktoscan [<!ENTITY a 'b'>]><niktoscan/>").0.is_refused);
+}
+
+#[test]
+fn the_corpus_is_counted_by_items() {
+    for (format, name, count, is_complete) in [
+        (&Xml as &dyn Format, "nikto/django-DefectDojo__nikto-report-old-format.xml", 1, true),
+        (&Xml, "nikto/django-DefectDojo__nikto-report-one-vuln.xml", 1, true),
+        (&Xml, "nikto/dradis-nikto__sample_v2.1.4.xml", 4, true),
+        (&Json, "nikto/django-DefectDojo__tdh.json", 8, true),
+        // The only item says that the host could not be found.
+        (&Json, "nikto/secureCodeBox__unresolvable-host.json", 0, false),
+        (&Json, "loopback/nikto_2.6.json", 20, true),
+    ] {
+        let Some((parsed, seen)) = testing::corpus_read(format, name) else { return };
+        assert_eq!((seen.len(), parsed.is_complete()), (count, is_complete), "{name} {parsed:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_input_makes_it_panic(bytes: Vec<u8>, at in 0..OLD.len(), byte: u8, message: String, url: String) {
+        testing::read(&Json, &bytes);
+        testing::read(&Xml, &bytes);
+        let mut changed = OLD.as_bytes().to_vec();
+        changed[at] = byte;
+        testing::read(&Xml, &changed);
+        let report = json!([{"host": "192.0.2.1", "port": 80, "banner": "", "vulnerabilities": [{"id": "1", "msg": message, "url": url}]}]);
+        testing::read(&Json, report.to_string().as_bytes());
+    }
+}

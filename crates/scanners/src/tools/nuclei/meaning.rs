@@ -1,0 +1,169 @@
+//! What a template means: a rule of ours where other tools see the same weakness, else a check of nuclei's own.
+
+use picket_domain::{Confidence, Severity};
+
+use super::record::Record;
+use crate::{
+    headers, paths,
+    rules::{self, Rule},
+    text,
+    weakness::{Weakness, cve_name},
+};
+
+const MAX_EVIDENCE_BYTES: usize = 2000;
+
+/// What a rule of a template is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// The service.
+    Service,
+    /// The site, at its root path.
+    Site,
+    /// The page.
+    Page,
+    /// The page, by what its path says.
+    Path,
+    /// The site and what the matcher names.
+    Matcher,
+}
+
+/// Templates that see what other tools see, sorted by their names.
+const TEMPLATES: &[(&str, Rule, About)] = &[
+    ("apache-server-status", rules::HTTP_SERVER_STATUS_EXPOSED, About::Page),
+    ("cookies-without-httponly", rules::HTTP_COOKIE_WITHOUT_HTTPONLY, About::Site),
+    ("cookies-without-httponly-secure", rules::HTTP_COOKIE_WITHOUT_HTTPONLY, About::Site),
+    ("cookies-without-secure", rules::HTTP_COOKIE_WITHOUT_SECURE, About::Site),
+    ("cors-misconfig", rules::HTTP_CORS_ANY_ORIGIN, About::Page),
+    ("dir-listing", rules::HTTP_DIRECTORY_LISTING, About::Page),
+    ("exposed-redis", rules::REDIS_NO_AUTHENTICATION, About::Service),
+    ("exposed-svn", rules::HTTP_SVN_EXPOSED, About::Path),
+    ("expired-ssl", rules::TLS_CERTIFICATE_EXPIRED, About::Service),
+    ("ftp-anonymous-login", rules::FTP_ANONYMOUS_LOGIN, About::Service),
+    ("generic-env", rules::HTTP_ENV_FILE_EXPOSED, About::Page),
+    ("git-config", rules::HTTP_GIT_EXPOSED, About::Path),
+    ("git-logs", rules::HTTP_GIT_EXPOSED, About::Path),
+    ("http-trace", rules::HTTP_TRACE_ENABLED, About::Service),
+    ("laravel-env", rules::HTTP_ENV_FILE_EXPOSED, About::Page),
+    ("mismatched-ssl-certificate", rules::TLS_CERTIFICATE_NAME_MISMATCH, About::Service),
+    ("missing-cookie-samesite-strict", rules::HTTP_COOKIE_WITHOUT_SAMESITE, About::Site),
+    ("mongodb-unauth", rules::MONGODB_NO_AUTHENTICATION, About::Service),
+    ("open-redirect-generic", rules::WEB_OPEN_REDIRECT, About::Page),
+    ("openapi", rules::HTTP_API_DESCRIPTION_EXPOSED, About::Page),
+    ("phpinfo-files", rules::HTTP_PHPINFO_EXPOSED, About::Page),
+    ("reflected-xss", rules::WEB_CROSS_SITE_SCRIPTING, About::Page),
+    ("revoked-ssl-certificate", rules::TLS_CERTIFICATE_REVOKED, About::Service),
+    ("robots-txt", rules::HTTP_ROBOTS_TXT, About::Page),
+    ("robots-txt-endpoint", rules::HTTP_ROBOTS_TXT, About::Page),
+    ("self-signed-ssl", rules::TLS_CERTIFICATE_SELF_SIGNED, About::Service),
+    ("server-status", rules::HTTP_SERVER_STATUS_EXPOSED, About::Page),
+    ("svnserve-config", rules::HTTP_SVN_EXPOSED, About::Path),
+    ("swagger-api", rules::HTTP_API_DESCRIPTION_EXPOSED, About::Page),
+    ("tech-detect", rules::WEB_TECHNOLOGY, About::Matcher),
+    ("untrusted-root-certificate", rules::TLS_CERTIFICATE_UNTRUSTED, About::Service),
+    ("waf-detect", rules::WAF_DETECTED, About::Matcher),
+    ("weak-cipher-suites", rules::TLS_WEAK_CIPHER_OTHER, About::Service),
+];
+
+/// The weakness of a record that matched at `path`.
+pub(super) fn weakness(record: &Record<'_>, path: Option<&str>) -> Weakness {
+    let (template, matcher, evidence) = (record.template.as_str(), record.matcher.as_str(), evidence(record));
+    let path = path.unwrap_or("/");
+    if template == "http-missing-security-headers" && let Some(rule) = headers::missing(matcher) {
+        return headers::weakness(rule, &evidence);
+    }
+    if template == "deprecated-tls" && let Some(rule) = old_tls(record) {
+        return Weakness::of(rule, &evidence);
+    }
+    let Some((_, rule, about)) = TEMPLATES.iter().find(|(name, ..)| *name == template) else {
+        return own(record, path, &evidence);
+    };
+    let weakness = Weakness::of(*rule, &evidence);
+    match about {
+        About::Service => weakness,
+        About::Site => weakness.at("/").about(only(record.extracted.iter())),
+        About::Page => weakness.at(path).about(record.parameter.as_str()),
+        About::Path => weakness.at(&paths::exposed(path).map_or_else(|| path.to_owned(), |(_, place)| place)),
+        About::Matcher => weakness.at("/").about(matcher).titled(&format!("{}: {matcher}", record.info.name.as_str())),
+    }
+}
+
+/// The only name of a list.
+fn only<'a>(mut names: impl Iterator<Item = &'a str>) -> &'a str {
+    names.next().filter(|_| names.next().is_none()).unwrap_or_default()
+}
+
+fn old_tls(record: &Record<'_>) -> Option<Rule> {
+    let named = record.extracted.iter().chain([record.matcher.as_str()]);
+    named.map(str::to_ascii_lowercase).find_map(|name| match name.as_str() {
+        "ssl20" | "sslv2" => Some(rules::TLS_WEAK_PROTOCOL_SSLV2),
+        "ssl30" | "sslv3" => Some(rules::TLS_WEAK_PROTOCOL_SSLV3),
+        "tls10" => Some(rules::TLS_WEAK_PROTOCOL_TLSV1_0),
+        "tls11" => Some(rules::TLS_WEAK_PROTOCOL_TLSV1_1),
+        _ => None,
+    })
+}
+
+/// A template that no rule of ours is of.
+fn own(record: &Record<'_>, path: &str, evidence: &str) -> Weakness {
+    let (info, matcher) = (&record.info, record.matcher.as_str());
+    let check = format!("nuclei:{}", record.template.as_str());
+    let name = if info.name.as_str().is_empty() { record.template.as_str() } else { info.name.as_str() };
+    let title = if matcher.is_empty() { name.to_owned() } else { format!("{name} ({matcher})") };
+    let severity = severity(info.severity.as_str());
+    // A template that matched saw what it looked for; one that only recognizes software did not see a weakness.
+    let confidence = if severity >= Severity::Medium { Confidence::High } else { Confidence::Medium };
+    let subject = if record.parameter.as_str().is_empty() { matcher } else { record.parameter.as_str() };
+    let weakness = Weakness::of_tool(&check, severity, &title, info.description.as_str(), evidence)
+        .at(path)
+        .about(subject)
+        .sure(confidence)
+        .remedied(info.remediation.as_str())
+        .of_kind(info.classification.cwe.iter().find_map(cwe))
+        .referring(info.reference.iter().flat_map(|text| text.split(['\n', ' ', ','])).map(|url| url.trim_start_matches("- ")));
+    match cve(record) {
+        Some(cve) => weakness.known_as(&cve, score(record)),
+        None => weakness,
+    }
+}
+
+/// Templates are of one CVE, or of none; a list of several is of neither.
+fn cve(record: &Record<'_>) -> Option<String> {
+    let mut names = record.info.classification.cve.iter().filter_map(cve_name);
+    match (names.next(), names.next()) {
+        (Some(name), None) => Some(name),
+        (Some(_), Some(_)) => None,
+        (None, _) => cve_name(record.template.as_str()),
+    }
+}
+
+fn score(record: &Record<'_>) -> Option<f64> {
+    record.info.classification.score.as_str().parse().ok().filter(|score| (0.0..=10.0).contains(score))
+}
+
+fn cwe(name: &str) -> Option<u32> {
+    let (word, number) = name.trim().split_once('-')?;
+    if word.eq_ignore_ascii_case("cwe") { number.parse().ok() } else { None }
+}
+
+fn severity(name: &str) -> Severity {
+    match name.to_ascii_lowercase().as_str() {
+        "info" => Severity::Info,
+        "low" => Severity::Low,
+        "medium" => Severity::Medium,
+        "high" => Severity::High,
+        "critical" => Severity::Critical,
+        _ => Severity::Unknown,
+    }
+}
+
+fn evidence(record: &Record<'_>) -> String {
+    let mut evidence = String::new();
+    for piece in [record.matched.as_str(), record.matcher.as_str()].into_iter().chain(record.extracted.iter()) {
+        if !piece.is_empty() {
+            let separator = if evidence.is_empty() { "" } else { "\n" };
+            text::push(&mut evidence, separator, MAX_EVIDENCE_BYTES);
+            text::push(&mut evidence, piece, MAX_EVIDENCE_BYTES);
+        }
+    }
+    evidence
+}
