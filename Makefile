@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Scanners that look at our own TLS, and at services of the tests, in tests.
 TEST_TOOLS = nmap ssh-audit sslscan sslyze testssl
 
-.PHONY: help run test test-slow bench lint fmt down clean-state
+.PHONY: help run test test-slow bench fuzz lint fmt down clean-state
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test-slow: ## the tests that take minutes each
 
 bench: ## the benchmarks, in release, with services of their own
 	@PICKET_INSTANCE=bench $(STACK) run --beside 'cargo build --release -p picket-bench' cargo run --release -p picket-bench
+
+fuzz: ## every parser for a minute against hostile input (FUZZ_SECONDS, FUZZ_TOOLS)
+	@fuzz/run.sh
 
 # What test code may do and the product may not.
 TESTS_MAY = -A clippy::unwrap_used -A clippy::expect_used -A clippy::indexing_slicing -A clippy::panic \

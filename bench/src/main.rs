@@ -8,6 +8,7 @@ mod accepted;
 mod bare;
 mod figure;
 mod http;
+mod libnmap;
 mod load;
 mod logins;
 mod overhead;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = arguments.collect();
     let ended = match words.as_slice() {
         _ if Path::new(&name).file_name().is_some_and(|name| name == "nmap") => stand_in::run(&words),
-        [word, file, keep] if word == "parse" => parse::child(Path::new(file), keep == "keep"),
+        [word, tool, file, keep] if word == "parse" => parse::child(tool, Path::new(file), keep == "keep"),
         chosen if chosen.iter().all(|letter| ["a", "b", "c", "d", "e", "f"].contains(&letter.as_str())) => {
             bench(chosen)
         }

@@ -1,23 +1,25 @@
-//! (d) How fast an nmap report of 200 MB is parsed, and what that takes of memory. The parser runs in a process of its
-//! own, whose peak is asked of the kernel.
+//! (d) How fast reports of nmap and nuclei of 200 MB are parsed, and what that takes of memory; python-libnmap beside. The
+//! parser runs in a process of its own, whose peak is asked of the kernel.
 
 use std::{
     fs::{self, File},
-    io::{BufReader, BufWriter, Read},
+    io::{self, BufReader, BufWriter, Read, Write},
     path::Path,
     process::Command,
     time::Instant,
 };
 
-use picket_scanners::sample::write_nmap_xml;
+use picket_scanners::sample::{Written, write_nmap_xml, write_nuclei_jsonl};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Failure,
     figure::{Figure, median},
+    libnmap,
 };
 
 const REPORT_BYTES: u64 = 200_000_000;
+const SMALL_REPORT_BYTES: u64 = 50_000_000;
 /// The most that a sandbox lets a tool print: what a worker can meet.
 const LARGEST_OUTPUT_BYTES: u64 = 64 << 20;
 const RUNS: usize = 5;
@@ -35,41 +37,60 @@ struct Seen {
 pub(crate) fn measure() -> Result<Vec<Figure>, Failure> {
     fs::create_dir_all("target")?;
     let folder = tempfile::tempdir_in("target")?;
-    let file = folder.path().join("report.xml");
-    let size = generate(&file, REPORT_BYTES)?;
-    let (mut rates, mut reads, mut peaks, mut before) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..RUNS {
-        let seen = in_child(&file, "drop")?;
-        rates.push(size / seen.seconds);
-        reads.push(size / seen.read_seconds);
-        peaks.push(seen.peak_mb);
-        before.push(seen.peak_before_mb);
-    }
-    let largest = generate(&file, LARGEST_OUTPUT_BYTES)?;
-    let kept = in_child(&file, "keep")?;
-    Ok(vec![
-        Figure::new(format!("(d) nmap report parsed, {size:.0} MB"), median(&mut rates), "MB/s")
-            .beside("reading the file alone", median(&mut reads)),
-        Figure::new("(d) peak memory of that", median(&mut peaks), "MB")
-            .beside("the process before it", median(&mut before)),
+    let file = folder.path().join("report");
+    let (mut figures, nmap_rate) = of_tool("nmap", &file, write_nmap_xml)?;
+    let largest = generate(&file, LARGEST_OUTPUT_BYTES, write_nmap_xml)?;
+    let kept = in_child("nmap", &file, "keep")?;
+    figures.push(
         Figure::new(
             format!("(d) peak memory, {largest:.0} MB, findings kept ({})", kept.observations),
             kept.peak_mb,
             "MB",
         )
         .beside("the report", largest),
-    ])
+    );
+    let small = generate(&file, SMALL_REPORT_BYTES, write_nmap_xml)?;
+    if let Some(seen) = libnmap::parse(&file)? {
+        let theirs = small / seen.seconds;
+        let name = format!("python-libnmap 0.7, {small:.0} MB, {} ports, peak {:.0} MB", seen.ports, seen.peak_mb);
+        figures.push(Figure::new("(d) nmap report parsed", nmap_rate, "MB/s").beside(name, theirs));
+    }
+    figures.extend(of_tool("nuclei", &file, write_nuclei_jsonl)?.0);
+    Ok(figures)
+}
+
+type Generator = fn(&mut dyn Write, u64) -> io::Result<Written>;
+
+/// How fast the reports of a tool are parsed, and whether memory stays flat between a small and a large one.
+fn of_tool(tool: &str, file: &Path, write: Generator) -> Result<(Vec<Figure>, f64), Failure> {
+    generate(file, SMALL_REPORT_BYTES, write)?;
+    let small = in_child(tool, file, "drop")?.peak_mb;
+    let size = generate(file, REPORT_BYTES, write)?;
+    let (mut rates, mut reads, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let seen = in_child(tool, file, "drop")?;
+        rates.push(size / seen.seconds);
+        reads.push(size / seen.read_seconds);
+        peaks.push(seen.peak_mb);
+    }
+    let rate = median(&mut rates);
+    let figures = vec![
+        Figure::new(format!("(d) {tool} report parsed, {size:.0} MB"), rate, "MB/s")
+            .beside("reading the file alone", median(&mut reads)),
+        Figure::new("(d) peak memory of that", median(&mut peaks), "MB").beside("of a report of 50 MB", small),
+    ];
+    Ok((figures, rate))
 }
 
 /// Writes a report; its size in MB.
-fn generate(file: &Path, bytes: u64) -> Result<f64, Failure> {
+fn generate(file: &Path, bytes: u64, write: Generator) -> Result<f64, Failure> {
     let mut writer = BufWriter::new(File::create(file)?);
-    let written = write_nmap_xml(&mut writer, bytes)?;
+    let written = write(&mut writer, bytes)?;
     Ok(f64::from(u32::try_from(written.bytes / 1_000)?) / 1e3)
 }
 
-fn in_child(file: &Path, keep: &str) -> Result<Seen, Failure> {
-    let output = Command::new(std::env::current_exe()?).arg("parse").arg(file).arg(keep).output()?;
+fn in_child(tool: &str, file: &Path, keep: &str) -> Result<Seen, Failure> {
+    let output = Command::new(std::env::current_exe()?).args(["parse", tool]).arg(file).arg(keep).output()?;
     if !output.status.success() {
         return Err(format!("the parser ended with {}", output.status).into());
     }
@@ -77,8 +98,8 @@ fn in_child(file: &Path, keep: &str) -> Result<Seen, Failure> {
 }
 
 /// The child: reads the file, then parses it.
-pub(crate) fn child(file: &Path, keep: bool) -> Result<(), Failure> {
-    let tool = picket_scanners::find("nmap").ok_or("nmap is in the catalogue")?;
+pub(crate) fn child(tool: &str, file: &Path, keep: bool) -> Result<(), Failure> {
+    let tool = picket_scanners::find(tool).ok_or("the tool is in the catalogue")?;
     let began = Instant::now();
     read(file)?;
     let (read_seconds, peak_before_mb) = (began.elapsed().as_secs_f64(), peak_mb()?);

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::Severity;
 
@@ -157,6 +158,14 @@ impl Observation {
         let clean = |text: &str| text.replace('\u{1f}', "");
         format!("v1\u{1f}{}\u{1f}{}\u{1f}{}", clean(rule), clean(&place), clean(&self.subject))
     }
+
+    /// The SHA-256 of [`Self::identity`] in hexadecimal: the finding's name across scans, tools and installations. The
+    /// store computes the same of the same text.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(self.identity().as_bytes());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 #[cfg(test)]
@@ -199,6 +208,8 @@ mod tests {
             ..observation()
         };
         assert_eq!(first.identity(), second.identity());
+        assert_eq!(first.fingerprint(), second.fingerprint());
+        assert_eq!(first.fingerprint().len(), 64);
     }
 
     #[test]

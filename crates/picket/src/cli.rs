@@ -4,7 +4,7 @@ mod operate;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 pub use self::operate::{AdminCommand, AuditCommand, OrganizationCommand, UserCommand, VerifyArguments};
 
@@ -49,6 +49,8 @@ pub enum Command {
     Audit(AuditCommand),
     /// Print the OpenAPI document.
     Openapi,
+    /// Print what a report of a scanner says, without any service; exit 2 for a file that it refuses.
+    Parse(ParseArguments),
     /// Scan a demo target through a running API and print what was found.
     Demo(DemoArguments),
     /// The renderer's child: a report model on standard input, a PDF on standard output.
@@ -79,4 +81,28 @@ pub struct DemoArguments {
     /// Where reports are written.
     #[arg(long, default_value = "target/demo", value_name = "FOLDER")]
     pub output: PathBuf,
+}
+
+/// Which report is read, and how it is printed.
+#[derive(Debug, clap::Args)]
+pub struct ParseArguments {
+    /// The report; `-` reads standard input.
+    pub file: PathBuf,
+    /// The tool that wrote it; without it the content tells.
+    #[arg(long)]
+    pub tool: Option<String>,
+    /// How findings are printed.
+    #[arg(long, value_enum, default_value_t = ParseFormat::Json)]
+    pub format: ParseFormat,
+}
+
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ParseFormat {
+    /// One JSON object.
+    Json,
+    /// SARIF 2.1.0.
+    Sarif,
+    /// Lines for the eye.
+    Table,
 }

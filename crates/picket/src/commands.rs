@@ -6,7 +6,7 @@ use picket_kit::{Health, InternalPort, Shutdown, install_logs, install_metrics};
 use secrecy::ExposeSecret;
 
 use crate::{
-    Cli, Command, CommandError, Settings, admin, audit, demo, netd, openapi,
+    Cli, Command, CommandError, Settings, admin, audit, demo, netd, openapi, parse,
     roles::{Parts, watch_database},
     settings::WELL_KNOWN,
     up,
@@ -52,6 +52,7 @@ fn with_causes(error: &dyn Error) -> String {
 async fn run(command: Command, file: Option<&Path>) -> Result<(), CommandError> {
     match command {
         Command::Openapi => openapi::print(),
+        Command::Parse(arguments) => parse::run(&arguments),
         Command::Demo(arguments) => Ok(demo::run(demo::DemoSettings::of(&arguments)).await.map(drop)?),
         Command::Admin(command) => admin::run(configure(file)?, command).await,
         Command::Audit(command) => audit::run(file, command).await,

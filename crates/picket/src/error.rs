@@ -88,13 +88,17 @@ pub enum CommandError {
         /// What it should be.
         expected: &'static str,
     },
+    /// A report that is none, is of another tool, or is hostile.
+    #[error("refused: {0}")]
+    Refused(String),
     /// A role ended in a panic.
     #[error("a role broke")]
     Role(#[from] tokio::task::JoinError),
 }
 
 impl CommandError {
-    /// 78 (`EX_CONFIG`) for what an operator must set right, 2 when an audit log could not be checked, 1 for the rest.
+    /// 78 (`EX_CONFIG`) for what an operator must set right, 2 when an audit log could not be checked or a report is
+    /// refused, 1 for the rest.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -109,7 +113,7 @@ impl CommandError {
                 | WorkerError::BelowMinimum { .. }
                 | WorkerError::Pool { .. },
             ) => ExitCode::from(78),
-            Self::Unchecked(_) => ExitCode::from(2),
+            Self::Unchecked(_) | Self::Refused(_) => ExitCode::from(2),
             Self::Migrate(_)
             | Self::Store(_)
             | Self::Gateway(_)

@@ -8,13 +8,14 @@ mod demo;
 mod error;
 mod netd;
 mod openapi;
+mod parse;
 mod roles;
 mod settings;
 mod up;
 
 pub use cli::{
-    AdminCommand, AuditCommand, Cli, Command, DemoArguments, OrganizationCommand, UpArguments, UserCommand,
-    VerifyArguments,
+    AdminCommand, AuditCommand, Cli, Command, DemoArguments, OrganizationCommand, ParseArguments, ParseFormat,
+    UpArguments, UserCommand, VerifyArguments,
 };
 pub use commands::main;
 pub use error::CommandError;

@@ -143,6 +143,20 @@ pub fn recognize(head: &Head<'_>) -> Option<&'static dyn Format> {
     formats().find(|format| format.recognizes(head))
 }
 
+/// What a file is that no format claims, as far as it can be told.
+#[must_use]
+pub fn strange(head: &Head<'_>) -> &'static str {
+    let is_bill = head.has_key("bomFormat") || head.has_key("spdxVersion") || head.is_xml("bom");
+    match head.text {
+        "" if head.is_whole => "the file is empty, or is no text",
+        "" => "the file is no text",
+        _ if is_bill => "the file is a bill of materials, not a report of findings",
+        text if text.starts_with(['{', '[']) => "the file is JSON, but not a report of a known tool",
+        text if text.starts_with('<') => "the file is XML or HTML, but not a report of a known tool",
+        _ => "the file is not a report of a known tool",
+    }
+}
+
 /// Every format of every tool.
 pub fn formats() -> impl Iterator<Item = &'static dyn Format> {
     crate::tools::FORMATS.iter().flat_map(|formats| formats.iter().copied())

@@ -12,6 +12,8 @@ use serde_json::{Map, Value, error::Category};
 
 /// Text of one element, of one line, and of everything around the elements.
 const MAX_PIECE_BYTES: usize = 16 << 20;
+/// What remains of a value that was handed on.
+const WATCHED_BYTES: usize = 64;
 /// How an element of any array is called in a path.
 pub(crate) const EACH: &str = "[]";
 
@@ -40,16 +42,35 @@ pub(crate) fn stream(
     arrays: &[&[&str]],
     each: &mut dyn FnMut(usize, Value),
 ) -> Result<Value, Fault> {
+    walk(input, arrays, each, false)
+}
+
+fn walk(
+    input: &mut dyn BufRead,
+    arrays: &[&[&str]],
+    each: &mut dyn FnMut(usize, Value),
+    is_watching: bool,
+) -> Result<Value, Fault> {
     let left = Cell::new(MAX_PIECE_BYTES);
     skip_mark(input).map_err(|_| Fault::Unreadable)?;
     let mut reader = serde_json::Deserializer::from_reader(Bounded { inner: input, left: &left });
     let mut path = Vec::new();
-    let mut walk = Walk { arrays, path: &mut path, each, left: &left, is_begun: false };
+    let mut walk = Walk { arrays, path: &mut path, each, left: &left, is_watching };
     let rest = walk.reborrow().deserialize(&mut reader).map_err(|error| fault(&error))?;
     reader.end().map(|()| rest).map_err(|error| match error.classify() {
         Category::Io => Fault::Unreadable,
         Category::Syntax | Category::Data | Category::Eof => Fault::Trailing,
     })
+}
+
+/// As [`stream`], but a path may also name what is no array: once such a value has been read, what is left of it goes to
+/// `each` (a scalar as it is, an object without the parts that went before).
+pub(crate) fn watch(
+    input: &mut dyn BufRead,
+    paths: &[&[&str]],
+    each: &mut dyn FnMut(usize, Value),
+) -> Result<Value, Fault> {
+    walk(input, paths, each, true)
 }
 
 /// Calls `each` with every line that is not blank. Returns whether lines were left out because they are longer than a piece
@@ -164,12 +185,12 @@ struct Walk<'w> {
     path: &'w mut Vec<String>,
     each: &'w mut dyn FnMut(usize, Value),
     left: &'w Cell<usize>,
-    is_begun: bool,
+    is_watching: bool,
 }
 
 impl Walk<'_> {
     fn reborrow(&mut self) -> Walk<'_> {
-        Walk { arrays: self.arrays, path: self.path, each: self.each, left: self.left, is_begun: true }
+        Walk { arrays: self.arrays, path: self.path, each: self.each, left: self.left, is_watching: self.is_watching }
     }
 
     fn wanted(&self) -> Option<usize> {
@@ -182,8 +203,19 @@ impl Walk<'_> {
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = Value;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
+    fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<Value, D::Error> {
+        let watched = if self.is_watching { self.wanted() } else { None };
+        let left = self.left.get();
+        let value = deserializer.deserialize_any(self.reborrow())?;
+        match watched {
+            Some(path) if !value.is_array() => {
+                (self.each)(path, value);
+                // Its text is not kept, its place among the others is.
+                self.left.set(left.saturating_sub(WATCHED_BYTES));
+                Ok(Value::Null)
+            }
+            _ => Ok(value),
+        }
     }
 }
 
@@ -273,11 +305,20 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_watched_comes_when_it_was_read() {
+        let mut seen = Vec::new();
+        let text = "{\"name\":\"x\",\"runs\":[{\"results\":[1],\"id\":2},{\"id\":3}]}";
+        let paths: &[&[&str]] = &[&["name"], &["runs", EACH, "results"], &["runs", EACH]];
+        watch(&mut text.as_bytes(), paths, &mut |at, value| seen.push((at, value))).unwrap();
+        assert_eq!(seen, [(0, json!("x")), (1, json!(1)), (2, json!({"id":2,"results":[]})), (2, json!({"id":3}))]);
+    }
+
+    #[test]
     fn what_came_before_a_fault_is_kept_and_the_fault_is_named() {
         let (rest, seen) = read("{\"a\":[1,2,", &[&["a"]]);
         assert_eq!((rest, seen.len()), (Err(Fault::BrokeOff), 2));
         assert_eq!(read("", &[]).0, Err(Fault::Empty));
-        assert_eq!(read("  \n", &[]).0.is_err(), true);
+        assert!(read("  \n", &[]).0.is_err());
         assert_eq!(read("<xml/>", &[]).0, Err(Fault::Foreign));
         assert_eq!(read("{} {}", &[]).0, Err(Fault::Trailing));
         assert!(matches!(read("{\"a\":x}", &[]).0, Err(Fault::Syntax { .. })));

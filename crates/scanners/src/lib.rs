@@ -4,6 +4,7 @@
 mod aim;
 mod format;
 mod headers;
+mod import;
 mod json;
 mod page;
 mod parameters;
@@ -24,7 +25,7 @@ mod typed;
 mod weakness;
 mod xml;
 
-pub use format::{Context, Format, HEAD_BYTES, Head, formats, recognize};
+pub use format::{Context, Format, HEAD_BYTES, Head, formats, recognize, strange};
 pub use parameters::{Parameters, ParamsError};
 pub use tool::{Appetite, FanOut, Parsed, TaskShape, Tool, split_by_family};
 pub use tools::{ALL, find, page};

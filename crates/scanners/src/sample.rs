@@ -1,4 +1,5 @@
-//! Reports of any size for benchmarks and tests, in the shape that nmap 7.93 prints. The same size gives the same bytes.
+//! Reports of any size for benchmarks and tests, in the shapes that nmap 7.93 and nuclei 3 print. The same size gives the
+//! same bytes.
 
 use std::io::{self, Write};
 
@@ -160,6 +161,51 @@ fn write_host(writer: &mut dyn Write, number: u64) -> io::Result<u64> {
     Ok(open)
 }
 
+/// Templates of nuclei: identifier, severity, path, and what further stands in the record.
+const TEMPLATES: [(&str, &str, &str, &str); 4] = [
+    (
+        "git-config",
+        "medium",
+        "/.git/config",
+        r#""classification":{"cve-id":null,"cwe-id":["cwe-200"],"cvss-score":5.3},"#,
+    ),
+    (
+        "CVE-2021-41773",
+        "high",
+        "/icons/",
+        r#""classification":{"cve-id":["cve-2021-41773"],"cwe-id":["cwe-22"],"cvss-score":7.5},"#,
+    ),
+    ("http-missing-security-headers", "info", "", ""),
+    ("tech-detect", "info", "/app/", ""),
+];
+
+/// Writes complete records of at least `bytes` bytes (and less than one more), one in each line.
+///
+/// # Errors
+/// Whatever the writer says.
+pub fn write_nuclei_jsonl(writer: &mut dyn Write, bytes: u64) -> io::Result<Written> {
+    let mut counted = Counted { writer, bytes: 0 };
+    let mut written = Written::default();
+    // A real record carries what was sent and what came back.
+    let request =
+        r"GET / HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: Mozilla/5.0\r\nConnection: close\r\n\r\n".repeat(3);
+    let response = r#"HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n<!doctype html>\n<p class=\"x\">Hello</p>\n"#.repeat(12);
+    while counted.bytes < bytes {
+        let [.., a, b, c] = written.hosts.to_be_bytes();
+        for (id, severity, path, more) in TEMPLATES {
+            writeln!(
+                counted,
+                r#"{{"template":"http/{id}.yaml","template-id":"{id}","info":{{"name":"Sample {id}","author":["someone"],"tags":["sample"],"description":"A sample.","severity":"{severity}",{more}"reference":["https://example.com/{id}"]}},"type":"http","host":"10.{a}.{b}.{c}","port":"80","scheme":"http","url":"http://10.{a}.{b}.{c}/","matched-at":"http://10.{a}.{b}.{c}{path}","ip":"10.{a}.{b}.{c}","timestamp":"2026-11-22T08:00:00Z","request":"{request}","response":"{response}","matcher-status":true}}"#
+            )?;
+        }
+        written.hosts = written.hosts.saturating_add(1);
+        written.open_ports = written.open_ports.saturating_add(1);
+    }
+    counted.flush()?;
+    written.bytes = counted.bytes;
+    Ok(written)
+}
+
 struct Counted<'w> {
     writer: &'w mut dyn Write,
     bytes: u64,
@@ -181,6 +227,16 @@ impl Write for Counted<'_> {
 mod tests {
     use super::*;
     use crate::find;
+
+    #[test]
+    fn records_of_nuclei_are_read_as_they_were_written() {
+        let mut report = Vec::new();
+        let written = write_nuclei_jsonl(&mut report, 100_000).unwrap();
+        let context = crate::Context::default();
+        let parsed = find("nuclei").unwrap().parse(&mut report.as_slice(), &context, &mut drop);
+        assert!(parsed.is_complete(), "{parsed:?}");
+        assert_eq!(parsed.observations, written.hosts * 4);
+    }
 
     #[test]
     fn a_sample_is_read_as_it_was_written() {

@@ -35,6 +35,21 @@ tools! {
         zap
     ;
     import:
+        dirsearch
+        drheader
+        feroxbuster
+        gobuster
+        httpx
+        hydra
+        masscan
+        naabu
+        nettacker
+        openvas
+        sarif
+        sqlmap
+        trivy
+        wfuzz
+        wpscan
     ;
 }
 

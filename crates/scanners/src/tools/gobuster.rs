@@ -1,0 +1,128 @@
+//! Paths and names that gobuster found (its text). Import only.
+//!
+//! The text of the `dir` mode names no host: it is taken from the line `[+] Url`, else from what the import names, else it is
+//! `unnamed`. Nothing says that a file is whole; one whose last line has no end is not.
+
+use std::io::BufRead;
+
+use picket_domain::Severity;
+
+use crate::{
+    Context, Format, Head, Parsed,
+    import::{self, Import},
+    json,
+    page::Page,
+    paths,
+    tally::Tally,
+    weakness::{Place, Weakness},
+};
+
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "gobuster", name: "text", recognizes, read }];
+
+fn recognizes(head: &Head<'_>) -> bool {
+    let mut lines = head.text.lines().map(plain).filter(|line| !line.is_empty());
+    let is_own = |line: String| {
+        line.starts_with("Gobuster v") || line.contains("(Status: ") || line.starts_with("Found: ")
+    };
+    let is_rule = |line: &str| !line.is_empty() && line.bytes().all(|byte| byte == b'=');
+    match lines.next() {
+        Some(line) if is_rule(&line) => lines.next().is_some_and(|line| line.starts_with("Gobuster v")),
+        Some(line) => is_own(line),
+        None => false,
+    }
+}
+
+/// Without what moves a terminal's cursor.
+fn plain(line: &str) -> String {
+    let mut text = String::with_capacity(line.len().min(4096));
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        if character == '\u{1b}' {
+            characters.by_ref().find(char::is_ascii_alphabetic);
+        } else if !character.is_control() {
+            text.push(character);
+        }
+    }
+    text.trim().to_owned()
+}
+
+fn read(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) -> Parsed {
+    let (mut base, mut all, mut whole, mut errors) = (None, 0_u64, 0_u64, 0_u64);
+    let lines = json::lines(input, &mut |line| {
+        let line = plain(&String::from_utf8_lossy(line));
+        all = all.saturating_add(1);
+        match kind(&line) {
+            Kind::Url(url) => base = Page::of_loose(url, context),
+            Kind::Path(path, status) => found(path, status, &line, base.as_ref(), context, &mut tally),
+            Kind::Name(name) => named(name, &line, context, &mut tally),
+            Kind::Fault => errors = errors.saturating_add(1),
+            Kind::Other => {}
+            Kind::Foreign => return,
+        }
+        whole = whole.saturating_add(1);
+    });
+    if errors > 0 && lines.is_ok() {
+        return import::incomplete(tally, &format!("gobuster told of {errors} errors"));
+    }
+    import::end_lines(tally, lines, whole, all)
+}
+
+enum Kind<'l> {
+    Url(&'l str),
+    Path(&'l str, Option<u16>),
+    Name(&'l str),
+    Fault,
+    Other,
+    Foreign,
+}
+
+fn kind(line: &str) -> Kind<'_> {
+    if let Some((path, rest)) = line.split_once("(Status: ") {
+        let status = rest.split(')').next().and_then(|status| status.trim().parse().ok());
+        return status.map_or(Kind::Foreign, |status| Kind::Path(path.trim(), Some(status)));
+    }
+    if let Some(name) = line.strip_prefix("Found: ") {
+        return name.split_whitespace().next().map_or(Kind::Foreign, Kind::Name);
+    }
+    if let Some(setting) = line.strip_prefix("[+] ") {
+        return setting.strip_prefix("Url:").map_or(Kind::Other, |url| Kind::Url(url.trim()));
+    }
+    let begins = |starts: &[&str]| starts.iter().any(|start| line.starts_with(start));
+    match line {
+        _ if begins(&["[ERROR]", "Error:", "[!]"]) => Kind::Fault,
+        _ if begins(&["=", "Gobuster v", "by OJ", "Progress:", "Starting gobuster", "Finished", "Missed:", "20", "[INFO]"]) => Kind::Other,
+        _ => Kind::Foreign,
+    }
+}
+
+fn found(path: &str, status: Option<u16>, line: &str, base: Option<&Page>, context: &Context<'_>, tally: &mut Tally<'_>) {
+    // With `-e` the whole address stands there.
+    if let Some(page) = Page::of(path, context) {
+        return tally.tell(paths::found(&page.path, status, line).observed(&page.place()));
+    }
+    let path = format!("/{}", path.trim_start_matches('/'));
+    let host = context.host.and_then(|host| context.host(host));
+    let observation = match (base, host, context.port) {
+        (Some(page), ..) => {
+            let path = format!("{}{path}", page.path.trim_end_matches('/'));
+            paths::found(&path, status, line).observed(&page.place())
+        }
+        (None, Some(host), Some(port)) => paths::found(&path, status, line).observed(&Place::tcp(&host, port, port == 443)),
+        // Without a port there is no address: the path tells the findings apart.
+        (None, host, _) => {
+            let host = host.unwrap_or_else(|| "unnamed".to_owned());
+            paths::found(&path, status, line).about(&path).observed(&Place::of(&host))
+        }
+    };
+    tally.tell(observation);
+}
+
+/// A name of the `dns` or `vhost` mode.
+fn named(name: &str, line: &str, context: &Context<'_>, tally: &mut Tally<'_>) {
+    let page = Page::of_loose(name, context);
+    let Some(host) = page.map(|page| page.host) else { return tally.garbled() };
+    let title = format!("The name {host} exists");
+    let description = "A guessed name of the domain exists or is served.";
+    let weakness = Weakness::of_tool("gobuster:name", Severity::Info, &title, description, line);
+    tally.tell(weakness.observed(&Place::of(&host)));
+}

@@ -1,0 +1,106 @@
+//! Events of OWASP Nettacker (JSON). Import only.
+//!
+//! A module named `…_vuln` found a weakness (of the CVE that it is named after, where it is), `…_brute` a login, `port_scan` an
+//! open port; every other one tells for information.
+
+use std::io::BufRead;
+
+use picket_domain::{Confidence, Severity};
+use serde_json::Value;
+
+use crate::{
+    Context, Format, Head, Parsed,
+    import::{self, Import, first},
+    json,
+    page::Page,
+    rules,
+    tally::Tally,
+    text,
+    weakness::{Place, Weakness, cve_name},
+};
+
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "nettacker", name: "json", recognizes, read }];
+
+fn recognizes(head: &Head<'_>) -> bool {
+    let is_new = head.is_json('[', &["scan_id", "module_name"]) || head.is_json('[', &["scan_unique_id", "module_name"]);
+    let is_old = head.is_json('[', &["scan_id", "category", "type"]) || head.is_json('[', &["SCAN_ID", "CATEGORY", "TYPE"]);
+    is_new || is_old
+}
+
+fn read(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) -> Parsed {
+    let end = json::stream(input, &[&[]], &mut |_, event| {
+        if tell(&lower(event), context, &mut tally).is_none() {
+            tally.garbled();
+        }
+    });
+    match end {
+        Ok(rest) if !rest.is_array() => tally.refuse("expected a list of events"),
+        end => import::end(tally, end.err().as_ref()),
+    }
+}
+
+/// Early versions wrote the names in capitals.
+fn lower(event: Value) -> Value {
+    let Value::Object(map) = event else { return event };
+    Value::Object(map.into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value)).collect())
+}
+
+fn tell(event: &Value, context: &Context<'_>, tally: &mut Tally<'_>) -> Option<()> {
+    let module = first(event, &["module_name", "type"]);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if module.is_empty() || module.len() > 100 || !module.bytes().all(is_plain) {
+        return None;
+    }
+    // The details are a text that holds JSON.
+    let details = match event.get("json_event") {
+        Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
+        Some(value) => value.clone(),
+        None => Value::Null,
+    };
+    let named = first(event, &["target", "host"]);
+    let named = if named.is_empty() { first(&details, &["host", "target"]) } else { named };
+    let url = json::text(&details, "url");
+    let page = [url, named].into_iter().find_map(|address| Page::of(address, context));
+    let host = page.as_ref().map(|page| page.host.clone()).or_else(|| context.host(named))?;
+    let port = json::port(event, "port").or_else(|| json::port(&details, "port").or(page.as_ref().map(|page| page.port)));
+    let is_tls = page.as_ref().is_some_and(|page| page.is_tls);
+    let place = port.map_or(Place::of(&host), |port| Place::tcp(&host, port, is_tls));
+    let weakness = weakness(module, event, port);
+    let weakness = match page.filter(|page| page.path != "/") {
+        Some(page) => weakness.at(&page.path),
+        None => weakness,
+    };
+    tally.tell(weakness.observed(&place));
+    Some(())
+}
+
+fn weakness(module: &str, event: &Value, port: Option<u16>) -> Weakness {
+    let evidence = first(event, &["event", "description"]);
+    if module.ends_with("_brute") {
+        // Its text holds the password.
+        let name = text::line(json::text(event, "username"), 100);
+        return Weakness::of(rules::AUTH_GUESSED_CREDENTIALS, &format!("module: {module}\nThe password is not kept."))
+            .about(&name)
+            .sure(Confidence::High);
+    }
+    if module == "port_scan" {
+        let number = port.map(|port| format!(" {port}/tcp")).unwrap_or_default();
+        return Weakness::of(rules::PORT_OPEN, evidence).titled(&format!("Open port{number}"));
+    }
+    let is_weak = module.ends_with("_vuln");
+    let severity = if is_weak { Severity::Medium } else { Severity::Info };
+    let title = module.replace('_', " ");
+    let description = "A module of Nettacker told of it; its name says what it looks for.";
+    let weakness = Weakness::of_tool(&format!("nettacker:{module}"), severity, &title, description, evidence);
+    match cve(module) {
+        Some(cve) if is_weak => weakness.known_as(&cve, None),
+        _ => weakness,
+    }
+}
+
+/// `apache_cve_2021_41773_vuln` is of CVE-2021-41773.
+fn cve(module: &str) -> Option<String> {
+    let (_, rest) = module.split_once("cve_")?;
+    let mut parts = rest.split(['_', '-']);
+    cve_name(&format!("CVE-{}-{}", parts.next()?, parts.next()?))
+}

@@ -1,0 +1,195 @@
+//! Every file of the corpus through its parser, beside what the tool's own project or another reader counts in it. Where
+//! the counts differ, `corpus/explained.tsv` says why; a line there that nothing needs any more fails as well.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use picket_domain::Observation;
+use picket_scanners::{Context, Head, Parsed, formats};
+
+/// What reading a file gave.
+struct Read {
+    tool: &'static str,
+    parsed: Parsed,
+    observations: u64,
+    open_ports: u64,
+    identities: usize,
+}
+
+/// One line of the manifest.
+struct Expected {
+    count: String,
+    raw: BTreeMap<String, u64>,
+}
+
+/// One line of `explained.tsv`.
+struct Explained {
+    ours: String,
+    theirs: String,
+    why: String,
+    is_used: bool,
+}
+
+fn corpus() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    if folder.join("MANIFEST.tsv").exists() {
+        return Some(folder);
+    }
+    println!("skipped: there is no corpus in {}", folder.display());
+    None
+}
+
+fn manifest(corpus: &Path) -> BTreeMap<String, Expected> {
+    let text = fs::read_to_string(corpus.join("MANIFEST.tsv")).unwrap();
+    let line = |line: &str| {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let pair = |word: &str| word.split_once('=').and_then(|(name, n)| Some((name.to_owned(), n.parse().ok()?)));
+        let raw = cells[7].split_whitespace().filter_map(pair).collect();
+        (cells[0].to_owned(), Expected { count: cells[4].to_owned(), raw })
+    };
+    text.lines().skip(1).filter(|text| !text.is_empty()).map(line).collect()
+}
+
+fn explained() -> BTreeMap<String, Explained> {
+    let text = include_str!("corpus/explained.tsv");
+    let mut table = BTreeMap::new();
+    for line in text.lines().skip(1).filter(|line| !line.is_empty()) {
+        let [file, ours, theirs, why] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("expected four cells: {line}")
+        };
+        let [ours, theirs, why] = [ours, theirs, why].map(str::to_owned);
+        assert!(why.len() > 20, "{file}: expected a reason");
+        let row = Explained { ours, theirs, why, is_used: false };
+        assert!(table.insert(file.to_owned(), row).is_none(), "{file} is explained twice");
+    }
+    table
+}
+
+/// Reads a file with the only format that claims it.
+fn read(file: &Path, bytes: &[u8]) -> Option<Read> {
+    let head = Head::new(bytes, true);
+    let claims: Vec<_> = formats().filter(|format| format.recognizes(&head)).collect();
+    assert!(
+        claims.len() <= 1,
+        "{}: {:?}",
+        file.display(),
+        claims.iter().map(|f| (f.tool(), f.name())).collect::<Vec<_>>()
+    );
+    let format = claims.first()?;
+    let (mut identities, mut open_ports) = (std::collections::BTreeSet::new(), 0);
+    let parsed = format.parse(&mut &bytes[..], &Context::default(), &mut |observation: Observation| {
+        open_ports += u64::from(observation.rule == "port.open");
+        identities.insert(observation.identity());
+    });
+    let identities = identities.len();
+    Some(Read { tool: format.tool(), observations: parsed.observations, parsed, open_ports, identities })
+}
+
+/// What we count, as the peers of that tool count it: nmap's count open ports.
+fn ours(folder: &str, read: &Read) -> u64 {
+    if folder == "nmap" { read.open_ports } else { read.observations }
+}
+
+/// What is plainly in the file, in the unit of [`ours`].
+fn raw(folder: &str, raw: &BTreeMap<String, u64>) -> Option<u64> {
+    let sum = |names: &[&str]| {
+        names.iter().any(|name| raw.contains_key(*name)).then(|| names.iter().filter_map(|name| raw.get(*name)).sum())
+    };
+    match folder {
+        "nmap" | "masscan" => sum(&["open"]),
+        "nuclei" => sum(&["records"]),
+        "nikto" => sum(&["items"]),
+        "wapiti" => sum(&["entries"]),
+        "zap" => sum(&["instances"]).filter(|count| *count > 0).or_else(|| sum(&["alerts"])),
+        "whatweb" => sum(&["targets"]),
+        "ssh_audit" => sum(&["fail", "warn", "cves"]),
+        "trivy" => sum(&["vulns", "misconf", "secrets"]),
+        "ffuf" | "sarif" => sum(&["results"]),
+        "openvas" => sum(&["results"]).or_else(|| sum(&["rows"])),
+        _ => None,
+    }
+}
+
+/// The count as the tables write it: `refused` for what no format takes.
+fn shown(folder: &str, read: Option<&Read>) -> String {
+    match read {
+        None => "refused".to_owned(),
+        Some(read) if read.parsed.is_refused => "refused".to_owned(),
+        Some(read) => ours(folder, read).to_string(),
+    }
+}
+
+#[test]
+fn every_file_of_the_corpus_is_read_as_its_tool_counts_it() {
+    let Some(corpus) = corpus() else { return };
+    let (manifest, mut explained) = (manifest(&corpus), explained());
+    let (mut table, mut faults) = (BTreeMap::<String, [u32; 3]>::new(), String::new());
+    for (name, expected) in &manifest {
+        let folder = name.split('/').next().unwrap();
+        let bytes = fs::read(corpus.join(name)).unwrap();
+        let read = read(&corpus.join(name), &bytes);
+        let row = table.entry(folder.to_owned()).or_default();
+        row[0] += 1;
+        if let Some(read) = &read {
+            let tool = folder.replace("ssh_audit", "ssh-audit");
+            assert_eq!(read.tool, tool, "{name} was taken for another tool's");
+        }
+        let mine = shown(folder, read.as_ref());
+        let refuses = expected.count == "ERROR" && mine == "refused";
+        let is_raw = raw(folder, &expected.raw).is_some_and(|raw| raw.to_string() == mine);
+        if refuses || mine == expected.count || (is_raw && expected.count != "ERROR") {
+            row[1] += 1;
+            continue;
+        }
+        match explained.get_mut(name) {
+            Some(line) if line.ours == mine && line.theirs == expected.count => {
+                line.is_used = true;
+                row[2] += 1;
+            }
+            line => faults.push_str(&fault(name, &mine, read.as_ref(), expected, line.as_deref())),
+        }
+    }
+    print_table(&table);
+    for (name, line) in &explained {
+        if !line.is_used {
+            writeln!(faults, "{name}: the explanation is not needed ({})", line.why).unwrap();
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+}
+
+fn fault(name: &str, mine: &str, read: Option<&Read>, expected: &Expected, line: Option<&Explained>) -> String {
+    let said = line.map_or("nothing".to_owned(), |line| format!("{} / {}: {}", line.ours, line.theirs, line.why));
+    let gap = read.map_or("", |read| &read.parsed.reason);
+    let ids = read.map_or(0, |read| read.identities);
+    let Expected { count, raw } = expected;
+    format!("{name}: ours {mine} ({ids} distinct; {gap}), theirs {count}, raw {raw:?}, explained by {said}\n")
+}
+
+fn print_table(table: &BTreeMap<String, [u32; 3]>) {
+    println!("{:<12} {:>5} {:>5} {:>9}", "tool", "files", "equal", "explained");
+    let mut total = [0; 3];
+    for (tool, row) in table {
+        println!("{tool:<12} {:>5} {:>5} {:>9}", row[0], row[1], row[2]);
+        for (sum, count) in total.iter_mut().zip(row) {
+            *sum += count;
+        }
+    }
+    println!("{:<12} {:>5} {:>5} {:>9}", "all", total[0], total[1], total[2]);
+}
+
+#[test]
+fn recordings_of_loopback_services_are_recognized_and_told() {
+    let Some(corpus) = corpus() else { return };
+    for entry in fs::read_dir(corpus.join("loopback")).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let read = read(&file, &fs::read(&file).unwrap()).unwrap_or_else(|| panic!("{name} is not recognized"));
+        println!("{name}: {} {} observations, {:?}", read.tool, read.observations, read.parsed.gap);
+        assert!(read.observations > 0 && !read.parsed.is_refused, "{name}: {:?}", read.parsed);
+    }
+}

@@ -1,0 +1,5 @@
+//! Any bytes as a report of wpscan.
+
+#![no_main]
+
+picket_fuzz::target!("wpscan");
