@@ -137,6 +137,27 @@ $$;
 CREATE TRIGGER tasks_move_only_forward BEFORE UPDATE ON tasks
     FOR EACH ROW EXECUTE FUNCTION tasks_move_only_forward();
 
+-- The worse of two severities.
+CREATE FUNCTION picket_worse(one text, other text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN array_position(ARRAY['critical', 'high', 'medium', 'low', 'info', 'unknown'], one)
+                   <= array_position(ARRAY['critical', 'high', 'medium', 'low', 'info', 'unknown'], other)
+                THEN one ELSE other END;
+
+-- What is known of the software behind a port after another look at it. A look that learned less than is known of the
+-- same service (a port scan without version detection) takes nothing away.
+CREATE FUNCTION picket_richer_service(known jsonb, seen jsonb, in_one_scan boolean) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE
+        WHEN known IS NULL THEN seen
+        WHEN seen IS NULL THEN known
+        WHEN (known ->> 'product') IS NOT NULL AND (seen ->> 'product') IS NULL
+             AND (in_one_scan OR (seen ->> 'name') IS NOT DISTINCT FROM (known ->> 'name')) THEN known
+        WHEN in_one_scan AND (known ->> 'product') IS NULL = ((seen ->> 'product') IS NULL)
+             AND length(known::text) >= length(seen::text) THEN known
+        ELSE seen
+    END;
+
 CREATE TABLE findings (
     -- Never change.
     id              uuid PRIMARY KEY,
@@ -159,6 +180,9 @@ CREATE TABLE findings (
     description     text NOT NULL,
     remediation     text NOT NULL,
     service         jsonb,
+    confidence      text NOT NULL DEFAULT 'medium',
+    cwe             integer,
+    refs            text[] NOT NULL DEFAULT '{}',
     last_scan_id    uuid NOT NULL,
     last_seen_at    timestamptz NOT NULL,
 
@@ -167,6 +191,7 @@ CREATE TABLE findings (
     CONSTRAINT a_fingerprint_is_a_sha256 CHECK (length(fingerprint) = 32),
     CONSTRAINT a_finding_has_a_known_severity
         CHECK (severity IN ('critical', 'high', 'medium', 'low', 'info', 'unknown')),
+    CONSTRAINT a_finding_has_a_known_confidence CHECK (confidence IN ('low', 'medium', 'high')),
     CONSTRAINT a_port_is_a_port CHECK (port BETWEEN 0 AND 65535),
     CONSTRAINT a_score_is_a_cvss_score CHECK (cvss BETWEEN 0 AND 10)
 );
@@ -183,6 +208,8 @@ CREATE TABLE sightings (
     severity        text NOT NULL,
     cvss            double precision,
     evidence        text NOT NULL,
+    -- The tools that saw it in this scan.
+    sources         text[] NOT NULL DEFAULT '{}',
     seen_at         timestamptz NOT NULL,
     PRIMARY KEY (scan_id, finding_id),
     FOREIGN KEY (organization_id, scan_id) REFERENCES scans (organization_id, id),

@@ -155,3 +155,30 @@ fn imports() -> BTreeMap<String, Vec<String>> {
         })
         .collect()
 }
+
+/// Whatever runs a tool passes `ScanSpec`, which alone asks a tool for tasks and command lines. (`.command(` is its own.)
+#[test]
+fn tools_are_opened_through_one_door() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut folders = vec![root.join("crates")];
+    let mut looked_at = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            let name = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.contains("/src/")
+                && name.ends_with(".rs")
+                && !name.contains("test")
+                && !name.contains("scanners")
+            {
+                let source = std::fs::read_to_string(&path).expect("a source");
+                looked_at += 1;
+                assert!(!source.contains(".invocation("), "{name} asks a tool for a command line: use ScanSpec");
+                assert!(!source.contains("tool.shapes("), "{name} asks a tool for tasks: use ScanSpec");
+            }
+        }
+    }
+    assert!(looked_at > 100, "{looked_at}");
+}

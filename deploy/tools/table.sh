@@ -7,7 +7,7 @@
 #   proof     command line run inside the sandbox when the root is built; @PORT@ is a loopback HTTP server
 #   expected  what its output must match (extended regular expression)
 # nikto is in Debian's non-free part, which is read with PICKET_NONFREE=1 alone. nuclei and ZAP are in no part of it: whoever
-# wants them puts a root of them below $PICKET_TOOLS_ROOT (docs/tools.md).
+# wants them puts a root of them below $PICKET_TOOLS_ROOT (docs/scanning/roots.md).
 DEFAULT_TOOLS="nmap"
 TOOL_TABLE='
 nmap       | nmap                                              | nmap    | nmap --unprivileged -sT -Pn -n -p @PORT@ --script +http-title -oX - 127.0.0.1 | output="picket proof"

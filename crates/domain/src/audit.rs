@@ -94,6 +94,8 @@ actions! {
     ResultsRemoved = "results.removed";
     /// A scan was asked for.
     ScanCreated = "scan.created";
+    /// A report of a tool was imported as a scan.
+    ScanImported = "scan.imported";
     /// A scan was stopped.
     ScanStopped = "scan.stopped";
     /// Secrets at rest were sealed anew, with another key of the platform.

@@ -67,6 +67,8 @@ limits! {
     addresses: u32                           =      16,       256,        4_096,      65_536;
     /// Hosts × ports in one scan, over all its runs. Every plan has room for each port of one host in two runs.
     probes: u64                              = 200_000, 1_000_000,   10_000_000, 100_000_000;
+    /// Bytes of one report of a tool that is imported.
+    import_bytes: u64                        = 16_777_216, 33_554_432, 67_108_864, 67_108_864;
     /// Reports that are waiting or being rendered, at one time.
     reports_at_once: u32                     =       5,        10,           25,         200;
     /// Reports in 24 hours.

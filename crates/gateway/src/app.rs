@@ -10,9 +10,9 @@ use picket_outbound::{HttpClient, OutboundSettings, Resolver};
 use picket_store::Db;
 
 use crate::{
-    GatewayError, GatewaySettings, access::Limits, crypto, documentation::Documents, identify::Callers, links::Links,
-    oauth::Providers, openapi, passwords::Passwords, pictures::Pictures, planning::Planner, route_table::RouteTable,
-    throttle::Throttle, tokens::Tokens,
+    GatewayError, GatewaySettings, access::Limits, crypto, documentation::Documents, identify::Callers,
+    imports::Imports, links::Links, oauth::Providers, openapi, passwords::Passwords, pictures::Pictures,
+    planning::Planner, route_table::RouteTable, throttle::Throttle, tokens::Tokens,
 };
 
 /// What the gateway is given by whoever starts it.
@@ -56,6 +56,7 @@ pub struct App {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) passwords: Passwords,
     pub(crate) pictures: Pictures,
+    pub(crate) imports: Imports,
     pub(crate) providers: Arc<Providers>,
     pub(crate) callers: Arc<Callers>,
     pub(crate) limits: Arc<Limits>,
@@ -102,6 +103,7 @@ impl App {
             tokens: Arc::new(tokens),
             passwords,
             pictures: Pictures::new(parts.picture_decoder),
+            imports: Imports::default(),
             providers: Arc::new(providers),
             callers: Arc::default(),
             limits: Arc::new(Limits::new(parts.live)),

@@ -5,6 +5,7 @@ mod form;
 mod object;
 mod patch;
 mod shape;
+mod spool;
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use actix_web::{
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture};
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::{form::Posted, object::object, patch::Patch};
+pub(crate) use self::{form::Posted, object::object, patch::Patch, spool::Spool};
 use crate::{App, Problem, query, text};
 
 /// The longest body, in bytes (`docs/contract.md`, bad input).
@@ -93,8 +94,13 @@ fn media_type(request: &HttpRequest) -> &str {
 
 /// The bytes of a body, whatever they are, unless the client takes too long over them.
 pub(crate) async fn read(request: &HttpRequest, payload: Payload, limit_bytes: usize) -> Result<Vec<u8>, Problem> {
+    in_time(request, collect(payload, limit_bytes)).await
+}
+
+/// What comes of a body, unless the client takes too long over it.
+async fn in_time<T>(request: &HttpRequest, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
     let patience = request.app_data::<Data<App>>().map_or(30_000, |app| app.settings.body_timeout_ms);
-    tokio::time::timeout(Duration::from_millis(u64::from(patience)), collect(payload, limit_bytes))
+    tokio::time::timeout(Duration::from_millis(u64::from(patience)), work)
         .await
         .map_err(|_| Problem::Malformed("expected the whole body in time"))?
 }

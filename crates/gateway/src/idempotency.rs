@@ -15,7 +15,7 @@ use std::{cell::RefCell, time::Duration};
 use actix_web::{
     Error, HttpMessage,
     body::{BoxBody, MessageBody},
-    dev::{Payload, ServiceRequest, ServiceResponse},
+    dev::{ServiceRequest, ServiceResponse},
     http::header::{self, HeaderMap},
     middleware::Next,
 };
@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
 use self::answer::{Answer, Demands};
-use crate::{App, Caller, Problem, body, route_table::Route};
+use crate::{App, Caller, Problem, body::Spool, imports, route_table::Route};
 
 /// The header, as it is documented.
 pub(crate) const HEADER: &str = "Idempotency-Key";
@@ -111,7 +111,8 @@ async fn keyed<B: MessageBody + 'static>(
         route: format!("POST {pattern}"),
         key,
     };
-    let claimed = match digest(&mut request).await {
+    let limit_bytes = imports::body_limit(&app, &place.route, &caller);
+    let claimed = match digest(&mut request, limit_bytes).await {
         Ok(digest) => claim(&app, &place, digest).await,
         Err(problem) => Err(problem),
     };
@@ -132,17 +133,18 @@ async fn keyed<B: MessageBody + 'static>(
 }
 
 /// What makes the request what it is. Leaves its body in it, to be read again.
-async fn digest(request: &mut ServiceRequest) -> Result<[u8; 32], Problem> {
+async fn digest(request: &mut ServiceRequest, limit_bytes: u64) -> Result<[u8; 32], Problem> {
     let payload = request.take_payload();
-    let body = body::read(request.request(), payload, body::LONGEST_BYTES).await?;
+    let body = Spool::read(request.request(), payload, limit_bytes).await?;
     let mut hasher = Sha256::new();
+    let sha256 = body.sha256();
     for part in
-        [request.method().as_str().as_bytes(), request.path().as_bytes(), request.query_string().as_bytes(), &body]
+        [request.method().as_str().as_bytes(), request.path().as_bytes(), request.query_string().as_bytes(), &sha256]
     {
         hasher.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hasher.update(part);
     }
-    request.set_payload(Payload::from(actix_web::web::Bytes::from(body)));
+    request.set_payload(body.into_payload()?);
     Ok(hasher.finalize().into())
 }
 

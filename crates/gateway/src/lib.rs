@@ -25,6 +25,7 @@ mod html;
 mod id;
 mod idempotency;
 mod identify;
+mod imports;
 mod key_text;
 mod links;
 mod mailbox;

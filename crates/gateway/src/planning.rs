@@ -7,6 +7,7 @@
 
 mod estimate;
 mod options;
+mod rehearsal;
 mod scope;
 mod shards;
 #[cfg(test)]
@@ -19,10 +20,16 @@ use picket_domain::{
     AllowList, Dialect, Gap, NewScan, NewTask, OrganizationId, Plan, PlanGap, ScanId, Subscription, TaskId,
 };
 use picket_outbound::Resolver;
-use picket_scanners::{ParamsError, TaskShape, Tool};
+use picket_scanners::{Asked, FanOut, ParamsError, ScanSpec, TaskShape};
 use serde_json::Value;
 
-pub(crate) use self::{estimate::estimated_duration, options::ScanOptions, scope::Scope};
+use self::options::Run;
+pub(crate) use self::{
+    estimate::estimated_duration,
+    options::ScanOptions,
+    rehearsal::{Reason, Rehearsal},
+    scope::Scope,
+};
 use crate::{Caller, Problem, RequestContext};
 
 /// Turns requests into scans.
@@ -85,17 +92,17 @@ impl Planner {
 
     /// Plans a scan with one tool.
     pub(crate) async fn plan_tool(&self, asker: &Asker, request: ToolRequest<'_>) -> Result<NewScan, Problem> {
-        let tool = picket_scanners::find(request.tool).ok_or_else(unknown_tool)?;
-        let shapes = tool.shapes(request.parameters).map_err(params_problem)?;
-        let scope = self.authorize(request.target, asker.subscription, tool.is_passive()).await?;
+        let spec = spec(request)?;
+        let scope = self.authorize(request.target, asker.subscription, spec.tool().is_passive()).await?;
+        let tasks = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
         Ok(NewScan {
             dialect: Dialect::V1,
             plan: Plan::Custom,
-            tool: Some(tool.slug()),
+            tool: Some(spec.tool().slug()),
             request: request.parameters.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())),
             notify: request.notify.to_vec(),
-            tasks: tasks(tool, &shapes, &scope, asker.now),
-            probes: probes(&shapes, &scope),
+            tasks,
+            probes: probes(spec.shapes(), &scope),
             ..blank(asker, &scope)
         })
     }
@@ -112,27 +119,67 @@ impl Planner {
             return Err(Problem::field("options", "nothing_to_do", "expected at least one option that is true"));
         }
         let scope = self.authorize(target, asker.subscription, false).await?;
-        let (mut tasks_of_plan, mut probes_of_plan) = (Vec::new(), 0);
-        if let Some((tool, params)) = options::port_scan(plan).filter(|_| wanted.port_scan) {
-            let shapes = tool.shapes(Some(&params)).map_err(params_problem)?;
-            tasks_of_plan = tasks(tool, &shapes, &scope, asker.now);
-            probes_of_plan = probes(&shapes, &scope);
+        let mut whole = Whole::default();
+        for run in wanted.runs(plan) {
+            whole.add(&run, &scope, asker.now);
         }
-        let gap = |option: &'static str| PlanGap {
-            tool: option.to_owned(),
-            target: scope.target.to_string(),
-            gap: Gap::ToolUnavailable,
-        };
         Ok(NewScan {
             dialect: Dialect::V2,
             plan,
             tool: None,
             request: wanted.to_json(),
-            gaps: wanted.without_tool().into_iter().map(gap).collect(),
-            tasks: tasks_of_plan,
-            probes: probes_of_plan,
+            gaps: whole.gaps(wanted, &scope),
+            tasks: whole.tasks,
+            probes: whole.probes,
             ..blank(asker, &scope)
         })
+    }
+}
+
+/// What the runs of a plan come to.
+#[derive(Default)]
+struct Whole {
+    tasks: Vec<NewTask>,
+    probes: u64,
+    /// The options that at least one tool does.
+    done: Vec<&'static str>,
+    /// The tools that cannot, with their option.
+    missing: Vec<(&'static str, &'static str, Gap)>,
+}
+
+impl Whole {
+    fn add(&mut self, run: &Run, scope: &Scope, now: Timestamp) {
+        // Whether our own parameters fit is a test's to say; here it is the same as having no such tool.
+        let spec = ScanSpec::try_from(Asked { tool: run.tool, parameters: Some(&run.params) });
+        let made = spec.map_err(|_| Gap::ToolUnavailable).and_then(|spec| {
+            let tasks = tasks(&spec, scope, now).ok_or(Gap::LimitExceeded)?;
+            Ok((tasks, probes(spec.shapes(), scope)))
+        });
+        match made {
+            Ok((tasks, probes)) => {
+                self.tasks.extend(tasks);
+                self.probes = self.probes.saturating_add(probes);
+                self.done.push(run.option);
+            }
+            Err(gap) if self.missing.contains(&(run.option, run.tool, gap)) => {}
+            Err(gap) => self.missing.push((run.option, run.tool, gap)),
+        }
+    }
+
+    /// What nobody looks at: an option without any of its tools by its own name, else each tool that is missing by its.
+    fn gaps(&self, wanted: ScanOptions, scope: &Scope) -> Vec<PlanGap> {
+        let gap = |tool: &str, gap| PlanGap { tool: tool.to_owned(), target: scope.target.to_string(), gap };
+        let mut gaps = Vec::new();
+        for option in wanted.names() {
+            let missing = self.missing.iter().filter(|(of, ..)| *of == option);
+            if self.done.contains(&option) {
+                gaps.extend(missing.map(|(_, tool, why)| gap(tool, *why)));
+            } else {
+                let why = missing.map(|(.., why)| *why).next().unwrap_or(Gap::ToolUnavailable);
+                gaps.push(gap(option, why));
+            }
+        }
+        gaps
     }
 }
 
@@ -155,8 +202,12 @@ fn blank(asker: &Asker, scope: &Scope) -> NewScan {
     }
 }
 
-/// One task per shape and shard.
-fn tasks(tool: &'static dyn Tool, shapes: &[TaskShape], scope: &Scope, now: Timestamp) -> Vec<NewTask> {
+/// One task per shape and shard; none at all when the tool would have to run too often.
+fn tasks(spec: &ScanSpec, scope: &Scope, now: Timestamp) -> Option<Vec<NewTask>> {
+    let tool = spec.tool();
+    if tool.fan_out() == FanOut::OneEach && scope.addresses.len() > shards::MOST_RUNS {
+        return None;
+    }
     let task = |shape: &TaskShape, shard| NewTask {
         id: TaskId::mint(now),
         tool: tool.slug(),
@@ -164,10 +215,11 @@ fn tasks(tool: &'static dyn Tool, shapes: &[TaskShape], scope: &Scope, now: Time
         params: shape.params.clone(),
         shard,
     };
-    shapes
-        .iter()
-        .flat_map(|shape| shards::cut(scope, shape.ports).into_iter().map(move |shard| task(shape, shard)))
-        .collect()
+    let mut tasks = Vec::new();
+    for shape in spec.shapes() {
+        tasks.extend(shards::cut(scope, tool.fan_out(), shape.ports).into_iter().map(|shard| task(shape, shard)));
+    }
+    Some(tasks)
 }
 
 /// Hosts × ports of all runs; the store holds it against the plan of the organization.
@@ -176,10 +228,15 @@ fn probes(shapes: &[TaskShape], scope: &Scope) -> u64 {
     shapes.iter().map(|shape| addresses.saturating_mul(shape.ports.into())).fold(0, u64::saturating_add)
 }
 
-/// A tool that is not in the catalogue.
-fn unknown_tool() -> Problem {
-    let known: Vec<_> = picket_scanners::ALL.iter().map(|tool| tool.slug()).collect();
-    Problem::field("tool", "unknown_tool", format!("expected one of: {}", known.join(", ")))
+/// What a client asked of a tool, checked.
+fn spec(request: ToolRequest<'_>) -> Result<ScanSpec, Problem> {
+    ScanSpec::try_from(Asked { tool: request.tool, parameters: request.parameters }).map_err(params_problem)
+}
+
+/// A tool that takes one address in each run, and a target of many.
+fn too_many_runs() -> Problem {
+    let message = format!("expected at most {} addresses for a tool that takes one at a time", shards::MOST_RUNS);
+    Problem::field("target", "too_many_addresses", message)
 }
 
 /// Parameters that do not fit their tool.

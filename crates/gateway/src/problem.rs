@@ -54,6 +54,9 @@ pub enum Problem {
     /// Nothing says that the caller may scan the target.
     #[error("expected a target whose ownership is proven or that the operator allows, found `{0}`")]
     TargetNotAuthorized(String),
+    /// A file that cannot be read as a report of a tool.
+    #[error("{}", .0.message)]
+    UnreadableReport(FieldError),
     /// No credentials, or none that are valid.
     #[error("expected a valid access token or API key")]
     Unauthenticated,
@@ -244,6 +247,7 @@ impl Problem {
             Self::Invalid(_) => ProblemCode::Invalid,
             Self::TargetForbidden(_) => ProblemCode::TargetForbidden,
             Self::TargetNotAuthorized(_) => ProblemCode::TargetNotAuthorized,
+            Self::UnreadableReport(_) => ProblemCode::UnreadableReport,
             Self::Unauthenticated => ProblemCode::Unauthenticated,
             Self::WrongCredentials | Self::WrongFactor => ProblemCode::WrongCredentials,
             Self::EmailUnverified | Self::ResetFirst => ProblemCode::EmailUnverified,
@@ -281,7 +285,7 @@ impl Problem {
     }
 
     /// Words for the client; for what is ours to repair always the same.
-    fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         let fixed = [
             (ProblemCode::Internal, "something went wrong on our side"),
             (ProblemCode::Unavailable, "something that we need is down; try again later"),
@@ -299,7 +303,7 @@ impl Problem {
     fn errors(&self) -> &[FieldError] {
         if let Self::Invalid(errors) = self {
             errors
-        } else if let Self::TargetForbidden(error) = self {
+        } else if let Self::TargetForbidden(error) | Self::UnreadableReport(error) = self {
             std::slice::from_ref(error)
         } else {
             &[]

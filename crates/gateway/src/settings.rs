@@ -70,6 +70,9 @@ pub struct GatewaySettings {
     pub body_timeout_ms: u32,
     /// How long a client may take nothing of an answer that waits for it, in milliseconds; then its connection is closed.
     pub stalled_ms: u32,
+    /// The most bytes of a report that is imported; the plan of the organization may have less. Reports beyond 1 MiB wait
+    /// in a file in the folder for temporary files.
+    pub import_bytes: u64,
     /// Connections of one thread; more wait until one is closed.
     pub max_connections: usize,
     /// Providers that people may sign in with; needs `public_url`.
@@ -137,6 +140,7 @@ impl Default for GatewaySettings {
             request_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
             stalled_ms: 30_000,
+            import_bytes: 64 * 1024 * 1024,
             max_connections: 10_000,
             oauth: OAuthSettings::default(),
             tls: None,

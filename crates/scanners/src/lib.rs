@@ -12,6 +12,7 @@ mod paths;
 pub mod rules;
 pub mod sample;
 mod site;
+mod spec;
 mod ssh;
 mod table;
 mod tally;
@@ -27,5 +28,6 @@ mod xml;
 
 pub use format::{Context, Format, HEAD_BYTES, Head, formats, recognize, strange};
 pub use parameters::{Parameters, ParamsError};
+pub use spec::{Asked, ScanSpec};
 pub use tool::{Appetite, FanOut, Parsed, TaskShape, Tool, split_by_family};
 pub use tools::{ALL, find, page};

@@ -1,5 +1,9 @@
 //! Findings and their sightings. `(organization, fingerprint)` is unique, so that a redelivered task changes nothing and
 //! a rescan finds what it knows.
+//!
+//! Several tools may see one finding in one scan. Then it is one finding with several sources, and what is kept does not
+//! depend on who came first: the worst severity, the highest score, the surest word, the richer text. A later scan says
+//! anew how bad it is, but what it does not know (the software behind a port, a CWE) it does not take away.
 
 use std::collections::BTreeMap;
 
@@ -13,30 +17,65 @@ use crate::{StoreError, Tx, events, row::Columns, statements::statements};
 /// Rows of one statement; keeps messages to the database small.
 const BATCH: usize = 1_000;
 
-statements! {
-    // In the order of the identities, so that two writers of the same findings wait for each other and never deadlock.
-    RECORD = "-- findings.record
-INSERT INTO findings (id, organization_id, fingerprint, rule, cve, host, port, protocol, url, subject, first_scan_id,
-                      first_seen_at, title, severity, cvss, description, remediation, service, last_scan_id,
-                      last_seen_at)
-SELECT f.id, $1, sha256(convert_to(f.identity, 'UTF8')), f.rule, f.cve, f.host, f.port, f.protocol, f.url, f.subject,
-       $2, $3, f.title, f.severity, f.cvss, f.description, f.remediation, f.service, $2, $3
-FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::integer[], $10::text[], $11::text[],
-            $12::text[], $13::text[], $14::text[], $15::float8[], $16::text[], $17::text[], $18::jsonb[])
-  AS f (id, identity, rule, cve, host, port, protocol, url, subject, title, severity, cvss, description, remediation,
-        service)
-ON CONFLICT ON CONSTRAINT a_finding_is_known_once DO UPDATE
-SET title = excluded.title, severity = excluded.severity, cvss = excluded.cvss, description = excluded.description,
-    remediation = excluded.remediation, service = excluded.service, last_scan_id = excluded.last_scan_id,
-    last_seen_at = excluded.last_seen_at
-RETURNING id, (first_scan_id = $2 AND xmax = 0) AS is_new, severity, encode(fingerprint, 'hex') AS fingerprint";
+/// Observations by their fingerprints, in the order of these.
+type Distinct<'a> = (Vec<u8>, &'a Observation);
 
+statements! {
+    // In the order of the fingerprints, so that two writers of the same findings wait for each other and never deadlock.
+    RECORD = "-- findings.record
+INSERT INTO findings AS known (
+    id, organization_id, fingerprint, rule, cve, host, port, protocol, url, subject, first_scan_id, first_seen_at, title,
+    severity, cvss, description, remediation, service, confidence, cwe, refs, last_scan_id, last_seen_at)
+SELECT f.id, $1, f.fingerprint, f.rule, f.cve, f.host, f.port, f.protocol, f.url, f.subject, $2, $3, f.title,
+       f.severity, f.cvss, f.description, f.remediation, f.service, f.confidence, f.cwe,
+       ARRAY(SELECT jsonb_array_elements_text(f.refs)), $2, $3
+FROM unnest($4::uuid[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::integer[], $10::text[], $11::text[],
+            $12::text[], $13::text[], $14::text[], $15::float8[], $16::text[], $17::text[], $18::jsonb[], $19::text[],
+            $20::integer[], $21::jsonb[])
+  AS f (id, fingerprint, rule, cve, host, port, protocol, url, subject, title, severity, cvss, description, remediation,
+        service, confidence, cwe, refs)
+ON CONFLICT ON CONSTRAINT a_finding_is_known_once DO UPDATE
+SET severity = CASE WHEN known.last_scan_id = $2 THEN picket_worse(known.severity, excluded.severity)
+                    ELSE excluded.severity END,
+    title = CASE WHEN known.last_scan_id = $2 AND (
+                      picket_worse(known.severity, excluded.severity) <> excluded.severity
+                      OR known.severity = excluded.severity AND length(known.title) >= length(excluded.title))
+                 THEN known.title ELSE excluded.title END,
+    cvss = CASE WHEN known.last_scan_id = $2 THEN greatest(known.cvss, excluded.cvss)
+                ELSE coalesce(excluded.cvss, known.cvss) END,
+    description = CASE WHEN excluded.description = ''
+                         OR known.last_scan_id = $2 AND length(known.description) >= length(excluded.description)
+                       THEN known.description ELSE excluded.description END,
+    remediation = CASE WHEN excluded.remediation = ''
+                         OR known.last_scan_id = $2 AND length(known.remediation) >= length(excluded.remediation)
+                       THEN known.remediation ELSE excluded.remediation END,
+    service = picket_richer_service(known.service, excluded.service, known.last_scan_id = $2),
+    confidence = CASE WHEN known.last_scan_id = $2
+                        AND array_position(ARRAY['high', 'medium', 'low'], known.confidence)
+                          < array_position(ARRAY['high', 'medium', 'low'], excluded.confidence)
+                      THEN known.confidence ELSE excluded.confidence END,
+    cwe = coalesce(excluded.cwe, known.cwe),
+    refs = CASE WHEN cardinality(excluded.refs) = 0
+                  OR known.last_scan_id = $2 AND cardinality(known.refs) >= cardinality(excluded.refs)
+                THEN known.refs ELSE excluded.refs END,
+    last_scan_id = excluded.last_scan_id,
+    last_seen_at = excluded.last_seen_at
+RETURNING id, (first_scan_id = $2 AND xmax = 0) AS is_new, severity";
+
+    // The fence stays that of the first task that saw it.
     SIGHT = "-- findings.sight
-INSERT INTO sightings (organization_id, scan_id, finding_id, task_id, attempt, severity, cvss, evidence, seen_at)
-SELECT $1, $2, f.id, $3, $4, s.severity, s.cvss, s.evidence, $5
-FROM unnest($6::text[], $7::text[], $8::float8[], $9::text[]) AS s (identity, severity, cvss, evidence)
-JOIN findings AS f ON f.organization_id = $1 AND f.fingerprint = sha256(convert_to(s.identity, 'UTF8'))
-ON CONFLICT (scan_id, finding_id) DO NOTHING";
+INSERT INTO sightings AS known (
+    organization_id, scan_id, finding_id, task_id, attempt, severity, cvss, evidence, sources, seen_at)
+SELECT $1, $2, f.id, $3, $4, s.severity, s.cvss, s.evidence, ARRAY[$10::text], $5
+FROM unnest($6::bytea[], $7::text[], $8::float8[], $9::text[]) AS s (fingerprint, severity, cvss, evidence)
+JOIN findings AS f ON f.organization_id = $1 AND f.fingerprint = s.fingerprint
+ON CONFLICT (scan_id, finding_id) DO UPDATE
+SET severity = picket_worse(known.severity, excluded.severity),
+    cvss = greatest(known.cvss, excluded.cvss),
+    evidence = CASE WHEN length(excluded.evidence) > length(known.evidence) THEN excluded.evidence
+                    ELSE known.evidence END,
+    sources = CASE WHEN known.sources @> excluded.sources THEN known.sources
+                   ELSE ARRAY(SELECT unnest(known.sources || excluded.sources) ORDER BY 1) END";
 }
 
 /// Stores what a task found, in the transaction that ends it: findings, sightings, and an event for each finding that is
@@ -47,7 +86,7 @@ pub(crate) async fn record(
     observations: &[Observation],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let distinct: Vec<(String, &Observation)> = distinct(observations).into_iter().collect();
+    let distinct = distinct(observations);
     for batch in distinct.chunks(BATCH) {
         let new = record_batch(tx, task, batch, now).await?;
         sight_batch(tx, task, batch, now).await?;
@@ -56,29 +95,35 @@ pub(crate) async fn record(
     Ok(())
 }
 
-/// One observation per identity, the worst; ordered by identity.
-fn distinct(observations: &[Observation]) -> BTreeMap<String, &Observation> {
-    let mut distinct: BTreeMap<String, &Observation> = BTreeMap::new();
+/// One observation per fingerprint: the worst, and of those the one that shows most.
+fn distinct(observations: &[Observation]) -> Vec<Distinct<'_>> {
+    let mut distinct: BTreeMap<[u8; 32], &Observation> = BTreeMap::new();
+    let weight = |one: &Observation| (one.severity, one.service.is_some(), one.evidence.len());
     for observation in observations {
-        let known = distinct.entry(storable(&observation.identity())).or_insert(observation);
-        if observation.severity > known.severity {
+        let known = distinct.entry(observation.fingerprint()).or_insert(observation);
+        if weight(observation) > weight(known) {
             *known = observation;
         }
     }
-    distinct
+    distinct.into_iter().map(|(fingerprint, observation)| (fingerprint.to_vec(), observation)).collect()
+}
+
+/// What each observation of a batch says.
+fn column<T>(batch: &[Distinct<'_>], value: impl Fn(&Observation) -> T) -> Vec<T> {
+    batch.iter().map(|(_, observation)| value(observation)).collect()
+}
+
+fn fingerprints<'a>(batch: &'a [Distinct<'_>]) -> Vec<&'a [u8]> {
+    batch.iter().map(|(fingerprint, _)| fingerprint.as_slice()).collect()
 }
 
 async fn record_batch(
     tx: &Tx<'_>,
     task: &ClaimedTask,
-    batch: &[(String, &Observation)],
+    batch: &[Distinct<'_>],
     now: Timestamp,
 ) -> Result<Vec<EventBody>, StoreError> {
-    fn column<T>(batch: &[(String, &Observation)], value: impl Fn(&Observation) -> T) -> Vec<T> {
-        batch.iter().map(|(_, observation)| value(observation)).collect()
-    }
     let ids: Vec<Uuid> = batch.iter().map(|_| FindingId::mint(now).uuid()).collect();
-    let identities: Vec<&str> = batch.iter().map(|(identity, _)| identity.as_str()).collect();
     let rows = tx
         .query(
             RECORD,
@@ -87,7 +132,7 @@ async fn record_batch(
                 &task.scan_id.uuid(),
                 &now,
                 &ids,
-                &identities,
+                &fingerprints(batch),
                 &column(batch, |one| storable(&one.rule)),
                 &column(batch, |one| one.cve.as_deref().map(storable)),
                 &column(batch, |one| storable(&one.location.host)),
@@ -101,6 +146,9 @@ async fn record_batch(
                 &column(batch, |one| storable(&one.description)),
                 &column(batch, |one| storable(&one.remediation)),
                 &column(batch, |one| one.service.clone().map(Json)),
+                &column(batch, |one| one.confidence.name()),
+                &column(batch, |one| one.cwe.and_then(|cwe| i32::try_from(cwe).ok())),
+                &column(batch, |one| Json(one.references.iter().map(|text| storable(text)).collect::<Vec<_>>())),
             ],
         )
         .await?;
@@ -119,13 +167,9 @@ async fn record_batch(
 async fn sight_batch(
     tx: &Tx<'_>,
     task: &ClaimedTask,
-    batch: &[(String, &Observation)],
+    batch: &[Distinct<'_>],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let identities: Vec<&str> = batch.iter().map(|(identity, _)| identity.as_str()).collect();
-    let severities: Vec<&str> = batch.iter().map(|(_, one)| one.severity.name()).collect();
-    let scores: Vec<Option<f64>> = batch.iter().map(|(_, one)| score(one)).collect();
-    let evidence: Vec<String> = batch.iter().map(|(_, one)| storable(&one.evidence)).collect();
     tx.execute(
         SIGHT,
         &[
@@ -134,10 +178,11 @@ async fn sight_batch(
             &task.fence.task_id.uuid(),
             &task.fence.attempt,
             &now,
-            &identities,
-            &severities,
-            &scores,
-            &evidence,
+            &fingerprints(batch),
+            &column(batch, |one| one.severity.name()),
+            &column(batch, score),
+            &column(batch, |one| storable(&one.evidence)),
+            &task.tool,
         ],
     )
     .await?;

@@ -136,6 +136,19 @@ impl Allowance {
         Err(Refusal::LimitReached { what, most: most.into(), plan: self.plan }.into())
     }
 
+    /// Demands that so many hosts × ports fit into one scan.
+    ///
+    /// # Errors
+    /// [`Refusal::LimitReached`].
+    pub fn demand_probes(&self, probes: u64) -> Result<(), StoreError> {
+        let (plan, most) = (self.plan, self.plan.limits().probes);
+        if probes <= most {
+            Ok(())
+        } else {
+            Err(Refusal::LimitReached { what: "hosts × ports in one scan", most, plan }.into())
+        }
+    }
+
     /// Demands a plan that is paid for, or a trial that has not ended.
     ///
     /// # Errors
@@ -150,10 +163,7 @@ impl Allowance {
 pub(crate) async fn why_no_scan(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<StoreError, StoreError> {
     let allowance = lock(tx, new.organization_id).await?;
     allowance.demand_current(now)?;
-    let (plan, most) = (allowance.plan, allowance.plan.limits().probes);
-    if new.probes > most {
-        return Ok(Refusal::LimitReached { what: "hosts × ports in one scan", most, plan }.into());
-    }
+    allowance.demand_probes(new.probes)?;
     allowance.demand(tx, |limits| Quota::ConcurrentScans(limits.concurrent_scans)).await?;
     Ok(StoreError::Stale { expected: 1, actual: 0 })
 }

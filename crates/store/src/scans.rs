@@ -2,6 +2,7 @@
 //! Lock order everywhere: scans in the order of their ids, then tasks in the order of theirs, then findings in the order
 //! of their identities. A transaction that locked a task must not lock a scan.
 
+pub mod import;
 pub mod overview;
 pub mod read;
 

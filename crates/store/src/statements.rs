@@ -50,6 +50,7 @@ mod tests {
         crate::retention::STATEMENTS,
         crate::scans::STATEMENTS,
         crate::scans::overview::STATEMENTS,
+        crate::scans::import::STATEMENTS,
         crate::scans::read::STATEMENTS,
         crate::sealed::STATEMENTS,
         crate::sessions::STATEMENTS,

@@ -1,11 +1,11 @@
 //! Workers and what they have proven; and what each role last knew of the broker. Heartbeats run by the database's clock.
 
 use jiff::Timestamp;
-use picket_domain::{Pool, SandboxLevel, WorkerId};
+use picket_domain::{Needs, Pool, SandboxLevel, WorkerId};
 use serde_json::{Value, json};
-use tokio_postgres::types::Json;
+use tokio_postgres::{Row, types::Json};
 
-use crate::{StoreError, Tx, row::Columns, statements::statements};
+use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
 
 statements! {
     BEAT = "-- workers.beat
@@ -39,6 +39,60 @@ SELECT (SELECT count(*) FROM workers
         WHERE heartbeat_at > now() - interval '10 seconds' AND NOT draining) AS live_workers,
        coalesce((SELECT bool_and(broker_up) FROM role_heartbeats
                  WHERE heartbeat_at > now() - interval '15 seconds'), false) AS broker_up";
+
+    LIVE = "-- workers.live
+SELECT pools, level, tools, raw, proven_at, proofs, tool_versions
+FROM workers
+WHERE heartbeat_at > now() - interval '10 seconds' AND NOT draining
+ORDER BY id";
+}
+
+/// What a live worker can do, for the catalogue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveWorker {
+    /// The pools that it serves.
+    pub pools: Vec<Pool>,
+    /// The level that its self-test has proven.
+    pub level: SandboxLevel,
+    /// The tools that are installed.
+    pub tools: Vec<String>,
+    /// Whether raw sockets are confined as well.
+    pub raw: bool,
+    /// When the self-test ended.
+    pub proven_at: Option<Timestamp>,
+    /// What the self-test said of each level: `[{level, proven, reason}]`.
+    pub proofs: Value,
+    /// What is known of each tool: `{slug: {version, hash}}`.
+    pub tool_versions: Value,
+}
+
+impl LiveWorker {
+    /// Whether it may be given a task of this tool and these needs.
+    #[must_use]
+    pub fn can(&self, tool: &str, needs: Needs) -> bool {
+        self.pools.contains(&needs.pool) && self.level <= needs.level && self.tools.iter().any(|one| one == tool)
+    }
+}
+
+/// The workers that live and take tasks.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn live(tx: &Tx<'_>) -> Result<Vec<LiveWorker>, StoreError> {
+    let worker = |row: &Row| -> Result<LiveWorker, Inconsistent> {
+        let columns = Columns::new("workers", row);
+        let pools: Vec<&str> = columns.get("pools")?;
+        Ok(LiveWorker {
+            pools: pools.into_iter().filter_map(Pool::find).collect(),
+            level: columns.named("level", SandboxLevel::find)?,
+            tools: columns.get("tools")?,
+            raw: columns.get("raw")?,
+            proven_at: columns.get("proven_at")?,
+            proofs: columns.json("proofs")?,
+            tool_versions: columns.json("tool_versions")?,
+        })
+    };
+    Ok(tx.query(LIVE, &[]).await?.iter().map(worker).collect::<Result<_, _>>()?)
 }
 
 /// A worker as it tells of itself.

@@ -12,7 +12,7 @@ use std::{
 use picket_domain::{ClaimedTask, Gap, Observation, SandboxLevel, Shard};
 use picket_kit::Clock;
 use picket_sandbox::{Outcome, Route, Run, Sandbox, SandboxError};
-use picket_scanners::{Context, Parsed, Tool};
+use picket_scanners::{Asked, Context, Parsed, ScanSpec, Tool};
 use picket_store::{
     Db, StoreError,
     tasks::{self, HandBack, MAX_FAILURES, RunRecord},
@@ -110,11 +110,16 @@ impl Execution {
     }
 
     async fn run(&self, slot: u32, task: &ClaimedTask, claimed: SandboxLevel) -> Result<Ran, NotRun> {
-        let tool = picket_scanners::find(&task.tool).ok_or(NotRun::NoTool)?;
+        // A row is checked as a request is: whoever can write one, or put a message on the queue, has said nothing that
+        // is trusted more. What this catalogue does not know, an older or newer one may.
+        picket_scanners::find(&task.tool).ok_or(NotRun::NoTool)?;
+        let spec = ScanSpec::try_from(Asked { tool: &task.tool, parameters: Some(&task.params) })?;
+        let tool = spec.tool();
+        spec.command(&task.shard)?;
         if !self.sandbox.has_tool(tool.slug()) {
             return Err(NotRun::NoTool);
         }
-        let (route, mut run) = self.start(slot, tool, task, claimed).await?;
+        let (route, mut run) = self.start(slot, &spec, task, claimed).await?;
         self.leases.arm(task.fence, run.killer());
         let output = run.stdout().ok_or(NotRun::Parser)?;
         let shard = route.shard(&task.shard);
@@ -133,18 +138,18 @@ impl Execution {
     async fn start(
         &self,
         slot: u32,
-        tool: &'static dyn Tool,
+        spec: &ScanSpec,
         task: &ClaimedTask,
         claimed: SandboxLevel,
     ) -> Result<(Route, Run), NotRun> {
-        let limits = self.settings.limits(&tool.appetite());
+        let limits = self.settings.limits(&spec.tool().appetite());
         let mut tries = 0;
         loop {
             let route = self.sandbox.route(&task.shard.addresses)?;
             if route.level() > claimed && route.level() != SandboxLevel::None {
                 return Err(NotRun::Downgraded);
             }
-            let invocation = tool.invocation(&task.params, &route.shard(&task.shard))?;
+            let invocation = spec.command(&route.shard(&task.shard))?;
             let (sandbox, by, limits) = (self.sandbox.clone(), route.clone(), limits.clone());
             // Making namespaces blocks for milliseconds: not on a thread that others wait for.
             let started = tokio::task::spawn_blocking(move || sandbox.start_by(&by, slot, &invocation, &limits)).await;

@@ -77,8 +77,12 @@ fn finding_facts(text: &str) -> Facts {
         description: text.to_owned(),
         evidence: text.to_owned(),
         remediation: text.to_owned(),
+        confidence: picket_domain::Confidence::High,
+        cwe: None,
+        references: Vec::new(),
+        sources: vec!["nmap".to_owned()],
     };
-    Facts::Finding { scan: ScanRecord { target: text.to_owned(), ..record(scan_id()) }, finding }
+    Facts::Finding { scan: ScanRecord { target: text.to_owned(), ..record(scan_id()) }, finding: Box::new(finding) }
 }
 
 fn found() -> Event {

@@ -1,8 +1,6 @@
-//! The options of the v2 dialect, and which tool does which. To give an option its tool: a function like `port_scan`, and
-//! the option's line taken out of `without_tool`.
+//! The options of the v2 dialect, and which tools do which. To give an option its tools: a function like `port_scan`.
 
 use picket_domain::Plan;
-use picket_scanners::Tool;
 use serde_json::{Value, json};
 
 /// What a plan looks at.
@@ -47,33 +45,93 @@ impl ScanOptions {
         })
     }
 
-    /// The options that were asked for and that no tool does yet, by name.
-    pub(super) fn without_tool(self) -> Vec<&'static str> {
-        let lacking =
-            [(self.include_subdomain, "include_subdomain"), (self.web_scan, "web_scan"), (self.ssl_scan, "ssl_scan")];
-        lacking.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, name)| name).collect()
+    /// What is asked of which tool. An option without a tool yet is one that no run has.
+    pub(super) fn runs(self, plan: Plan) -> Vec<Run> {
+        let wanted = [
+            (self.include_subdomain, INCLUDE_SUBDOMAIN, Vec::new()),
+            (self.port_scan, PORT_SCAN, port_scan(plan)),
+            (self.web_scan, WEB_SCAN, web_scan(plan)),
+            (self.ssl_scan, SSL_SCAN, ssl_scan(plan)),
+        ];
+        let of_option = |(_, option, runs): (bool, &'static str, Vec<(&'static str, Value)>)| {
+            runs.into_iter().map(move |(tool, params)| Run { option, tool, params })
+        };
+        wanted.into_iter().filter(|(is_wanted, ..)| *is_wanted).flat_map(of_option).collect()
+    }
+
+    /// The options that were asked for, by name.
+    pub(super) fn names(self) -> Vec<&'static str> {
+        let all = [
+            (self.include_subdomain, INCLUDE_SUBDOMAIN),
+            (self.port_scan, PORT_SCAN),
+            (self.web_scan, WEB_SCAN),
+            (self.ssl_scan, SSL_SCAN),
+        ];
+        all.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, name)| name).collect()
     }
 }
 
-/// The tool of `port_scan` and its parameters under a plan.
-pub(super) fn port_scan(plan: Plan) -> Option<(&'static dyn Tool, Value)> {
+const INCLUDE_SUBDOMAIN: &str = "include_subdomain";
+const PORT_SCAN: &str = "port_scan";
+const WEB_SCAN: &str = "web_scan";
+const SSL_SCAN: &str = "ssl_scan";
+
+/// What a plan asks of one tool.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Run {
+    /// The option that it belongs to.
+    pub(super) option: &'static str,
+    /// The tool's slug; the catalogue may not have it.
+    pub(super) tool: &'static str,
+    /// Its parameters.
+    pub(super) params: Value,
+}
+
+fn port_scan(plan: Plan) -> Vec<(&'static str, Value)> {
     let params = match plan {
         Plan::Quick => json!({"scan_type": "-sV", "top_ports": 100, "timing": "-T4"}),
         Plan::Full | Plan::Custom => json!({"scan_type": "-sV -sC", "top_ports": 1000, "timing": "-T4"}),
     };
-    picket_scanners::find("nmap").map(|tool| (tool, params))
+    vec![("nmap", params)]
+}
+
+/// The port is the usual one: what the port scan finds elsewhere is not known when the tasks are made.
+fn ssl_scan(plan: Plan) -> Vec<(&'static str, Value)> {
+    let tools: &[&str] = match plan {
+        Plan::Quick | Plan::Custom => &["sslscan"],
+        Plan::Full => &["sslscan", "testssl"],
+    };
+    tools.iter().map(|tool| (*tool, json!({"port": 443}))).collect()
+}
+
+/// The usual ports, as for [`ssl_scan`].
+fn web_scan(plan: Plan) -> Vec<(&'static str, Value)> {
+    let tools: &[&str] = match plan {
+        Plan::Quick => &["whatweb"],
+        Plan::Custom => &["whatweb", "ffuf"],
+        Plan::Full => &["whatweb", "ffuf", "wapiti"],
+    };
+    let sites =
+        |tool: &'static str| [(80, false), (443, true)].map(|(port, tls)| (tool, json!({"port": port, "tls": tls})));
+    tools.iter().copied().flat_map(sites).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use picket_scanners::{Asked, ScanSpec, find};
+
     use super::*;
 
     #[test]
-    fn the_parameters_of_every_plan_fit_the_tool() {
+    fn the_parameters_of_every_plan_fit_their_tools() {
+        let all = ScanOptions { include_subdomain: true, port_scan: true, web_scan: true, ssl_scan: true };
         for plan in Plan::ALL {
-            let (tool, params) = port_scan(plan).unwrap();
-            let shapes = tool.shapes(Some(&params)).unwrap();
-            assert_eq!(shapes.len(), 1, "{plan:?} must not need raw sockets");
+            let runs = all.runs(plan);
+            assert!(["port_scan", "web_scan", "ssl_scan"].iter().all(|one| runs.iter().any(|run| run.option == *one)));
+            for run in runs.iter().filter(|run| find(run.tool).is_some()) {
+                let spec = ScanSpec::try_from(Asked { tool: run.tool, parameters: Some(&run.params) });
+                assert_eq!(spec.unwrap().shapes().len(), 1, "{run:?} must not need raw sockets");
+            }
         }
     }
 }

@@ -38,6 +38,7 @@ codes! {
     Malformed            = BAD_REQUEST,            "malformed_request",      "Malformed request";
     Invalid              = BAD_REQUEST,            "invalid_request",        "Invalid request";
     TargetForbidden      = BAD_REQUEST,            "target_forbidden",       "Target forbidden";
+    UnreadableReport     = BAD_REQUEST,            "unreadable_report",      "Unreadable report";
     SignInRefused        = BAD_REQUEST,            "sign_in_refused",        "Sign-in refused";
     Unauthenticated      = UNAUTHORIZED,           "unauthenticated",        "Unauthenticated";
     WrongCredentials     = UNAUTHORIZED,           "wrong_credentials",      "Wrong credentials";

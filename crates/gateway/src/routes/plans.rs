@@ -40,6 +40,8 @@ pub(crate) struct PlanLimitsView {
     addresses_per_scan: u32,
     /// Hosts × ports in one scan, over all its runs.
     hosts_times_ports_per_scan: u64,
+    /// Bytes of one report of a tool that is imported; the operator may allow less.
+    import_bytes: u64,
     /// Reports that are waiting or being rendered, at one time.
     concurrent_reports: u32,
     /// Reports in 24 hours.
@@ -102,6 +104,7 @@ impl PlanLimitsView {
             concurrent_tasks: limits.tasks_in_flight,
             addresses_per_scan: limits.addresses,
             hosts_times_ports_per_scan: limits.probes,
+            import_bytes: limits.import_bytes,
             concurrent_reports: limits.reports_at_once,
             reports_per_day: limits.reports_per_day,
             targets: limits.targets,

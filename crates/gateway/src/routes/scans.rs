@@ -2,6 +2,7 @@
 //! dialects differ in their requests, views and ids alone.
 
 mod coverage;
+mod import;
 pub(super) mod v1;
 pub(super) mod v2;
 

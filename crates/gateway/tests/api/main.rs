@@ -21,6 +21,8 @@ mod harness;
 mod hostile;
 #[cfg(test)]
 mod idempotency;
+#[cfg(test)]
+mod imports;
 mod invitations;
 #[cfg(test)]
 mod limits;
@@ -32,6 +34,8 @@ mod observability;
 mod organization;
 #[cfg(test)]
 mod overtaken;
+#[cfg(test)]
+mod parameters;
 #[cfg(test)]
 mod passwords;
 #[cfg(test)]

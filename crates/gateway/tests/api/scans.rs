@@ -224,7 +224,7 @@ async fn t12_more_addresses_than_the_plan_has_are_refused() {
 #[tokio::test]
 async fn a20_to_a22_hostile_bodies_are_refused() {
     let (app, member) = start().await;
-    for tool in ["nmap;id", "../../bin/sh", "NMAP", "nessus", ""] {
+    for tool in ["nmap;id", "../../bin/sh", "NMAP", "no-such-tool", ""] {
         create(&app, &member, &json!({"target": "example.com", "tool": tool}))
             .await
             .assert_field("tool", "unknown_tool");
@@ -275,7 +275,7 @@ async fn v2_options_are_booleans_and_at_least_one() {
 #[tokio::test]
 async fn a_plan_that_no_tool_can_follow_fails_and_says_so() {
     let (app, member) = start().await;
-    let body = json!({"target": "example.com", "scan_type": "custom", "options": {"web_scan": true}});
+    let body = json!({"target": "example.com", "scan_type": "custom", "options": {"include_subdomain": true}});
     let created = app.post("/api/v2/scans", Some(&member.token), &body).await;
     assert_eq!((created.status, &created.json()["status"]), (201, &json!("pending")));
     let scan = app.get("/api/v2/scans/1", Some(&member.token)).await.json();

@@ -46,7 +46,7 @@ impl<'o> From<&'o Observation> for Finding<'o> {
             protocol: location.protocol.map(picket_domain::Protocol::name),
             url: location.url.as_deref(),
             subject: &observation.subject,
-            fingerprint: observation.fingerprint(),
+            fingerprint: hexadecimal(&observation.fingerprint()),
             confidence: observation.confidence.name(),
             description: &observation.description,
             evidence: &observation.evidence,
@@ -54,6 +54,11 @@ impl<'o> From<&'o Observation> for Finding<'o> {
             references: &observation.references,
         }
     }
+}
+
+/// A fingerprint as scripts read it.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The object with one finding in each line.

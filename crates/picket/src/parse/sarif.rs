@@ -10,7 +10,7 @@ use picket_domain::{Observation, Severity};
 use picket_scanners::{Format, Parsed};
 use serde_json::{Value, json};
 
-use super::Output;
+use super::{Output, finding};
 
 const MAX_RULES: usize = 5_000;
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -88,7 +88,7 @@ fn result(observation: &Observation) -> Value {
         "level": level(observation.severity),
         "message": {"text": if text.is_empty() { "A finding without text." } else { text }},
         "locations": [location],
-        "partialFingerprints": {"picket/v1": observation.fingerprint()},
+        "partialFingerprints": {"picket/v1": finding::hexadecimal(&observation.fingerprint())},
         "properties": properties,
     })
 }

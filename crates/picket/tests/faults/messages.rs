@@ -73,3 +73,40 @@ async fn redelivered_and_forged_messages_change_nothing() {
     let more = tokio::time::timeout(std::time::Duration::from_millis(300), dead.take()).await;
     assert!(more.is_err(), "only the garbage");
 }
+
+/// A23: a row that somebody forged and announced by hand. Each is refused by the worker, as it would be at the API.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a23_forged_tasks_fail_as_invalid_and_never_run() {
+    let (stage, service) = (Stage::new().await, Service::quick());
+    let _worker = stage.start_worker(213_100, &[("PICKET_WORKER__SLOTS", "1")]);
+    let pinned = r#"jsonb_set(shard, '{hosts}', '[{"name": "-oN/scratch/x", "address": "127.0.0.1"}]')"#;
+    for forged in [
+        r#"params = '{"scan_type": "-sV --script=/etc/passwd"}'"#,
+        r#"params = '{"scan_type": "-sV\n-iL/etc/passwd"}'"#,
+        r#"params = '{"ports": "1-3 -oN x"}'"#,
+        r#"params = '{"scripts": ["../x"]}'"#,
+        r#"params = '{"env": {"NMAPDIR": "/tmp"}}'"#,
+        r#"params = '{"scan_type": "-sV -O"}'"#,
+        r#"params = '["-sV"]'"#,
+        r#"params = '"-sV"'"#,
+        r#"shard = jsonb_set(shard, '{target}', '"-iL/etc/passwd"')"#,
+        r#"shard = jsonb_set(shard, '{addresses}', '[]')"#,
+        &format!("shard = {pinned}"),
+    ] {
+        let (scan, message) = stage.admitted(&service).await;
+        stage.execute(&format!("UPDATE tasks SET {forged} WHERE state = 'queued'")).await;
+        stage.tell(stage.organization, message).await;
+        stage.await_state(&scan, "failed").await;
+        let sql = "SELECT gap, exit_code, output_bytes FROM tasks WHERE scan_id = $1";
+        let row = stage.row(sql, &[&scan.id.uuid()]).await;
+        assert_eq!(row.get::<_, Option<String>>(0).as_deref(), Some("invalid_parameters"), "{forged}");
+        let ran = (row.get::<_, Option<i32>>(1), row.get::<_, Option<i64>>(2).unwrap_or_default());
+        assert_eq!(ran, (None, 0), "{forged}");
+    }
+    let (scan, message) = stage.admitted(&service).await;
+    stage.execute("UPDATE tasks SET tool = 'nmap;id' WHERE state = 'queued'").await;
+    stage.tell(stage.organization, message).await;
+    stage.await_state(&scan, "failed").await;
+    let row = stage.row("SELECT gap FROM tasks WHERE scan_id = $1", &[&scan.id.uuid()]).await;
+    assert_eq!(row.get::<_, &str>(0), "tool_unavailable");
+}

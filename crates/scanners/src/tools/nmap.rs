@@ -14,12 +14,12 @@ mod scripts;
 #[cfg(test)]
 mod tests;
 
-use std::io::BufRead;
+use std::{io::BufRead, time::Duration};
 
 use picket_domain::{Invocation, Observation, Shard};
 use serde_json::Value;
 
-use crate::{Context, FanOut, Format, Head, ParamsError, Parsed, TaskShape, Tool};
+use crate::{Appetite, Context, FanOut, Format, Head, ParamsError, Parsed, TaskShape, Tool};
 
 pub(super) struct Adapter;
 struct Xml;
@@ -83,6 +83,11 @@ impl Tool for Adapter {
 
     fn fan_out(&self) -> FanOut {
         FanOut::Together
+    }
+
+    /// Longer than the half hour that nmap gives one host by itself (`--host-timeout` in `argv.rs`).
+    fn appetite(&self) -> Appetite {
+        Appetite { wall: Duration::from_secs(35 * 60), ..Appetite::DEFAULT }
     }
 
     fn format(&self) -> &'static dyn Format {

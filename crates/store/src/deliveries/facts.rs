@@ -16,7 +16,7 @@ use crate::{
 statements! {
     FINDING = "-- deliveries.facts.finding
 SELECT f.id, f.rule, f.title, f.cve, f.host, f.port, f.protocol, f.url, f.description, f.remediation,
-       s.severity, s.cvss, s.evidence
+       f.confidence, f.cwe, f.refs, s.severity, s.cvss, s.evidence, s.sources
 FROM sightings AS s
 JOIN findings AS f ON f.id = s.finding_id
 WHERE s.scan_id = $1 AND s.finding_id = $2";
@@ -42,7 +42,7 @@ pub enum Facts {
         /// The scan that saw it first.
         scan: ScanRecord,
         /// The finding as that scan saw it.
-        finding: SightedFinding,
+        finding: Box<SightedFinding>,
     },
     /// Of a rendered report.
     Report(ReportFacts),
@@ -91,7 +91,7 @@ async fn finding(tx: &Tx<'_>, found: &FindingFound) -> Result<Option<Facts>, Sto
     let Some(scan) = read::find(tx, found.scan_id).await? else { return Ok(None) };
     let row = tx.query_opt(FINDING, &[&found.scan_id.uuid(), &found.finding_id.uuid()]).await?;
     let finding = row.as_ref().map(read::finding).transpose()?;
-    Ok(finding.map(|finding| Facts::Finding { scan, finding }))
+    Ok(finding.map(|finding| Facts::Finding { scan, finding: Box::new(finding) }))
 }
 
 async fn report(tx: &Tx<'_>, changed: &ReportChanged) -> Result<Option<Facts>, StoreError> {

@@ -52,7 +52,7 @@ WITH latest AS (
   LIMIT $2
 ), sized AS (
   SELECT w.place, w.severity, w.cvss, f.id, f.rule, f.title, f.cve, f.host, f.port, f.protocol, f.url, f.subject,
-         f.description, f.remediation, f.service, f.first_seen_at, s.evidence,
+         f.description, f.remediation, f.confidence, f.cwe, f.refs, f.service, f.first_seen_at, s.evidence, s.sources,
          ARRAY(SELECT o.scan_id FROM sightings AS o WHERE o.scan_id = ANY($1) AND o.finding_id = f.id) AS seen_in,
          sum(octet_length(f.title) + octet_length(f.description) + octet_length(f.remediation)
              + octet_length(s.evidence)) OVER (ORDER BY w.place) AS text_bytes
@@ -60,8 +60,8 @@ WITH latest AS (
   JOIN findings AS f ON f.id = w.finding_id
   JOIN sightings AS s ON s.scan_id = w.scan_id AND s.finding_id = w.finding_id
 )
-SELECT id, rule, title, cve, host, port, protocol, url, subject, description, remediation, service, first_seen_at,
-       severity, cvss, evidence, seen_in
+SELECT id, rule, title, cve, host, port, protocol, url, subject, description, remediation, confidence, cwe, refs, service,
+       first_seen_at, severity, cvss, evidence, sources, seen_in
 FROM sized
 WHERE text_bytes <= $3
 ORDER BY place";

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use picket_domain::{
-    Coverage, CoverageState, Dialect, FindingId, Gap, Location, Plan, PlanGap, Protocol, Scan, ScanId, Severity,
-    SeverityCounts, TaskState,
+    Confidence, Coverage, CoverageState, Dialect, FindingId, Gap, Location, Plan, PlanGap, Protocol, Scan, ScanId,
+    Severity, SeverityCounts, TaskState,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -63,10 +63,11 @@ GROUP BY scan_id, severity";
 
     // The sum of the texts is bounded before they leave the database: a finding may hold kilobytes of a target's words.
     FINDINGS = "-- scans.read.findings
-SELECT id, rule, title, cve, host, port, protocol, url, description, remediation, severity, cvss, evidence
+SELECT id, rule, title, cve, host, port, protocol, url, description, remediation, confidence, cwe, refs, severity, cvss,
+       evidence, sources
 FROM (
-  SELECT f.id, f.rule, f.title, f.cve, f.host, f.port, f.protocol, f.url, f.description, f.remediation,
-         s.severity, s.cvss, s.evidence,
+  SELECT f.id, f.rule, f.title, f.cve, f.host, f.port, f.protocol, f.url, f.description, f.remediation, f.confidence,
+         f.cwe, f.refs, s.severity, s.cvss, s.evidence, s.sources,
          row_number() OVER worst AS place,
          sum(octet_length(f.title) + octet_length(f.description) + octet_length(f.remediation)
              + octet_length(s.evidence)) OVER worst AS text_bytes
@@ -136,6 +137,14 @@ pub struct SightedFinding {
     pub evidence: String,
     /// What to do about it.
     pub remediation: String,
+    /// How sure the surest of its sources is.
+    pub confidence: Confidence,
+    /// The kind of weakness, by its number in the Common Weakness Enumeration.
+    pub cwe: Option<i32>,
+    /// Where to read more.
+    pub references: Vec<String>,
+    /// The tools that saw it in this scan, by slug.
+    pub sources: Vec<String>,
 }
 
 /// The order of a list.
@@ -330,5 +339,9 @@ pub(crate) fn finding(row: &Row) -> Result<SightedFinding, Inconsistent> {
         description: columns.get("description")?,
         evidence: columns.get("evidence")?,
         remediation: columns.get("remediation")?,
+        confidence: columns.named("confidence", Confidence::find)?,
+        cwe: columns.get("cwe")?,
+        references: columns.get("refs")?,
+        sources: columns.get("sources")?,
     })
 }

@@ -21,6 +21,8 @@ mod scenario;
 #[cfg(test)]
 mod sealed;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod states;
 #[cfg(test)]
 mod tenancy;

@@ -3,10 +3,10 @@
 mod view;
 
 use actix_web::{
-    HttpResponse, get,
+    HttpRequest, HttpResponse, get,
     http::header::LOCATION,
     post,
-    web::{Data, Json},
+    web::{Data, Json, Payload},
 };
 use picket_domain::{AuditAction, Permission, ScanId};
 use picket_scanners::Parameters;
@@ -23,7 +23,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use self::view::{ScanCreatedV1, ScanDetailV1, ScanResultV1, ScanStatusV1, ScanV1};
-use super::{load, load_result};
+use super::{
+    import::{ImportQuery, ReportFile, import},
+    load, load_result,
+};
 use crate::{
     App, Body, Caller, Id, Page, Problem, Query, RequestContext, V1Page,
     planning::{Asker, ToolRequest},
@@ -32,6 +35,7 @@ use crate::{
 pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
     config
         .service(create_scan)
+        .service(import_scan)
         .service(list_scans)
         .service(get_scan)
         .service(get_scan_status)
@@ -118,6 +122,35 @@ async fn create_scan(
         created_at: asker.now,
         tasks: new.tasks.len(),
     }))
+}
+
+/// Import a report that a tool wrote elsewhere.
+///
+/// The body is the report as the tool wrote it; its content tells what it is. It becomes a scan that has ended, with what
+/// the report says; of one that is cut short the coverage says so. No address is touched. A file that is no report, or is
+/// hostile, is 400 `unreadable_report`, and nothing is kept.
+#[utoipa::path(
+    tag = "scans",
+    params(ImportQuery),
+    request_body(content = ReportFile, content_type = "application/octet-stream"),
+    responses(
+        (status = 201, description = "The scan that the report became.", body = ScanDetailV1),
+        (status = 413, description = "The report is larger than the plan allows.", body = crate::ProblemView, content_type = "application/problem+json")
+    ),
+)]
+#[post("/scans/import")]
+async fn import_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    query: Query<ImportQuery>,
+    body: (HttpRequest, Payload),
+) -> Result<HttpResponse, Problem> {
+    let scan = import(&app, &caller, &context, query.0, body).await?;
+    tracing::Span::current().record("scan.id", tracing::field::display(scan.record.scan.id));
+    let location = (LOCATION, format!("/api/v1/scan/{}", scan.record.scan.id));
+    let view = ScanDetailV1::new(&scan.record, scan.counts, &scan.coverage);
+    Ok(HttpResponse::Created().insert_header(location).json(view))
 }
 
 /// Which scans, and in which order.

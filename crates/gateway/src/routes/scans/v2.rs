@@ -3,10 +3,10 @@
 mod view;
 
 use actix_web::{
-    HttpResponse, delete, get,
+    HttpRequest, HttpResponse, delete, get,
     http::header::LOCATION,
     post,
-    web::{Data, Json},
+    web::{Data, Json, Payload},
 };
 use picket_domain::{AuditAction, Permission, Plan};
 use picket_store::{
@@ -22,14 +22,17 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use self::view::{ScanCreatedV2, ScanDetailV2, ScanV2, StatusV2};
-use super::load_result;
+use super::{
+    import::{ImportQuery, ReportFile, import},
+    load_result,
+};
 use crate::{
     App, Body, Caller, Id, Page, Problem, Query, RequestContext, V2Page,
     planning::{Asker, ScanOptions, estimated_duration},
 };
 
 pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
-    config.service(list_scans).service(create_scan).service(get_scan).service(cancel_scan);
+    config.service(list_scans).service(create_scan).service(import_scan).service(get_scan).service(cancel_scan);
 }
 
 /// What to scan, and how thoroughly.
@@ -137,6 +140,34 @@ async fn create_scan(
         estimated_duration: estimated_duration(plan, new.tasks.len()),
         message: "Scan has been queued successfully",
     }))
+}
+
+/// Import a report that a tool wrote elsewhere.
+///
+/// The body is the report as the tool wrote it; its content tells what it is. It becomes a scan that has ended, with what
+/// the report says; of one that is cut short the coverage says so. No address is touched. A file that is no report, or is
+/// hostile, is 400 `unreadable_report`, and nothing is kept.
+#[utoipa::path(
+    tag = "scans",
+    params(ImportQuery),
+    request_body(content = ReportFile, content_type = "application/octet-stream"),
+    responses(
+        (status = 201, description = "The scan that the report became.", body = ScanV2),
+        (status = 413, description = "The report is larger than the plan allows.", body = crate::ProblemView, content_type = "application/problem+json")
+    ),
+)]
+#[post("/scans/import")]
+async fn import_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    query: Query<ImportQuery>,
+    body: (HttpRequest, Payload),
+) -> Result<HttpResponse, Problem> {
+    let scan = import(&app, &caller, &context, query.0, body).await?;
+    tracing::Span::current().record("scan.id", tracing::field::display(scan.record.scan.id));
+    let location = (LOCATION, format!("/api/v2/scans/{}", scan.record.number));
+    Ok(HttpResponse::Created().insert_header(location).json(ScanV2::new(&scan.record, scan.counts)))
 }
 
 /// Which scans.

@@ -86,6 +86,7 @@ impl Fixture {
             "sessions" => &self.session,
             "webhooks" => &self.webhook,
             "oauth" | "identities" => "github",
+            "tools" => "nmap",
             "reports" if !is_v2(path) => &self.report,
             // The first of each kind, by number.
             "scans" | "reports" => "1",
@@ -103,6 +104,7 @@ impl Fixture {
             "scan" => "scan_00000000000000000000000001",
             "sessions" => "ses_00000000000000000000000001",
             "identities" => "nowhere",
+            "tools" => "no-such-tool",
             "webhooks" => "whk_00000000000000000000000001",
             "reports" if !is_v2(path) => "rep_00000000000000000000000001",
             "scans" | "reports" => "999999",

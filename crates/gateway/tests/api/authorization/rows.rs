@@ -111,6 +111,11 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(Both, "GET", "/targets", Needs(P::TargetsRead)),
     Row::new(Both, "POST", "/targets", Needs(P::TargetsWrite)).with(|| json!({"target": "example.com"})),
     Row::new(Both, "GET", "/tools", Needs(P::ToolsRead)),
+    Row::new(Both, "GET", "/tools/all-health", Needs(P::ToolsRead)),
+    Row::new(Both, "GET", "/tools/{slug}", Needs(P::ToolsRead)),
+    Row::new(Both, "POST", "/tools/{slug}/build-command", Needs(P::ScansWrite))
+        .with(|| json!({"target": "example.com"})),
+    Row::new(Both, "POST", "/scans/import", Needs(P::ScansWrite)).with(|| json!({})),
     Row::new(V1, "POST", "/scans/create", Needs(P::ScansWrite))
         .with(|| json!({"target": "example.com", "tool": "nmap"})),
     Row::new(V1, "GET", "/scans", Needs(P::ScansRead)),

@@ -1,7 +1,7 @@
 //! Scans as the v1 dialect shows them (CyberSec Pro's reference). The printed fields come first; what is ours follows.
 
 use jiff::Timestamp;
-use picket_domain::{Coverage, FindingId, ScanId, ScanState, SeverityCounts};
+use picket_domain::{Confidence, Coverage, FindingId, ScanId, ScanState, SeverityCounts};
 use picket_store::scans::read::{ScanRecord, SightedFinding};
 use serde::Serialize;
 use serde_json::Value;
@@ -167,6 +167,17 @@ pub(super) struct VulnerabilityV1 {
     description: String,
     /// Where it is, e.g. `93.184.215.14:443/tcp` or a URL.
     location: String,
+    /// How sure the surest of its sources is.
+    #[schema(value_type = String, example = "high")]
+    confidence: Confidence,
+    /// Its kind, by its number in the Common Weakness Enumeration, e.g. `CWE-327`.
+    #[schema(example = "CWE-327")]
+    cwe: Option<String>,
+    /// Where to read more.
+    references: Vec<String>,
+    /// The tools that saw it.
+    #[schema(example = json!(["nmap", "sslscan"]))]
+    sources: Vec<String>,
 }
 
 impl VulnerabilityV1 {
@@ -181,6 +192,10 @@ impl VulnerabilityV1 {
             remediation: finding.remediation.clone(),
             description: finding.description.clone(),
             location: finding.location.to_string(),
+            confidence: finding.confidence,
+            cwe: finding.cwe.map(|number| format!("CWE-{number}")),
+            references: finding.references.clone(),
+            sources: finding.sources.clone(),
         }
     }
 }

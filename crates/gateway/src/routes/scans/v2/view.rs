@@ -1,7 +1,7 @@
 //! Scans as the v2 dialect shows them (Bitvisor's reference). The printed fields come first; what is ours follows.
 
 use jiff::Timestamp;
-use picket_domain::{Coverage, FindingId, ScanState, Severity, SeverityCounts};
+use picket_domain::{Confidence, Coverage, FindingId, ScanState, Severity, SeverityCounts};
 use picket_store::scans::read::{ScanRecord, SightedFinding};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -147,6 +147,17 @@ pub(super) struct VulnerabilityV2 {
     /// Where it is, e.g. `93.184.215.14:443/tcp` or a URL.
     location: String,
     evidence: String,
+    /// How sure the surest of its sources is.
+    #[schema(value_type = String, example = "high")]
+    confidence: Confidence,
+    /// Its kind, by its number in the Common Weakness Enumeration, e.g. `CWE-327`.
+    #[schema(example = "CWE-327")]
+    cwe: Option<String>,
+    /// Where to read more.
+    references: Vec<String>,
+    /// The tools that saw it.
+    #[schema(example = json!(["nmap", "sslscan"]))]
+    sources: Vec<String>,
 }
 
 impl VulnerabilityV2 {
@@ -161,6 +172,10 @@ impl VulnerabilityV2 {
             recommendation: finding.remediation.clone(),
             finding_id: finding.id,
             location: finding.location.to_string(),
+            confidence: finding.confidence,
+            cwe: finding.cwe.map(|number| format!("CWE-{number}")),
+            references: finding.references.clone(),
+            sources: finding.sources.clone(),
             evidence: finding.evidence.clone(),
         }
     }

@@ -1,0 +1,158 @@
+//! The dry run of a scan with one tool.
+
+use picket_domain::{Invocation, NewTask, ToolOutput};
+use picket_scanners::{Parameters, Tool};
+use picket_store::{
+    StoreError,
+    quota::{self, Quota, Refusal},
+    workers::LiveWorker,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{live, view::NeedsView};
+use crate::{
+    App, Caller, Problem, RequestContext,
+    planning::{Asker, Reason, Rehearsal, ToolRequest},
+};
+
+/// Command lines of one answer.
+const MOST_COMMANDS: usize = 16;
+
+/// A scan that is not made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BuildCommand {
+    /// A host name, an address or a network.
+    #[schema(example = "example.com", max_length = 253)]
+    target: String,
+    /// The tool's parameters, as its schema in the catalogue says; its defaults when absent.
+    #[serde(default)]
+    #[schema(value_type = Object, example = json!({"scan_type": "-sV -sC", "ports": "1-1000"}))]
+    parameters: Parameters,
+}
+
+/// What a scan would do.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CommandView {
+    #[schema(example = "nmap")]
+    tool: &'static str,
+    /// Canonical, unless it was refused.
+    #[schema(example = "example.com")]
+    target: String,
+    verdict: VerdictView,
+    /// One for each task, at most 16; `tasks` counts all. None when the target is refused.
+    commands: Vec<RunView>,
+    /// Tasks that the scan would begin with.
+    tasks: usize,
+    /// Hosts × ports over all tasks, for the limit of the plan.
+    hosts_times_ports: u64,
+}
+
+/// Whether a scan would be accepted.
+#[derive(Debug, Serialize, ToSchema)]
+struct VerdictView {
+    allowed: bool,
+    /// Why not, and what would be missing; `capability_unavailable` alone does not forbid it.
+    reasons: Vec<ReasonView>,
+}
+
+/// Something that speaks against a scan.
+#[derive(Debug, Serialize, ToSchema)]
+struct ReasonView {
+    /// What a program may match on.
+    #[schema(example = "target_not_authorized")]
+    code: &'static str,
+    message: String,
+}
+
+/// What one task would run.
+#[derive(Debug, Serialize, ToSchema)]
+struct RunView {
+    /// The program and its arguments, one by one, exactly as the worker starts them.
+    argv: Vec<String>,
+    /// The parameters of the task in their canonical form.
+    #[schema(value_type = Object)]
+    parameters: Value,
+    /// What a worker must have.
+    needs: NeedsView,
+    /// Whether a live worker can do it now.
+    runnable_now: bool,
+    /// The only addresses that it could reach.
+    #[schema(value_type = Vec<String>)]
+    addresses: Vec<std::net::IpAddr>,
+    /// `none`, `connect` or `raw`.
+    #[schema(value_type = String, example = "connect")]
+    network: picket_domain::Network,
+    /// Files of ours that it reads.
+    input_files: Vec<&'static str>,
+    /// Where its report comes from: `stdout`, or the path of a file.
+    #[schema(example = "stdout")]
+    output: &'static str,
+}
+
+impl RunView {
+    fn new(task: NewTask, command: Invocation, workers: &[LiveWorker]) -> Self {
+        Self {
+            argv: std::iter::once(command.program.to_owned()).chain(command.args).collect(),
+            parameters: task.params,
+            needs: task.needs.into(),
+            runnable_now: workers.iter().any(|worker| worker.can(task.tool, task.needs)),
+            addresses: command.egress.addresses,
+            network: command.network,
+            input_files: command.input_files.iter().map(|file| file.path).collect(),
+            output: match command.output {
+                ToolOutput::Stdout => "stdout",
+                ToolOutput::File(path) => path,
+            },
+        }
+    }
+}
+
+/// Checks a scan as its create would, and says what would run.
+pub(super) async fn rehearse(
+    app: &App,
+    caller: &Caller,
+    context: &RequestContext,
+    tool: &dyn Tool,
+    body: &BuildCommand,
+) -> Result<CommandView, Problem> {
+    let asker = Asker::new(caller, context, app.clock.now());
+    let request =
+        ToolRequest { target: &body.target, tool: tool.slug(), parameters: body.parameters.value(), notify: &[] };
+    let rehearsal = app.planner.rehearse(&asker, request, MOST_COMMANDS).await?;
+    let workers = live(app).await?;
+    let Rehearsal { target, mut reasons, runs, tasks, probes } = rehearsal;
+    reasons.extend(refusal(app, &asker, probes).await?);
+    let allowed = reasons.is_empty();
+    let commands: Vec<_> = runs.into_iter().map(|(task, command)| RunView::new(task, command, &workers)).collect();
+    if commands.iter().any(|run| !run.runnable_now) {
+        let message =
+            "no live worker can do all of it now; what nobody can do within the wait is a gap in the coverage";
+        reasons.push(Reason { code: "capability_unavailable", message: message.to_owned() });
+    }
+    let reasons = reasons.into_iter().map(|Reason { code, message }| ReasonView { code, message }).collect();
+    let verdict = VerdictView { allowed, reasons };
+    Ok(CommandView { tool: tool.slug(), target, verdict, commands, tasks, hosts_times_ports: probes })
+}
+
+/// What the plan of the organization says of one more scan of that size.
+async fn refusal(app: &App, asker: &Asker, probes: u64) -> Result<Option<Reason>, Problem> {
+    let asked = app
+        .db
+        .run("rehearse_scan", asker.organization_id, async |tx| {
+            let allowance = quota::lock(tx, asker.organization_id).await?;
+            allowance.demand_current(asker.now)?;
+            allowance.demand_probes(probes)?;
+            allowance.demand(tx, |limits| Quota::ConcurrentScans(limits.concurrent_scans)).await
+        })
+        .await;
+    match asked {
+        Ok(()) => Ok(None),
+        Err(error @ StoreError::Refused(Refusal::TrialEnded | Refusal::LimitReached { .. })) => {
+            Ok(Some(Reason::of(&Problem::Store(error))))
+        }
+        Err(error) => Err(Problem::Store(error)),
+    }
+}

