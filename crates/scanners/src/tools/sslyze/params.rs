@@ -90,9 +90,9 @@ impl Params {
         args.extend(CHECKS.map(str::to_owned));
         args.extend(self.slow.then(|| "--slow_connection".to_owned()));
         args.extend(self.starttls.map(|protocol| format!("--starttls={}", protocol.name())));
-        // `name{address}:port` pins the name.
+        // `name:port{address}` pins the name; with the port behind the address sslyze takes 443.
         args.push(match aim.name() {
-            Some(name) => format!("{name}{{{}}}:{}", aim.address(), self.port),
+            Some(name) => format!("{name}:{}{{{}}}", self.port, aim.address()),
             None => aim.socket(self.port),
         });
         Ok(Invocation { args, ..aim.invocation("sslyze", "/usr/bin/sslyze", self.port) })

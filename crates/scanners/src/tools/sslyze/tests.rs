@@ -183,7 +183,7 @@ fn the_command_line_is_written_by_us() {
     assert!(run.args.ends_with(&[
         "--slow_connection".to_owned(),
         "--starttls=smtp".to_owned(),
-        "example.com{192.0.2.1}:25".to_owned()
+        "example.com:25{192.0.2.1}".to_owned()
     ]));
     assert_eq!(
         Adapter.invocation(&json!({}), &shard("2001:db8::1", None)).unwrap().args.last().unwrap(),
