@@ -311,3 +311,41 @@ BEGIN
     RETURN head.audit_sequence;
 END
 $$;
+
+-- Whose rights changed, so that gateways may remember who somebody is: each reads a few times a second what is new. A row
+-- is seen when the change itself is, and its transaction tells a reader whether it was seen before.
+CREATE TABLE rights_changes (
+    xid        xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    -- A person, a session, a key or an organization.
+    subject    uuid NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (xid, subject)
+);
+CREATE INDEX old_rights_changes ON rights_changes (changed_at);
+GRANT SELECT, DELETE ON rights_changes TO picket_operator;
+
+-- As the owner, since nobody else may write there. Takes the column that names whose rights the row decides.
+CREATE FUNCTION picket_note_rights() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    INSERT INTO public.rights_changes (subject) VALUES ((to_jsonb(OLD) ->> TG_ARGV[0])::uuid) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION picket_note_rights FROM PUBLIC;
+
+-- What the look-up of a caller reads, but for when somebody was seen last; a test holds the columns against its statements.
+-- A new row takes nothing from anybody.
+CREATE TRIGGER rights_change AFTER DELETE OR UPDATE OF id, plan, require_mfa, allowed_ranges, suspended_at
+    ON organizations FOR EACH ROW EXECUTE FUNCTION picket_note_rights('id');
+CREATE TRIGGER rights_change AFTER DELETE OR UPDATE OF id, disabled_at
+    ON users FOR EACH ROW EXECUTE FUNCTION picket_note_rights('id');
+CREATE TRIGGER rights_change AFTER DELETE OR UPDATE OF organization_id, user_id, role
+    ON memberships FOR EACH ROW EXECUTE FUNCTION picket_note_rights('user_id');
+CREATE TRIGGER rights_change AFTER DELETE OR
+    UPDATE OF id, organization_id, user_id, expires_at, authenticated_at, mfa, revoked_at
+    ON sessions FOR EACH ROW EXECUTE FUNCTION picket_note_rights('id');
+CREATE TRIGGER rights_change AFTER DELETE OR
+    UPDATE OF id, organization_id, created_by, digest, scopes, expires_at, allowed_ranges, revoked_at
+    ON api_keys FOR EACH ROW EXECUTE FUNCTION picket_note_rights('id');

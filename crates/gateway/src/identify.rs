@@ -1,12 +1,10 @@
 //! From credentials to a [`Caller`]: an access token or an API key (`docs/contract.md` §4). Rights are read from the
-//! database, and remembered for less than a second, so that whoever lost them is refused within one.
+//! database, and remembered until they change, so that whoever lost them is refused within a second.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+mod memory;
+mod watch;
+
+use std::{collections::BTreeSet, net::IpAddr, time::Instant};
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use jiff::{SignedDuration, Timestamp};
@@ -18,78 +16,19 @@ use crate::{
     ranges::{Places, Ranges},
     tokens::Bearer,
 };
+use memory::Found;
 
-/// How long a caller is remembered: whoever lost a right is refused within a second by every gateway.
-const MEMORY: Duration = Duration::from_millis(800);
+pub(crate) use memory::Callers;
+pub(crate) use watch::watch;
+
 /// How often it is noted that a session is in use.
 const TOUCH_EVERY: SignedDuration = SignedDuration::from_mins(1);
-/// The most callers that are remembered.
-const MOST: usize = 10_000;
-
-/// Callers that were looked up a moment ago, and keys that were good when they were looked up last.
-#[derive(Default)]
-pub(crate) struct Callers {
-    known: Mutex<HashMap<Credential, Known>>,
-    proven: Mutex<HashSet<[u8; 32]>>,
-}
-
 /// What a caller showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Credential {
     /// Of a person, for a request in this organization.
     Token(Bearer, OrganizationId),
     Key([u8; 32]),
-}
-
-struct Known {
-    caller: Caller,
-    /// When the credential ends by itself.
-    expires_at: Option<Timestamp>,
-    since: Instant,
-}
-
-impl Callers {
-    /// Forgets everybody: something about somebody's rights changed here.
-    pub(crate) fn forget(&self) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    fn find(&self, credential: Credential, now: Timestamp) -> Option<Caller> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get(&credential).filter(|known| known.since.elapsed() < MEMORY)?;
-        let is_valid = known.expires_at.is_none_or(|at| now < at);
-        is_valid.then(|| known.caller.clone())
-    }
-
-    /// Remembers from `since` on, which was before the look-up: what was changed after it must not be missed for longer.
-    fn remember(&self, credential: Credential, caller: &Caller, expires_at: Option<Timestamp>, since: Instant) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert(credential, Known { caller: caller.clone(), expires_at, since });
-    }
-
-    /// Whether anybody could have made this up: a token bears our signature, a key was good before or may be a stranger's.
-    fn is_strange(&self, credential: Credential) -> bool {
-        match credential {
-            Credential::Token(..) => false,
-            Credential::Key(digest) => !self.proven.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest),
-        }
-    }
-
-    /// Notes what the database said of a key.
-    fn prove(&self, digest: [u8; 32], is_good: bool) {
-        let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_good {
-            proven.remove(&digest);
-            return;
-        }
-        if proven.len() >= MOST {
-            proven.clear();
-        }
-        proven.insert(digest);
-    }
 }
 
 /// What headers say of who sent them, before the database is asked.
@@ -118,7 +57,7 @@ pub(crate) fn claim(app: &App, headers: &HeaderMap) -> Claim {
         (Credential::Token(bearer, _), Ok(Some(organization))) => Credential::Token(bearer, organization),
         (credential, Ok(_)) => credential,
     };
-    match app.callers.find(credential, now) {
+    match app.callers.find(credential, now, Instant::now()) {
         Some(caller) => Claim::Known(caller),
         None => Claim::Unproven(Unproven { credential, is_strange: app.callers.is_strange(credential) }),
     }
@@ -153,8 +92,8 @@ pub(crate) async fn optional(
 /// Whose credential it is.
 pub(crate) async fn look_up(app: &App, context: &RequestContext, unproven: &Unproven) -> Result<Caller, Problem> {
     let credential = unproven.credential;
-    let since = Instant::now();
-    let (caller, expires_at) = match credential {
+    let lookup = app.callers.begin(app.clock.now(), Instant::now());
+    let found = match credential {
         Credential::Token(bearer, organization) => member(app, context, bearer, organization).await?,
         Credential::Key(digest) => {
             let found = holder(app, digest, app.clock.now()).await;
@@ -164,7 +103,8 @@ pub(crate) async fn look_up(app: &App, context: &RequestContext, unproven: &Unpr
             found?
         }
     };
-    app.callers.remember(credential, &caller, expires_at, since);
+    let caller = found.caller.clone();
+    app.callers.remember(credential, found, lookup);
     Ok(caller)
 }
 
@@ -212,7 +152,7 @@ async fn member(
     context: &RequestContext,
     bearer: Bearer,
     organization: OrganizationId,
-) -> Result<(Caller, Option<Timestamp>), Problem> {
+) -> Result<Found, Problem> {
     let (session, home, user) = (bearer.session_id, bearer.organization_id, bearer.user_id);
     let now = app.clock.now();
     let row = app
@@ -225,11 +165,22 @@ async fn member(
             sessions::find_elsewhere(tx, session, organization).await?.ok_or(Problem::NotAMember)
         })
         .await?;
-    if now.duration_since(row.last_used_at) > TOUCH_EVERY {
+    let until = next_touch(Some(row.last_used_at), now);
+    if until.is_none() {
         touch(app, context, bearer.session_id, now);
     }
     let places = Places { organization: Ranges::stored(&row.allowed_ranges)?, key: Ranges::default() };
-    Ok((Caller::user(bearer, organization, &row, places), Some(row.expires_at)))
+    let caller = Caller::user(bearer, organization, &row, places);
+    Ok(Found { caller, expires_at: Some(row.expires_at), until: until.unwrap_or_else(|| later(now)) })
+}
+
+/// When it is to be noted again that a credential is in use, which was noted at `last`; `None` when it is to be noted now.
+fn next_touch(last: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    last.map(later).filter(|next| now <= *next)
+}
+
+fn later(noted: Timestamp) -> Timestamp {
+    noted.saturating_add(TOUCH_EVERY).unwrap_or(Timestamp::MAX)
 }
 
 /// Notes beside the request that a session is in use; nobody waits for it, and nothing is lost when it fails.
@@ -243,13 +194,14 @@ fn touch(app: &App, context: &RequestContext, session: SessionId, now: Timestamp
     });
 }
 
-async fn holder(app: &App, digest: [u8; 32], now: Timestamp) -> Result<(Caller, Option<Timestamp>), Problem> {
+async fn holder(app: &App, digest: [u8; 32], now: Timestamp) -> Result<Found, Problem> {
     let holder = app
         .db
         .look_up("identify_holder", async |tx| Ok::<_, Problem>(api_keys::find_holder(tx, &digest, now).await?))
         .await?
         .ok_or(Problem::Unauthenticated)?;
-    if holder.last_used_at.is_none_or(|at| now.duration_since(at) > TOUCH_EVERY) {
+    let until = next_touch(holder.last_used_at, now);
+    if until.is_none() {
         app.db.operate("touch_key", async |tx| Ok::<_, Problem>(api_keys::touch(tx, holder.id, now).await?)).await?;
     }
     let permissions: BTreeSet<Permission> =
@@ -265,5 +217,5 @@ async fn holder(app: &App, digest: [u8; 32], now: Timestamp) -> Result<(Caller, 
             key: Ranges::stored(&holder.allowed_ranges)?,
         },
     };
-    Ok((caller, holder.expires_at))
+    Ok(Found { caller, expires_at: holder.expires_at, until: until.unwrap_or_else(|| later(now)) })
 }

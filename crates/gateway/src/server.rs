@@ -18,10 +18,16 @@ use actix_web::{
 };
 use futures_util::future::try_join_all;
 use picket_kit::Shutdown;
+use picket_store::Db;
 use utoipa_actix_web::AppExt;
 
 use self::certificate::Certificate;
-use crate::{App, AppParts, GatewayError, GatewaySettings, front::front, routes};
+use crate::{
+    App, AppParts, GatewayError, GatewaySettings,
+    front::front,
+    identify::{Callers, watch},
+    routes,
+};
 
 /// How long requests in flight may take once the gateway stops, in seconds.
 const DRAIN_SECONDS: u64 = 20;
@@ -37,6 +43,8 @@ pub struct Gateway {
     address: SocketAddr,
     redirect_address: Option<SocketAddr>,
     certificate: Option<Arc<Certificate>>,
+    db: Db,
+    callers: Arc<Callers>,
 }
 
 impl Gateway {
@@ -48,8 +56,9 @@ impl Gateway {
         let app = App::new(parts, settings)?;
         let settings = app.settings.clone();
         let certificate = settings.tls.as_ref().map(Certificate::open).transpose()?;
+        let (db, callers) = (app.db.clone(), app.callers.clone());
         let (server, address) = api(app, certificate.as_ref())?;
-        let mut gateway = Self { servers: vec![server], address, redirect_address: None, certificate };
+        let mut gateway = Self { servers: vec![server], address, redirect_address: None, certificate, db, callers };
         if let Some(tls) = &settings.tls {
             let (server, redirect_address) = redirector(tls.redirect_address(settings.listen), address.port())?;
             gateway.servers.push(server);
@@ -80,8 +89,10 @@ impl Gateway {
         if let Some(certificate) = self.certificate {
             tokio::spawn(certificate.watch(shutdown.clone()));
         }
+        let watcher = tokio::spawn(watch(self.db, self.callers, shutdown.clone()));
         let stopper = tokio::spawn(stop(handles, shutdown));
         let served = try_join_all(self.servers).await;
+        watcher.abort();
         stopper.abort();
         served?;
         Ok(())

@@ -95,6 +95,17 @@ WITH old AS (
 DELETE FROM idempotency_keys AS k
 USING old
 WHERE k.organization_id = old.organization_id AND k.subject = old.subject AND k.route = old.route AND k.key = old.key";
+
+    // Nobody else takes these away, so nothing is locked; a gateway reads a change within a second and remembers nothing for
+    // longer than a minute.
+    RIGHTS_CHANGES = "-- expired.rights_changes
+DELETE FROM rights_changes
+WHERE (xid, subject) IN (
+  SELECT xid, subject
+  FROM rights_changes
+  WHERE changed_at < $1::timestamptz - interval '1 day'
+  LIMIT $2
+)";
 }
 
 /// What ends by itself.
@@ -114,11 +125,13 @@ pub enum Expiring {
     OauthStates,
     /// Answers to replay, at their end.
     IdempotencyKeys,
+    /// What gateways were told of rights, a day ago.
+    RightsChanges,
 }
 
 impl Expiring {
     /// Everything, in an order in which nothing is left that an earlier one makes old.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RefreshTokens,
         Self::Sessions,
         Self::EmailTokens,
@@ -126,6 +139,7 @@ impl Expiring {
         Self::MfaChallenges,
         Self::OauthStates,
         Self::IdempotencyKeys,
+        Self::RightsChanges,
     ];
 
     /// The table that it is in.
@@ -139,6 +153,7 @@ impl Expiring {
             Self::MfaChallenges => "mfa_challenges",
             Self::OauthStates => "oauth_states",
             Self::IdempotencyKeys => "idempotency_keys",
+            Self::RightsChanges => "rights_changes",
         }
     }
 
@@ -151,6 +166,7 @@ impl Expiring {
             Self::MfaChallenges => MFA_CHALLENGES,
             Self::OauthStates => OAUTH_STATES,
             Self::IdempotencyKeys => IDEMPOTENCY_KEYS,
+            Self::RightsChanges => RIGHTS_CHANGES,
         }
     }
 }

@@ -32,6 +32,7 @@ pub mod people;
 pub mod quota;
 pub mod reports;
 pub mod retention;
+pub mod rights;
 mod row;
 pub mod scans;
 pub mod sealed;

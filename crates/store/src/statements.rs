@@ -48,6 +48,7 @@ mod tests {
         crate::reports::content::STATEMENTS,
         crate::reports::read::STATEMENTS,
         crate::retention::STATEMENTS,
+        crate::rights::STATEMENTS,
         crate::scans::STATEMENTS,
         crate::scans::overview::STATEMENTS,
         crate::scans::import::STATEMENTS,

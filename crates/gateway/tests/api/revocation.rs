@@ -68,6 +68,16 @@ impl Pair {
         self.refused_soon(request, change, |answer| answer.status == 401).await;
     }
 
+    /// Returns when the other gateway was told of a change of somebody's rights, which was committed after this was called.
+    async fn told_of_another(&self) {
+        let eve = self.here.member("eve@example.com").await;
+        let user: UserId = eve.user_id.parse().unwrap();
+        let change = async |pair: &Self| {
+            pair.change(&format!("DELETE FROM memberships WHERE user_id = '{}'", user.uuid())).await;
+        };
+        self.unknown_soon(&eve.token, change).await;
+    }
+
     async fn key(&self) -> String {
         self.here.api_key(&self.member.token, &["scans:read"]).await
     }
@@ -158,4 +168,24 @@ async fn a_disabled_person_and_the_keys_of_that_person_are_refused_within_a_seco
     pair.change("UPDATE users SET disabled_at = NULL").await;
     pair.there = beside(&pair.here);
     pair.unknown_soon(&key, async |pair| pair.change(&disable).await).await;
+}
+
+#[tokio::test]
+async fn a_change_of_a_transaction_that_began_long_before_holds_within_a_second_of_its_end() {
+    let pair = Pair::new().await;
+    let mut slow = pair.here.database.connect().await;
+    let began = slow.transaction().await.unwrap();
+    began.batch_execute("UPDATE users SET disabled_at = now()").await.unwrap();
+    pair.told_of_another().await;
+    pair.unknown_soon(&pair.member.token, async |_| began.commit().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn when_changes_of_rights_cannot_be_read_callers_are_looked_up_anew() {
+    let pair = Pair::new().await;
+    pair.told_of_another().await;
+    let owner = pair.here.database.connect().await;
+    owner.batch_execute("REVOKE SELECT ON rights_changes FROM picket_operator").await.unwrap();
+    let disable = async |pair: &Pair| pair.change("UPDATE users SET disabled_at = now()").await;
+    pair.unknown_soon(&pair.member.token, disable).await;
 }

@@ -18,6 +18,12 @@ struct Case {
 const LATE: &str = "now() + interval '100 years'";
 
 const CASES: &[Case] = &[
+    // The first, since sweeping sessions makes more of them.
+    Case {
+        what: Expiring::RightsChanges,
+        bound: "1 day",
+        inserts: &["INSERT INTO rights_changes (subject, changed_at) VALUES (gen_random_uuid(), {at})"],
+    },
     Case {
         what: Expiring::Sessions,
         bound: "30 days",

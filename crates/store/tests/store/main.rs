@@ -17,6 +17,8 @@ mod quotas;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod scenario;
 #[cfg(test)]
 mod sealed;

@@ -15,6 +15,7 @@ const WITHOUT_TENANT: &[&str] = &[
     "mfa_backup_codes",
     "oauth_states",
     "refinery_schema_history",
+    "rights_changes",
     "role_heartbeats",
     "users",
     "workers",
