@@ -17,6 +17,8 @@ CREATE TABLE scans (
     requested_by    text NOT NULL,
     traceparent     text,
     created_at      timestamptz NOT NULL,
+    -- The scan that it repeats, which may be removed by now; set in the transaction that creates it.
+    rerun_of        uuid,
 
     -- Change as the scan proceeds.
     state           text NOT NULL,
@@ -52,7 +54,7 @@ BEGIN
         WHEN 'created' THEN NEW.state IN ('queued', 'running', 'failed', 'cancelled')
         WHEN 'queued'  THEN NEW.state IN ('running', 'failed', 'cancelled')
         WHEN 'running' THEN NEW.state IN ('paused', 'completed', 'failed', 'cancelled')
-        WHEN 'paused'  THEN NEW.state IN ('running', 'failed', 'cancelled')
+        WHEN 'paused'  THEN NEW.state IN ('running', 'completed', 'failed', 'cancelled')
         ELSE false
     END) THEN
         RAISE EXCEPTION 'a scan cannot go from % to %', OLD.state, NEW.state USING ERRCODE = 'check_violation';
@@ -92,6 +94,8 @@ CREATE TABLE tasks (
     exit_code       integer,
     output_bytes    bigint,
     tool_hash       text,
+    -- Of a task that was stopped while it ran: how many observations its worker had read by then. They are stored.
+    kept            integer,
 
     FOREIGN KEY (organization_id, scan_id) REFERENCES scans (organization_id, id),
     CONSTRAINT a_task_has_a_known_state
@@ -103,6 +107,7 @@ CREATE TABLE tasks (
     CONSTRAINT a_final_task_has_an_end
         CHECK ((state IN ('done', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
     CONSTRAINT a_failed_task_has_a_gap CHECK (state NOT IN ('failed', 'cancelled') OR gap IS NOT NULL),
+    CONSTRAINT only_what_was_stopped_is_kept CHECK (kept IS NULL OR (state = 'cancelled' AND kept > 0)),
     CONSTRAINT a_queued_task_has_its_time CHECK (state <> 'queued' OR queued_at IS NOT NULL),
     CONSTRAINT attempts_only_grow CHECK (attempt >= 0 AND failures >= 0 AND failures <= attempt)
 ) WITH (fillfactor = 70);
@@ -262,7 +267,7 @@ CREATE FUNCTION picket_scan_overview(tenant uuid, wanted uuid, wanted_number big
     RETURNS TABLE (
         id uuid, organization_id uuid, number bigint, dialect text, plan text, target text, tool text, request jsonb,
         notify text[], gaps jsonb, created_at timestamptz, state text, started_at timestamptz, ended_at timestamptz,
-        failure text, severities text[], sightings bigint[], tasks json[]
+        failure text, rerun_of uuid, severities text[], sightings bigint[], tasks json[]
     )
     LANGUAGE plpgsql ROWS 1
     AS $$
@@ -276,8 +281,9 @@ BEGIN
     END IF;
     RETURN QUERY
         SELECT s.id, s.organization_id, s.number, s.dialect, s.plan, s.target, s.tool, s.request, s.notify, s.gaps,
-               s.created_at, s.state, s.started_at, s.ended_at, s.failure, f.severities, f.sightings,
-               ARRAY(SELECT json_build_array(t.tool, t.state, t.gap, t.detail, t.shard ->> 'target')
+               s.created_at, s.state, s.started_at, s.ended_at, s.failure, s.rerun_of, f.severities, f.sightings,
+               -- A stopped task that left something counts as done with a gap: partial, not skipped.
+               ARRAY(SELECT json_build_array(t.tool, CASE WHEN t.kept IS NULL THEN t.state ELSE 'done' END, t.gap, t.detail, t.shard ->> 'target')
                      FROM tasks AS t WHERE t.scan_id = wanted ORDER BY t.id)
         FROM scans AS s
         CROSS JOIN (SELECT array_agg(severity) AS severities, array_agg(found) AS sightings
@@ -288,3 +294,53 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION picket_scan_overview FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION picket_scan_overview TO picket_tenant;
+
+-- What became of each finding between two scans. One that the later scan does not have is fixed only where the later scan
+-- looked in full at what had shown it: a task that is done without a gap, of the same tool, with the same parameters but
+-- its speed, at that host. By the same measure one that the base does not have, and some scan before the base had, is
+-- reopened. Row-level security holds: it runs as who asks.
+CREATE FUNCTION picket_scan_comparison(base uuid, later uuid)
+    RETURNS TABLE (finding_id uuid, outcome text, severity text)
+    LANGUAGE sql STABLE
+    AS $$
+WITH looked AS MATERIALIZED (
+    SELECT DISTINCT t.scan_id, t.tool, t.params - 'timing' AS params, h.host
+    FROM tasks AS t
+    CROSS JOIN LATERAL (
+        SELECT a.host FROM jsonb_array_elements_text(t.shard -> 'addresses') AS a (host)
+        UNION ALL
+        SELECT p.host ->> 'name' FROM jsonb_array_elements(t.shard -> 'hosts') AS p (host)
+    ) AS h
+    WHERE t.scan_id IN (base, later) AND t.state = 'done' AND t.gap IS NULL
+), seen AS MATERIALIZED (
+    SELECT s.scan_id, s.finding_id, s.severity, t.tool, t.params - 'timing' AS params
+    FROM sightings AS s
+    JOIN tasks AS t ON t.scan_id = s.scan_id AND t.id = s.task_id
+    WHERE s.scan_id IN (base, later)
+), paired AS (
+    SELECT coalesce(n.finding_id, o.finding_id) AS id, n.finding_id IS NOT NULL AS is_seen,
+           o.finding_id IS NOT NULL AS was_seen, coalesce(n.severity, o.severity) AS severity,
+           coalesce(n.tool, o.tool) AS tool, coalesce(n.params, o.params) AS params
+    FROM (SELECT * FROM seen WHERE scan_id = later) AS n
+    FULL JOIN (SELECT * FROM seen WHERE scan_id = base) AS o ON o.finding_id = n.finding_id
+)
+SELECT p.id,
+       CASE
+           WHEN p.is_seen AND p.was_seen THEN 'unchanged'
+           WHEN p.was_seen THEN CASE WHEN l.host IS NULL THEN 'not_examined' ELSE 'fixed' END
+           WHEN l.host IS NOT NULL AND EXISTS (
+               SELECT FROM sightings AS e
+               JOIN scans AS x ON x.id = base
+               WHERE e.finding_id = p.id AND e.scan_id NOT IN (base, later) AND e.seen_at < x.created_at
+           ) THEN 'reopened'
+           ELSE 'new'
+       END,
+       p.severity
+FROM paired AS p
+JOIN findings AS f ON f.id = p.id
+-- Where the scan that does not have it looked.
+LEFT JOIN looked AS l ON l.scan_id = CASE WHEN p.is_seen THEN base ELSE later END
+                     AND l.tool = p.tool AND l.params = p.params AND l.host = f.host
+$$;
+REVOKE EXECUTE ON FUNCTION picket_scan_comparison FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION picket_scan_comparison TO picket_tenant;

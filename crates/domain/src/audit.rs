@@ -94,8 +94,14 @@ actions! {
     ResultsRemoved = "results.removed";
     /// A scan was asked for.
     ScanCreated = "scan.created";
+    /// A scan that had ended was removed with all that it alone had found.
+    ScanDeleted = "scan.deleted";
     /// A report of a tool was imported as a scan.
     ScanImported = "scan.imported";
+    /// A scan was paused.
+    ScanPaused = "scan.paused";
+    /// A paused scan goes on.
+    ScanResumed = "scan.resumed";
     /// A scan was stopped.
     ScanStopped = "scan.stopped";
     /// Secrets at rest were sealed anew, with another key of the platform.

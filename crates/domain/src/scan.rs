@@ -7,6 +7,7 @@
 //!                                      ▼    │
 //!                                      paused
 //! created, queued, running, paused ──fail──▶ failed,  ──cancel──▶ cancelled
+//! paused ──complete──▶ completed, when its last task was running as it was paused
 //! ```
 
 use jiff::Timestamp;
@@ -177,12 +178,12 @@ impl Scan {
     /// The last task ended and something was examined.
     pub fn complete(self, now: Timestamp) -> Result<Transition<Self>, InvalidTransition> {
         match self.state {
-            ScanState::Running { started_at } => {
+            // Of a paused scan what runs may end; when nothing is left to hold, nothing is left to resume.
+            ScanState::Running { started_at } | ScanState::Paused { started_at } => {
                 Ok(self.moved(ScanState::Completed { started_at, ended_at: now }, EventBody::ScanCompleted))
             }
             ScanState::Created
             | ScanState::Queued
-            | ScanState::Paused { .. }
             | ScanState::Completed { .. }
             | ScanState::Failed { .. }
             | ScanState::Cancelled { .. } => Err(self.refuse("complete")),
@@ -272,6 +273,13 @@ mod tests {
         let completed = resumed.entity.complete(now()).unwrap();
         assert!(completed.entity.state.is_final());
         assert_eq!(completed.events[0].name(), "scan.completed");
+    }
+
+    #[test]
+    fn a_paused_scan_ends_with_the_last_task_that_was_running() {
+        let paused = created().start(now()).unwrap().entity.pause().unwrap().entity;
+        assert_eq!(paused.complete(now()).unwrap().events[0].name(), "scan.completed");
+        assert!(created().pause().is_err(), "nothing ran yet");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! The order is fixed: form of the target, its size against the subscription, its addresses, the judgement over every one
 //! of them, then the tasks. An address that was not judged here is in no task.
 
+mod again;
 mod estimate;
 mod options;
 mod rehearsal;
@@ -25,6 +26,7 @@ use serde_json::Value;
 
 use self::options::Run;
 pub(crate) use self::{
+    again::what_is_missing,
     estimate::estimated_duration,
     options::ScanOptions,
     rehearsal::{Reason, Rehearsal},

@@ -21,6 +21,8 @@ use crate::connection::{Pool, Pooled};
 pub enum Notice {
     /// Events wait for the relay.
     Events,
+    /// Leases were taken away: workers ask which of theirs still stand.
+    Leases,
     /// Letters wait for the dispatcher.
     Mails,
     /// Tasks became ready, or room became free.
@@ -28,11 +30,12 @@ pub enum Notice {
 }
 
 impl Notice {
-    const ALL: [Self; 3] = [Self::Events, Self::Mails, Self::Tasks];
+    const ALL: [Self; 4] = [Self::Events, Self::Leases, Self::Mails, Self::Tasks];
 
     const fn channel(self) -> &'static str {
         match self {
             Self::Events => "picket_events",
+            Self::Leases => "picket_leases",
             Self::Mails => "picket_mails",
             Self::Tasks => "picket_tasks",
         }
@@ -43,6 +46,7 @@ impl Notice {
             Self::Events => 1,
             Self::Tasks => 2,
             Self::Mails => 4,
+            Self::Leases => 8,
         }
     }
 }

@@ -2,9 +2,13 @@
 //! Lock order everywhere: scans in the order of their ids, then tasks in the order of theirs, then findings in the order
 //! of their identities. A transaction that locked a task must not lock a scan.
 
+pub mod compare;
+pub mod control;
 pub mod import;
 pub mod overview;
 pub mod read;
+pub mod remove;
+pub mod timeline;
 
 use jiff::Timestamp;
 use picket_domain::{
@@ -238,7 +242,8 @@ pub async fn save(
     Ok(scan)
 }
 
-/// Cancels what is still to do of a locked scan, then the scan; running tools hear of it at their next heartbeat.
+/// Cancels what is still to do of a locked scan, then the scan. Workers are told to ask which of their leases still stand,
+/// and ask anyway at their next heartbeat.
 ///
 /// # Errors
 /// When the database refuses.
@@ -250,6 +255,7 @@ pub async fn cancel(
     now: Timestamp,
 ) -> Result<Scan, StoreError> {
     tx.execute(CANCEL_TASKS, &[&change.entity.id.uuid(), &now]).await?;
+    tx.notify(Notice::Leases);
     tx.notify(Notice::Tasks);
     save(tx, change, traceparent, now).await
 }

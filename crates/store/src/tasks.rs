@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod lease;
+pub mod read;
 
 use jiff::Timestamp;
 use picket_domain::{ClaimedTask, Fence, Gap, Observation};
@@ -24,6 +25,13 @@ UPDATE tasks
 SET state = 'failed', gap = $3, detail = $4, exit_code = $5, output_bytes = $6, tool_hash = $7, ended_at = $8,
     lease_until = NULL, failures = failures + 1
 WHERE id = $1 AND attempt = $2 AND state = 'running'";
+
+    // Of a run that was stopped: once, and only for the claim that ran when it was stopped. The rescuer and whoever hands a
+    // task back take the worker's name off it.
+    KEEP = "-- tasks.keep
+UPDATE tasks
+SET kept = $3, detail = $4, output_bytes = $5, tool_hash = $6
+WHERE id = $1 AND attempt = $2 AND state = 'cancelled' AND worker_id IS NOT NULL AND kept IS NULL";
 
     // An interruption is not a failure; the delay keeps a broken tool from spinning.
     HAND_BACK = "-- tasks.hand_back
@@ -75,6 +83,26 @@ pub async fn fail(tx: &Tx<'_>, task: &ClaimedTask, run: &RunRecord, now: Timesta
     scans::lock(tx, task.scan_id).await?;
     end(tx, FAIL, task.fence, run, now).await?;
     scans::end_if_over(tx, task.scan_id, now).await
+}
+
+/// Stores what a tool had found when its scan was stopped. Neither task nor scan changes its state: the coverage says
+/// partial instead of skipped.
+///
+/// # Errors
+/// [`StoreError::Stale`] when the task was not stopped but taken away, or its scan was removed: nothing is stored then.
+#[tracing::instrument(name = "db.tasks.keep", skip_all, fields(task.id = %task.fence.task_id), err(level = "debug"))]
+pub async fn keep(
+    tx: &Tx<'_>,
+    task: &ClaimedTask,
+    observations: &[Observation],
+    run: &RunRecord,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    scans::lock(tx, task.scan_id).await?;
+    let kept = i32::try_from(observations.len()).unwrap_or(i32::MAX);
+    let Fence { task_id, attempt } = task.fence;
+    tx.execute_one(KEEP, &[&task_id.uuid(), &attempt, &kept, &run.detail, &run.output_bytes, &run.tool_hash]).await?;
+    findings::record(tx, task, observations, now).await
 }
 
 /// Why a running task goes back to the ready ones.

@@ -210,8 +210,21 @@ impl Execution {
             Verdict::Fail(gap) => self.fail(task, &record(Some(gap))).await,
             Verdict::Retry => self.hand_back(task, HandBack::Failed).await,
             Verdict::HandBack => self.hand_back(task, HandBack::Interrupted).await,
+            Verdict::Keep => self.keep(task, &ran.observations, &record(Some(Gap::Cancelled))).await,
             Verdict::Forget => Ok(()),
         }
+    }
+
+    async fn keep(
+        &self,
+        task: &ClaimedTask,
+        observations: &[Observation],
+        record: &RunRecord,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.db
+            .run("worker.keep", task.organization_id, async |tx| tasks::keep(tx, task, observations, record, now).await)
+            .await
     }
 
     async fn complete(

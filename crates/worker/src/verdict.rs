@@ -17,6 +17,8 @@ pub(crate) enum Verdict {
     Retry,
     /// The worker stops: somebody else goes on.
     HandBack,
+    /// The task is not ours any more: if it was stopped, store what was found until then.
+    Keep,
     /// The task is not ours any more: forget it.
     Forget,
 }
@@ -25,6 +27,8 @@ pub(crate) enum Verdict {
 pub(crate) fn verdict(ending: Ending, observations: u64, failures: i32) -> Verdict {
     let gap = match (ending, ending.gap()) {
         (Ending::Interrupted, _) => return Verdict::HandBack,
+        // Whatever was read was whole when it was read. The store knows whether it was stopped or given to somebody else.
+        (Ending::NotOurs, _) if observations > 0 => return Verdict::Keep,
         (Ending::NotOurs, _) => return Verdict::Forget,
         (_, None) => return Verdict::Complete(None),
         (_, Some(gap)) => gap,
@@ -82,5 +86,7 @@ mod tests {
     fn an_interruption_gives_the_task_back_and_a_lost_lease_forgets_it() {
         assert_eq!(verdict(Ending::Interrupted, 0, 0), Verdict::HandBack);
         assert_eq!(verdict(Ending::NotOurs, 0, 0), Verdict::Forget);
+        assert_eq!(verdict(Ending::NotOurs, 3, 0), Verdict::Keep);
+        assert_eq!(verdict(Ending::Interrupted, 3, 0), Verdict::HandBack);
     }
 }

@@ -45,6 +45,18 @@ impl ScanOptions {
         })
     }
 
+    /// As `to_json` wrote it; what is missing there was not asked for.
+    #[must_use]
+    pub(super) fn from_json(stored: &Value) -> Self {
+        let is_wanted = |name: &str| stored.get(name).and_then(Value::as_bool).unwrap_or(false);
+        Self {
+            include_subdomain: is_wanted("include_subdomain"),
+            port_scan: is_wanted("port_scan"),
+            web_scan: is_wanted("web_scan"),
+            ssl_scan: is_wanted("ssl_scan"),
+        }
+    }
+
     /// What is asked of which tool. An option without a tool yet is one that no run has.
     pub(super) fn runs(self, plan: Plan) -> Vec<Run> {
         let wanted = [
@@ -121,6 +133,15 @@ mod tests {
     use picket_scanners::{Asked, ScanSpec, find};
 
     use super::*;
+
+    #[test]
+    fn options_are_read_as_they_were_stored() {
+        for bits in 0..16_u8 {
+            let [include_subdomain, port_scan, web_scan, ssl_scan] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
+            let options = ScanOptions { include_subdomain, port_scan, web_scan, ssl_scan };
+            assert_eq!(ScanOptions::from_json(&options.to_json()), options);
+        }
+    }
 
     #[test]
     fn the_parameters_of_every_plan_fit_their_tools() {

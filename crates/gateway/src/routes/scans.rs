@@ -1,22 +1,24 @@
 //! Scans in both dialects. What they share is here: loading a scan with all that an answer shows, and stopping one. The
 //! dialects differ in their requests, views and ids alone.
 
+mod control;
 mod coverage;
 mod import;
 pub(super) mod v1;
 pub(super) mod v2;
 
-use picket_domain::{AuditAction, Coverage, ScanId, SeverityCounts};
+use picket_domain::{Coverage, ScanId, SeverityCounts};
 use picket_store::{
-    Tx, audit, quota,
+    Tx,
     scans::{
-        self,
-        overview::{self, ScanKey},
+        control::rerun_of,
+        overview::{self, Overview, ScanKey},
         read::{self, Page, Range, ScanOrder, ScanRecord, SightedFinding},
     },
 };
 
-use crate::{App, Caller, Problem, RequestContext};
+use self::control::cancel;
+use crate::{App, Caller, Problem};
 
 /// The most findings of one answer, worst first; the counts say how many there are.
 const MOST_FINDINGS: i64 = 10_000;
@@ -28,6 +30,8 @@ struct LoadedScan {
     record: ScanRecord,
     counts: SeverityCounts,
     coverage: Vec<Coverage>,
+    /// The scan that it repeats.
+    rerun_of: Option<ScanId>,
 }
 
 /// The caller's scan; another organization's does not exist.
@@ -42,7 +46,8 @@ async fn find(tx: &Tx<'_>, key: ScanKey) -> Result<ScanRecord, Problem> {
 async fn with_counts(tx: &Tx<'_>, record: ScanRecord) -> Result<LoadedScan, Problem> {
     let counts = read::severity_counts(tx, &[record.scan.id]).await?.into_iter().next().unwrap_or_default();
     let coverage = read::coverage(tx, &record).await?;
-    Ok(LoadedScan { record, counts, coverage })
+    let rerun_of = rerun_of(tx, record.scan.id).await?;
+    Ok(LoadedScan { record, counts, coverage, rerun_of })
 }
 
 /// A scan without its findings.
@@ -52,8 +57,8 @@ async fn load(app: &App, caller: &Caller, key: impl Into<ScanKey>) -> Result<Loa
         .db
         .view("load_scan", caller.organization_id, async |view| Ok::<_, Problem>(overview::find(view, key).await?))
         .await?;
-    let (record, counts, coverage) = found.ok_or(Problem::NotFound("scan"))?;
-    Ok(LoadedScan { record, counts, coverage })
+    let Overview { record, counts, coverage, rerun_of } = found.ok_or(Problem::NotFound("scan"))?;
+    Ok(LoadedScan { record, counts, coverage, rerun_of })
 }
 
 /// A scan with its findings, worst first.
@@ -86,27 +91,6 @@ async fn list(
             let ids: Vec<ScanId> = found.rows.iter().map(|record| record.scan.id).collect();
             let counts = read::severity_counts(tx, &ids).await?;
             Ok((found, counts))
-        })
-        .await
-}
-
-/// Stops a scan; one that has ended is a conflict.
-async fn cancel(
-    app: &App,
-    caller: &Caller,
-    context: &RequestContext,
-    key: impl Into<ScanKey>,
-) -> Result<LoadedScan, Problem> {
-    let (key, now) = (key.into(), app.clock.now());
-    app.db
-        .run("cancel_scan", caller.organization_id, async |tx| {
-            let id = find(tx, key).await?.scan.id;
-            quota::lock(tx, caller.organization_id).await?;
-            let locked = scans::lock(tx, id).await?.ok_or(Problem::NotFound("scan"))?;
-            scans::cancel(tx, locked.scan.cancel(now)?, locked.traceparent.as_deref(), now).await?;
-            let entry = context.entry(now, &caller.label(), AuditAction::ScanStopped, Some(id.to_string()));
-            audit::record(tx, caller.organization_id, &entry).await?;
-            with_counts(tx, find(tx, key).await?).await
         })
         .await
 }

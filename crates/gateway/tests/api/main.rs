@@ -14,6 +14,8 @@ mod authorization;
 mod avatars;
 mod canary;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod front;
 #[cfg(test)]
 mod harness;

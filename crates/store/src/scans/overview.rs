@@ -10,7 +10,7 @@ statements! {
     // A function, since the tenant must be named before a row is looked at.
     FIND = "-- scans.overview.find
 SELECT id, organization_id, number, dialect, plan, target, tool, request, notify, gaps, created_at, state, started_at,
-       ended_at, failure, severities, sightings, tasks
+       ended_at, failure, rerun_of, severities, sightings, tasks
 FROM picket_scan_overview($1, $2, $3)";
 }
 
@@ -35,14 +35,24 @@ impl From<i64> for ScanKey {
     }
 }
 
-/// A scan with the counts of its findings and its coverage, in one statement.
+/// A scan with the counts of its findings, its coverage, and the scan that it repeats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overview {
+    /// The scan.
+    pub record: ScanRecord,
+    /// Its findings per severity.
+    pub counts: SeverityCounts,
+    /// What was looked at and what was not.
+    pub coverage: Vec<Coverage>,
+    /// The scan that it repeats; it may be removed by now.
+    pub rerun_of: Option<ScanId>,
+}
+
+/// A scan as [`Overview`], in one statement.
 ///
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
-pub async fn find(
-    view: &View<'_>,
-    key: ScanKey,
-) -> Result<Option<(ScanRecord, SeverityCounts, Vec<Coverage>)>, StoreError> {
+pub async fn find(view: &View<'_>, key: ScanKey) -> Result<Option<Overview>, StoreError> {
     let (id, number) = match key {
         ScanKey::Id(id) => (Some(id.uuid()), None),
         ScanKey::Number(number) => (None, Some(number)),
@@ -51,7 +61,8 @@ pub async fn find(
     let record = record(&row)?;
     let columns = Columns::new("scans", &row);
     let coverage = with_gaps(task_lines(columns)?, &record);
-    Ok(Some((record, counted(columns)?, coverage)))
+    let rerun_of = columns.get::<Option<uuid::Uuid>>("rerun_of")?.map(ScanId::from_uuid);
+    Ok(Some(Overview { record, counts: counted(columns)?, coverage, rerun_of }))
 }
 
 fn counted(columns: Columns<'_>) -> Result<SeverityCounts, Inconsistent> {

@@ -82,8 +82,9 @@ FROM (
 WHERE place <= $2 AND (place = 1 OR text_bytes <= $3)
 ORDER BY place";
 
+    // A stopped task that left something counts as done with a gap: partial, not skipped.
     TASKS = "-- scans.read.tasks
-SELECT tool, state, gap, detail, shard ->> 'target' AS target
+SELECT tool, CASE WHEN kept IS NULL THEN state ELSE 'done' END AS state, gap, detail, shard ->> 'target' AS target
 FROM tasks
 WHERE scan_id = $1
 ORDER BY id";

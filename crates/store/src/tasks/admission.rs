@@ -69,10 +69,11 @@ FROM (
   FOR NO KEY UPDATE SKIP LOCKED
 ) AS chosen
 JOIN scans AS s ON s.id = chosen.scan_id
-WHERE t.id = chosen.id
+WHERE t.id = chosen.id AND s.state IN ('created', 'queued', 'running')
 RETURNING t.id, t.organization_id, t.scan_id, t.attempt, s.traceparent";
 
-    // Ready for longer than the wait, and no worker that serves the pool was seen in that time.
+    // Ready for longer than the wait, and no worker that serves the pool was seen in that time. What a client holds does not
+    // wait for a worker.
     UNSERVED = "-- tasks.admission.unserved
 SELECT t.id, t.scan_id
 FROM tasks AS t
@@ -81,6 +82,7 @@ WHERE t.state = 'ready' AND t.ready_at < now() - make_interval(secs => $1)
     SELECT FROM workers AS w
     WHERE t.pool = ANY(w.pools) AND w.level <= t.level AND w.heartbeat_at > now() - make_interval(secs => $1)
   )
+  AND NOT EXISTS (SELECT FROM scans AS s WHERE s.id = t.scan_id AND s.state = 'paused')
 ORDER BY t.ready_at
 LIMIT 256";
 

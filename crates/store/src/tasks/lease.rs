@@ -21,6 +21,12 @@ SET state = 'running', attempt = attempt + 1, worker_id = $3, lease_until = now(
 WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
 RETURNING id, organization_id, scan_id, attempt, tool, params, shard, failures";
 
+    // Admitted while its scan was being paused: it waits with the others.
+    REFUSE = "-- tasks.lease.refuse
+UPDATE tasks
+SET state = 'ready', queued_at = NULL
+WHERE id = $1 AND attempt = $2 AND state = 'queued'";
+
     // Rows are locked in the order of their ids, like everywhere where many are locked at once.
     RENEW = "-- tasks.lease.renew
 WITH locked AS (
@@ -49,7 +55,8 @@ pub struct Claimant {
     pub lease_seconds: f64,
 }
 
-/// Takes the task of a message, if the message is still true; begins the scan with its first task.
+/// Takes the task of a message, if the message is still true; begins the scan with its first task. The task of a paused
+/// scan goes back to those that are ready.
 /// `None` means that the message is stale: drop it.
 ///
 /// # Errors
@@ -68,10 +75,11 @@ pub async fn claim(
     let waiting = match locked.scan.state {
         ScanState::Created | ScanState::Queued => true,
         ScanState::Running { .. } => false,
-        ScanState::Paused { .. }
-        | ScanState::Completed { .. }
-        | ScanState::Failed { .. }
-        | ScanState::Cancelled { .. } => return Ok(None),
+        ScanState::Paused { .. } => {
+            tx.execute(REFUSE, &[&message.task_id.uuid(), &message.attempt]).await?;
+            return Ok(None);
+        }
+        ScanState::Completed { .. } | ScanState::Failed { .. } | ScanState::Cancelled { .. } => return Ok(None),
     };
     let row = tx
         .query_opt(

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod deliveries;
 #[cfg(test)]
 mod errors;

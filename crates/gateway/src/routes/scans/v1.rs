@@ -1,5 +1,8 @@
 //! Scans in the v1 dialect: a tool, a target, parameters.
 
+mod compare;
+mod control;
+mod follow;
 mod view;
 
 use actix_web::{
@@ -41,6 +44,9 @@ pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
         .service(get_scan_status)
         .service(get_scan_result)
         .service(stop_scan);
+    control::configure(config);
+    follow::configure(config);
+    compare::configure(config);
 }
 
 /// What to scan, and how.
@@ -149,7 +155,7 @@ async fn import_scan(
     let scan = import(&app, &caller, &context, query.0, body).await?;
     tracing::Span::current().record("scan.id", tracing::field::display(scan.record.scan.id));
     let location = (LOCATION, format!("/api/v1/scan/{}", scan.record.scan.id));
-    let view = ScanDetailV1::new(&scan.record, scan.counts, &scan.coverage);
+    let view = ScanDetailV1::new(&scan);
     Ok(HttpResponse::Created().insert_header(location).json(view))
 }
 
@@ -234,7 +240,7 @@ async fn list_scans(
 async fn get_scan(app: Data<App>, caller: Caller, id: Id<ScanId>) -> Result<Json<ScanDetailV1>, Problem> {
     caller.may(Permission::ScansRead)?;
     let scan = load(&app, &caller, id.0).await?;
-    Ok(Json(ScanDetailV1::new(&scan.record, scan.counts, &scan.coverage)))
+    Ok(Json(ScanDetailV1::new(&scan)))
 }
 
 /// Get how far a scan is, for polling.
@@ -285,5 +291,5 @@ async fn stop_scan(
 ) -> Result<Json<ScanDetailV1>, Problem> {
     caller.may(Permission::ScansWrite)?;
     let scan = super::cancel(&app, &caller, &context, id.0).await?;
-    Ok(Json(ScanDetailV1::new(&scan.record, scan.counts, &scan.coverage)))
+    Ok(Json(ScanDetailV1::new(&scan)))
 }

@@ -7,7 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::routes::scans::coverage::{CoverageView, TaskCounts, coverage_views};
+use crate::routes::scans::{
+    LoadedScan,
+    coverage::{CoverageView, TaskCounts, coverage_views},
+};
 
 /// A scan that was accepted.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,6 +27,16 @@ pub(super) struct ScanCreatedV1 {
     pub(super) created_at: Timestamp,
     /// How many tasks it begins with.
     pub(super) tasks: usize,
+}
+
+/// A scan that repeats another one.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ScanRepeatedV1 {
+    #[serde(flatten)]
+    pub(super) scan: ScanCreatedV1,
+    /// The scan that it repeats.
+    #[schema(value_type = String, example = "scan_01kf0e9x6hf7s8c2v5b3n4m1qz")]
+    pub(super) rerun_of: ScanId,
 }
 
 /// Findings per severity; `total` is the sum of the five, unrated findings count as info.
@@ -100,19 +113,24 @@ pub(super) struct ScanDetailV1 {
     coverage: Vec<CoverageView>,
     /// Why it failed, or that it was cancelled.
     message: Option<String>,
+    /// The scan that it repeats; it may be deleted by now.
+    #[schema(value_type = Option<String>)]
+    rerun_of: Option<ScanId>,
 }
 
 impl ScanDetailV1 {
-    pub(super) fn new(record: &ScanRecord, counts: SeverityCounts, coverage: &[Coverage]) -> Self {
+    pub(in crate::routes::scans) fn new(scan: &LoadedScan) -> Self {
+        let LoadedScan { record, counts, coverage, rerun_of } = scan;
         let tasks = TaskCounts::of(record, coverage);
         Self {
-            scan: ScanV1::new(record, counts),
+            scan: ScanV1::new(record, *counts),
             parameters: record.request.clone(),
             notify: record.notify.clone(),
             progress: tasks.progress(record),
             tasks,
             coverage: coverage_views(coverage),
             message: message(&record.scan.state),
+            rerun_of: *rerun_of,
         }
     }
 }

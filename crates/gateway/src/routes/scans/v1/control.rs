@@ -1,0 +1,211 @@
+//! What a client does to a scan in the v1 dialect, besides stopping it: pause, resume, repeat, delete.
+
+use actix_web::{
+    HttpResponse, delete,
+    http::header::LOCATION,
+    post,
+    web::{Data, Json},
+};
+use picket_domain::{AuditAction, InvalidTransition, NewScan, Permission, ScanId};
+use picket_store::{
+    audit,
+    scans::{self, control::link, overview::ScanKey, read::ScanRecord},
+    tasks::read::{Examined, examined},
+};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::view::{ScanCreatedV1, ScanDetailV1, ScanRepeatedV1};
+use crate::{
+    App, Body, Caller, Id, Problem, RequestContext,
+    planning::{Asker, what_is_missing},
+    routes::scans::{
+        control::{self, Control},
+        find,
+    },
+};
+
+pub(super) fn configure(config: &mut ServiceConfig<'_>) {
+    config.service(pause_scan).service(resume_scan).service(rerun_scan).service(delete_scan);
+}
+
+/// Pause a scan.
+///
+/// Tasks that run finish, and the rest waits. A scan whose last task finishes meanwhile completes. A scan of which nothing
+/// runs yet, or that has ended, is 409.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = String, Path, description = "The scan.")),
+    responses(
+        (status = 200, description = "The scan is paused.", body = ScanDetailV1),
+        (status = 409, description = "It does not run.", body = crate::ProblemView, content_type = "application/problem+json")
+    ),
+)]
+#[post("/scan/{id}/pause")]
+async fn pause_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    id: Id<ScanId>,
+) -> Result<Json<ScanDetailV1>, Problem> {
+    caller.may(Permission::ScansWrite)?;
+    let scan = control::change(&app, &caller, &context, id.0, Control::Pause).await?;
+    Ok(Json(ScanDetailV1::new(&scan)))
+}
+
+/// Resume a paused scan: it goes on from its first unfinished task.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = String, Path, description = "The scan.")),
+    responses(
+        (status = 200, description = "The scan goes on.", body = ScanDetailV1),
+        (status = 409, description = "It is not paused.", body = crate::ProblemView, content_type = "application/problem+json")
+    ),
+)]
+#[post("/scan/{id}/resume")]
+async fn resume_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    id: Id<ScanId>,
+) -> Result<Json<ScanDetailV1>, Problem> {
+    caller.may(Permission::ScansWrite)?;
+    let scan = control::change(&app, &caller, &context, id.0, Control::Resume).await?;
+    Ok(Json(ScanDetailV1::new(&scan)))
+}
+
+/// Delete a scan that has ended.
+///
+/// Its tasks and what it saw go with it, and findings that no other scan has seen. Its reports stay. A scan that has not
+/// ended, or of which a report is being made, is 409.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = String, Path, description = "The scan.")),
+    responses(
+        (status = 204, description = "The scan is gone."),
+        (status = 409, description = "It has not ended.", body = crate::ProblemView, content_type = "application/problem+json")
+    ),
+)]
+#[delete("/scan/{id}")]
+async fn delete_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    id: Id<ScanId>,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Permission::ScansWrite)?;
+    control::delete(&app, &caller, &context, id.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// What to repeat.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RerunV1 {
+    /// `all` when absent.
+    #[serde(default)]
+    #[schema(inline)]
+    only: RerunOnly,
+}
+
+/// Which tasks are repeated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum RerunOnly {
+    /// All of them.
+    #[default]
+    All,
+    /// What was not looked at in full.
+    Failed,
+}
+
+/// Repeat a scan that has ended.
+///
+/// The same is asked again, and judged, resolved and planned as if it were new: a target that you may not scan any more is
+/// refused. With `failed`, only what the first scan did not look at in full; 409 when there is no such thing.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = String, Path, description = "The scan to repeat.")),
+    request_body = RerunV1,
+    responses(
+        (status = 201, description = "The new scan was accepted.", body = ScanRepeatedV1),
+        (status = 409, description = "It has not ended, or nothing failed.", body = crate::ProblemView, content_type = "application/problem+json")
+    ),
+)]
+#[post("/scan/{id}/rerun")]
+async fn rerun_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    id: Id<ScanId>,
+    body: Body<RerunV1>,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Permission::ScansWrite)?;
+    let Body(RerunV1 { only }) = body;
+    let (record, seen) = ended(&app, &caller, id.0, only).await?;
+    let asker = Asker::new(&caller, &context, app.clock.now());
+    let planned = app.planner.plan_again(&asker, &record).await?;
+    let new = seen.map_or(planned.clone(), |seen| what_is_missing(planned, &seen));
+    if only == RerunOnly::Failed && new.tasks.is_empty() {
+        let refused =
+            InvalidTransition { action: "repeat the failed tasks of", entity: "scan", from: "looked at in full" };
+        return Err(refused.into());
+    }
+    store(&app, &caller, &context, &new, (record.scan.id, asker.now)).await?;
+    tracing::Span::current().record("scan.id", tracing::field::display(new.id));
+    let location = (LOCATION, format!("/api/v1/scan/{}", new.id));
+    let scan = ScanCreatedV1 {
+        id: new.id,
+        status: "created",
+        target: new.target,
+        tool: new.tool,
+        created_at: asker.now,
+        tasks: new.tasks.len(),
+    };
+    Ok(HttpResponse::Created().insert_header(location).json(ScanRepeatedV1 { scan, rerun_of: record.scan.id }))
+}
+
+/// The scan to repeat, and what it looked at in full when that matters.
+async fn ended(
+    app: &App,
+    caller: &Caller,
+    id: ScanId,
+    only: RerunOnly,
+) -> Result<(ScanRecord, Option<Examined>), Problem> {
+    app.db
+        .read("find_scan_to_repeat", caller.organization_id, async |tx| {
+            let record = find(tx, ScanKey::Id(id)).await?;
+            if !record.scan.state.is_final() {
+                let from = record.scan.state.name();
+                return Err(InvalidTransition { action: "repeat", entity: "scan", from }.into());
+            }
+            let seen = match only {
+                RerunOnly::All => None,
+                RerunOnly::Failed => Some(examined(tx, id).await?),
+            };
+            Ok((record, seen))
+        })
+        .await
+}
+
+async fn store(
+    app: &App,
+    caller: &Caller,
+    context: &RequestContext,
+    new: &NewScan,
+    (base, now): (ScanId, jiff::Timestamp),
+) -> Result<(), Problem> {
+    app.db
+        .run("rerun_scan", caller.organization_id, async |tx| {
+            scans::create(tx, new, now).await?;
+            link(tx, new.id, base).await?;
+            let entry = context
+                .entry(now, &caller.label(), AuditAction::ScanCreated, Some(new.id.to_string()))
+                .change(None, Some(json!({"target": new.target, "tool": new.tool, "rerun_of": base})));
+            audit::record(tx, caller.organization_id, &entry).await?;
+            Ok::<_, Problem>(())
+        })
+        .await
+}

@@ -1,0 +1,231 @@
+//! How a scan comes along: its tasks, under the published name of chunks, and what happened to it. Reads only; pages are
+//! found by the id of their last row, so that rows which are added meanwhile move nothing.
+
+use actix_web::{
+    get,
+    web::{Data, Json},
+};
+use jiff::Timestamp;
+use picket_domain::{Event, EventBody, EventId, Gap, Permission, ScanId, TaskId, TaskState, WorkerId};
+use picket_store::{
+    scans::{overview::ScanKey, timeline},
+    tasks::read::{self, TaskRecord},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::{App, Caller, Id, Problem, Query, routes::scans::find};
+
+/// Rows of a page when nothing is said, and at most.
+const USUAL: u32 = 50;
+const MOST: u32 = 100;
+
+pub(super) fn configure(config: &mut ServiceConfig<'_>) {
+    config.service(list_scan_chunks).service(list_scan_events);
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Keyset {
+    /// Rows of the page; 50 when absent.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl Keyset {
+    /// One more row than the page has, and the page's number of rows.
+    fn rows(&self) -> Result<(i64, usize), Problem> {
+        page_rows(self.limit)
+    }
+}
+
+/// One more row than a page of that `limit` has, to know whether there is another, and the page's number of rows.
+pub(super) fn page_rows(limit: Option<u32>) -> Result<(i64, usize), Problem> {
+    let limit = limit.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::field("limit", "out_of_range", "expected 1 to 100"));
+    }
+    Ok((i64::from(limit).saturating_add(1), usize::try_from(limit).unwrap_or(usize::MAX)))
+}
+
+/// The id that a cursor is.
+pub(super) fn behind<T: std::str::FromStr>(cursor: Option<&str>) -> Result<Option<T>, Problem> {
+    cursor.map(|text| text.parse().map_err(|_| invalid_cursor())).transpose()
+}
+
+fn invalid_cursor() -> Problem {
+    Problem::field("cursor", "invalid_cursor", "expected `next_cursor` of a page")
+}
+
+/// The rows of the page, and the cursor behind it when there is more.
+pub(super) fn cut<T>(mut rows: Vec<T>, most: usize, id: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+    let is_more = rows.len() > most;
+    rows.truncate(most);
+    let next = rows.last().filter(|_| is_more).map(id);
+    (rows, next)
+}
+
+/// A page of a scan's tasks.
+#[derive(Debug, Serialize, ToSchema)]
+struct ChunksV1 {
+    /// In the order in which they were planned.
+    data: Vec<ChunkV1>,
+    /// `cursor` of the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// A task: one sandboxed run of one tool against a part of the target.
+#[derive(Debug, Serialize, ToSchema)]
+struct ChunkV1 {
+    #[schema(value_type = String)]
+    id: TaskId,
+    /// `ready`, `queued`, `running`, `done`, `failed` or `cancelled`.
+    #[schema(value_type = String, example = "done")]
+    state: TaskState,
+    #[schema(example = "nmap")]
+    tool: String,
+    /// The weakest sandbox that it may run in: `L0`, `L1` or `L2`.
+    level: &'static str,
+    target: String,
+    /// The worker that has it, or had it last.
+    #[schema(value_type = Option<String>)]
+    worker: Option<WorkerId>,
+    /// How often it was begun.
+    attempt: i32,
+    /// How often it went wrong.
+    failures: i32,
+    /// The tool's exit code, when it exited by itself.
+    exit_code: Option<i32>,
+    /// Why something is missing from its result; null when nothing is.
+    #[schema(value_type = Option<String>)]
+    reason: Option<Gap>,
+    /// More to say of it.
+    detail: Option<String>,
+    /// Addresses that it examines.
+    addresses: u64,
+    /// Addresses that were looked at in full; null when a part was, and it is not known how large.
+    addresses_done: Option<u64>,
+    created_at: Timestamp,
+    /// When its last run began.
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+}
+
+impl From<TaskRecord> for ChunkV1 {
+    fn from(task: TaskRecord) -> Self {
+        let addresses_done = task.addresses_done();
+        Self {
+            id: task.id,
+            state: task.state,
+            tool: task.tool,
+            level: task.level.name(),
+            target: task.target,
+            worker: task.worker_id,
+            attempt: task.attempt,
+            failures: task.failures,
+            exit_code: task.exit_code,
+            reason: task.gap,
+            detail: task.detail,
+            addresses: task.addresses,
+            addresses_done,
+            created_at: task.created_at,
+            started_at: task.started_at,
+            ended_at: task.ended_at,
+        }
+    }
+}
+
+/// List the tasks of a scan.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = String, Path, description = "The scan."), Keyset),
+    responses((status = 200, description = "A page of its tasks.", body = ChunksV1)),
+)]
+#[get("/scan/{id}/chunks")]
+async fn list_scan_chunks(
+    app: Data<App>,
+    caller: Caller,
+    id: Id<ScanId>,
+    Query(page): Query<Keyset>,
+) -> Result<Json<ChunksV1>, Problem> {
+    caller.may(Permission::ScansRead)?;
+    let ((limit, most), cursor) = (page.rows()?, behind::<TaskId>(page.cursor.as_deref())?);
+    let rows = app
+        .db
+        .read("list_scan_chunks", caller.organization_id, async |tx| {
+            find(tx, ScanKey::Id(id.0)).await?;
+            Ok::<_, Problem>(read::list(tx, id.0, cursor, limit).await?)
+        })
+        .await?;
+    let (rows, next_cursor) = cut(rows, most, |task| task.id.to_string());
+    Ok(Json(ChunksV1 { data: rows.into_iter().map(ChunkV1::from).collect(), next_cursor }))
+}
+
+/// A page of what happened to a scan.
+#[derive(Debug, Serialize, ToSchema)]
+struct TimelineV1 {
+    /// Oldest first.
+    data: Vec<ScanEventV1>,
+    /// `cursor` of the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// Something that happened to a scan.
+#[derive(Debug, Serialize, ToSchema)]
+struct ScanEventV1 {
+    #[schema(value_type = String)]
+    id: EventId,
+    /// What, as webhooks of this dialect name it.
+    #[schema(example = "scan.started")]
+    event: &'static str,
+    at: Timestamp,
+    /// Its number in the organization; null for a moment after it happened.
+    sequence: Option<i64>,
+    /// `scan_id`, and what else belongs to the event.
+    #[schema(value_type = Object)]
+    data: Value,
+}
+
+impl ScanEventV1 {
+    fn new(event: &Event) -> Result<Self, Problem> {
+        let stored = serde_json::to_value(&event.body).map_err(Problem::internal)?;
+        let data = stored.get("data").cloned().unwrap_or_default();
+        Ok(Self { id: event.id, event: EventBody::name(&event.body), at: event.at, sequence: event.sequence, data })
+    }
+}
+
+/// List what happened to a scan, oldest first.
+#[utoipa::path(
+    tag = "scans",
+    params(("id" = String, Path, description = "The scan."), Keyset),
+    responses((status = 200, description = "A page of its events.", body = TimelineV1)),
+)]
+#[get("/scan/{id}/events")]
+async fn list_scan_events(
+    app: Data<App>,
+    caller: Caller,
+    id: Id<ScanId>,
+    Query(page): Query<Keyset>,
+) -> Result<Json<TimelineV1>, Problem> {
+    caller.may(Permission::ScansRead)?;
+    let ((limit, most), cursor) = (page.rows()?, behind::<EventId>(page.cursor.as_deref())?);
+    let rows = app
+        .db
+        .read("list_scan_events", caller.organization_id, async |tx| {
+            find(tx, ScanKey::Id(id.0)).await?;
+            let place = match cursor {
+                None => 0,
+                Some(event) => timeline::place(tx, id.0, event).await?.ok_or_else(invalid_cursor)?,
+            };
+            Ok::<_, Problem>(timeline::list(tx, id.0, place, limit).await?)
+        })
+        .await?;
+    let (rows, next_cursor) = cut(rows, most, |event| event.id.to_string());
+    Ok(Json(TimelineV1 { data: rows.iter().map(ScanEventV1::new).collect::<Result<_, _>>()?, next_cursor }))
+}

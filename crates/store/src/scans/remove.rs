@@ -1,0 +1,96 @@
+//! Takes away one scan that has ended, with its tasks, what it saw, and the findings that nobody else saw. A scan that may
+//! still change is never removed. Nothing here waits for a finding that a worker is writing: that one is seen elsewhere.
+
+use picket_domain::{Scan, ScanId};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::{StoreError, Tx, row::Columns, statements::statements};
+
+statements! {
+    REPORTED = "-- scans.remove.reported
+SELECT EXISTS (SELECT FROM reports WHERE state IN ('queued', 'running') AND $1 = ANY(scan_ids)) AS reported";
+
+    SIGHTINGS = "-- scans.remove.sightings
+DELETE FROM sightings
+WHERE scan_id = $1
+RETURNING finding_id";
+
+    // Only while this scan is the last that saw it: a worker that sees it at this moment changes that or holds the row.
+    FINDINGS = "-- scans.remove.findings
+WITH unseen AS (
+  SELECT f.id
+  FROM findings AS f
+  WHERE f.id = ANY($2) AND f.last_scan_id = $1 AND NOT EXISTS (SELECT FROM sightings AS s WHERE s.finding_id = f.id)
+  FOR UPDATE OF f SKIP LOCKED
+)
+DELETE FROM findings AS f
+USING unseen
+WHERE f.id = unseen.id";
+
+    // The others were last seen by another scan now.
+    LAST_SEEN = "-- scans.remove.last_seen
+WITH still AS (
+  SELECT f.id
+  FROM findings AS f
+  WHERE f.id = ANY($2) AND f.last_scan_id = $1
+  FOR NO KEY UPDATE OF f SKIP LOCKED
+), latest AS (
+  SELECT DISTINCT ON (s.finding_id) s.finding_id, s.scan_id, s.seen_at
+  FROM sightings AS s
+  JOIN still ON still.id = s.finding_id
+  ORDER BY s.finding_id, s.seen_at DESC, s.scan_id DESC
+)
+UPDATE findings AS f
+SET last_scan_id = l.scan_id, last_seen_at = l.seen_at
+FROM latest AS l
+WHERE f.id = l.finding_id";
+
+    TASKS = "-- scans.remove.tasks
+DELETE FROM tasks
+WHERE scan_id = $1";
+
+    SCAN = "-- scans.remove.scan
+DELETE FROM scans
+WHERE id = $1 AND state IN ('completed', 'failed', 'cancelled')";
+}
+
+/// What went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removed {
+    /// Its tasks.
+    pub tasks: u64,
+    /// What it saw.
+    pub sightings: u64,
+    /// Findings that no other scan saw.
+    pub findings: u64,
+}
+
+/// Whether a report is being made of the scan at this moment.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn is_reported(tx: &Tx<'_>, id: ScanId) -> Result<bool, StoreError> {
+    let row = tx.query_one(REPORTED, &[&id.uuid()]).await?;
+    Ok(Columns::new("reports", &row).get("reported")?)
+}
+
+/// Removes a locked scan. Its events stay: webhooks may still have to hear of them, and they hold ids alone.
+///
+/// # Errors
+/// [`StoreError::Stale`] when it has not ended; when the database refuses.
+#[tracing::instrument(name = "db.scans.remove", skip_all, fields(scan.id = %scan.id), err(level = "debug"))]
+pub async fn remove(tx: &Tx<'_>, scan: &Scan) -> Result<Removed, StoreError> {
+    let id = scan.id.uuid();
+    if !scan.state.is_final() {
+        return Err(StoreError::Stale { expected: 1, actual: 0 });
+    }
+    let seen = tx.query(SIGHTINGS, &[&id]).await?;
+    let finding = |row: &Row| -> Result<Uuid, StoreError> { Ok(Columns::new("sightings", row).get("finding_id")?) };
+    let ids = seen.iter().map(finding).collect::<Result<Vec<_>, _>>()?;
+    let findings = tx.execute(FINDINGS, &[&id, &ids]).await?;
+    tx.execute(LAST_SEEN, &[&id, &ids]).await?;
+    let tasks = tx.execute(TASKS, &[&id]).await?;
+    tx.execute_one(SCAN, &[&id]).await?;
+    Ok(Removed { tasks, sightings: u64::try_from(ids.len()).unwrap_or(u64::MAX), findings })
+}
