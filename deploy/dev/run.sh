@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make run`: the services start while cargo builds; then migrate, and all roles in one process with the demo.
-# ONCE=1 stops everything after the demo.
+# ONCE=1 stops everything after the demo. PICKET_LEVEL=L1|L2 keeps to a weaker sandbox than this machine gives.
 set -euo pipefail
 
 BINARIES="picket"
@@ -15,22 +15,69 @@ build() {
   exec cargo build "${arguments[@]}"
 }
 
-# A machine that gives tools no network of their own (no /dev/net/tun, no packet filter) may still try Picket out: its
-# scans reach whatever this machine reaches.
-declare_egress() {
+picket() { "$TARGET/picket" --settings deploy/dev/picket.toml "$@"; }
+
+# L0: the network helper beside us, where we are root. It has an interface, a table and a range of its own for each
+# instance, none of them those of an installed helper, and takes them away when it is told to stop, also by our death.
+HELPER=
+start_helper() {
+  local instance=${PICKET_STACK_INSTANCE##*/} number tries socket
+  [ "$(id -u)" = 0 ] && [ -z "${PICKET_LEVEL:-}" ] || return 0
+  number=${instance##*-}; [[ $number =~ ^[0-9]+$ ]] || number=1
+  socket=$PICKET_STACK_INSTANCE/netd.sock
+  PICKET_NETD__SOCKET=$socket PICKET_NETD__NAME=pkdev$number \
+    PICKET_NETD__RANGE=198.19.$((number % 8 * 32)).0/19 \
+    setsid setpriv --pdeathsig TERM -- "$TARGET/picket" --settings deploy/dev/picket.toml netd >"$socket.log" 2>&1 &
+  HELPER=$!
+  for ((tries = 0; tries < 100; tries++)); do
+    if [ -S "$socket" ]; then export PICKET_WORKER__NETD_SOCKET=$socket; return 0; fi
+    kill -0 "$HELPER" 2>/dev/null || break
+    sleep 0.1
+  done
+  stop_helper
+  echo "sandbox: no network helper here: $(tail -n 1 "$socket.log")" >&2
+}
+
+stop_helper() {
+  [ -n "$HELPER" ] || return 0
+  kill -s TERM "$HELPER" 2>/dev/null || true
+  wait "$HELPER" 2>/dev/null || true
+  HELPER=
+}
+
+# The strongest level that holds; none is set, all are proven. A machine that gives tools no network of their own (no
+# /dev/net/tun, no packet filter) may still try Picket out: its scans reach whatever this machine reaches.
+choose_level() {
   local proof
-  if ! proof=$("$TARGET/picket" --settings deploy/dev/picket.toml prove 2>&1); then
+  case "${PICKET_LEVEL:-}" in
+    "" | L1) ;;
+    L2) export PICKET_SLIRP=/nonexistent ;;
+    *) echo "PICKET_LEVEL: expected L1 or L2" >&2; return 2 ;;
+  esac
+  if ! proof=$(picket prove 2>&1); then
     echo "warning: tools share this machine's network, do not let strangers use this: $proof" >&2
     export PICKET_WORKER__SANDBOX_EXTERNAL_EGRESS=enforced
+    proof=$(picket prove 2>&1) || { echo "$proof" >&2; return 78; }
   fi
+  proof=${proof##*$'\n'}
+  echo "sandbox: $proof" >&2
+  case $proof in
+    *L0*"not available") ;;
+    *L0*) export PICKET_WORKER__POOLS='[net,net.raw,tls,web]' ;;
+  esac
 }
 
 serve() {
-  local arguments=()
+  local arguments=() status=0
   if [ "${ONCE:-}" = 1 ]; then arguments+=(--once); fi
-  "$TARGET/picket" --settings deploy/dev/picket.toml migrate
-  declare_egress
-  exec "$TARGET/picket" --settings deploy/dev/picket.toml up --demo "${arguments[@]}"
+  # A signal reaches the platform as well, which ends by itself; the helper goes after it.
+  trap : INT TERM HUP
+  trap stop_helper EXIT
+  picket migrate
+  start_helper
+  choose_level
+  picket up --demo "${arguments[@]}" || status=$?
+  exit "$status"
 }
 
 case "${1:-}" in

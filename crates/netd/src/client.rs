@@ -2,13 +2,14 @@
 
 use std::{
     io,
+    net::Ipv4Addr,
     os::{fd::BorrowedFd, unix::net::UnixStream},
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use crate::{
-    Grant, Granted, NetdError, Status,
+    Forward, Grant, Granted, NetdError, Status,
     wire::{Answer, Request, receive, send},
 };
 
@@ -29,6 +30,15 @@ pub struct Lease {
     /// What was granted.
     pub granted: Granted,
     stream: UnixStream,
+}
+
+/// Stand-ins that stay those of their loopback addresses until this is dropped. Nothing is reached through them without a
+/// [`Lease`].
+#[derive(Debug)]
+pub struct Reservation {
+    /// One per loopback address of the request, in its order.
+    pub forwards: Vec<Forward>,
+    _stream: UnixStream,
 }
 
 impl NetdClient {
@@ -55,6 +65,20 @@ impl NetdClient {
         let mut stream = self.dial(PATIENCE)?;
         let answer = ask(&mut stream, &Request::Open(grant.clone()), Some(netns), PATIENCE)?;
         if let Answer::Granted(granted) = answer { Ok(Lease { granted, stream }) } else { Err(unexpected(answer)) }
+    }
+
+    /// Learns under which addresses runs will see these addresses of 127.0.0.0/8, before a command line is made of them.
+    ///
+    /// # Errors
+    /// Every one of [`NetdError`].
+    pub fn reserve(&self, loopback: &[Ipv4Addr]) -> Result<Reservation, NetdError> {
+        let mut stream = self.dial(PATIENCE)?;
+        let answer = ask(&mut stream, &Request::Reserve(loopback.to_vec()), None, PATIENCE)?;
+        if let Answer::Reserved(forwards) = answer {
+            Ok(Reservation { forwards, _stream: stream })
+        } else {
+            Err(unexpected(answer))
+        }
     }
 
     fn dial(&self, patience: Duration) -> Result<UnixStream, NetdError> {
@@ -94,9 +118,8 @@ fn ask(
 fn unexpected(answer: Answer) -> NetdError {
     match answer {
         Answer::Refused(text) => NetdError::Refused(text),
-        Answer::Granted(_) | Answer::Dropped(_) | Answer::Status(_) => NetdError::Unreachable(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the network helper answered something else",
-        )),
+        Answer::Granted(_) | Answer::Reserved(_) | Answer::Dropped(_) | Answer::Status(_) => NetdError::Unreachable(
+            io::Error::new(io::ErrorKind::InvalidData, "the network helper answered something else"),
+        ),
     }
 }

@@ -91,6 +91,20 @@ impl Confined {
         Ok(Self(filter))
     }
 
+    /// Puts another list in the place of the one of [`Confined::install`], in one step: at no moment is there no filter. The
+    /// counter begins anew.
+    ///
+    /// # Errors
+    /// As [`confine`].
+    pub fn replace(&mut self, egress: &Confinement) -> Result<(), NetdError> {
+        let (v4, v6) = families(egress)?;
+        let kernel = |source| NetdError::Kernel { step: "change the packet filter", source };
+        let mut changes = Changes::of(INET, TABLE);
+        changes.delete_table();
+        changes.join(ruleset(egress.gateway.as_ref(), &v4, &v6));
+        changes.apply(&mut self.0).map_err(kernel)
+    }
+
     /// How many packets were dropped so far.
     ///
     /// # Errors

@@ -18,8 +18,6 @@ pub enum Mode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
-    /// Numbers the runs of a node that go on at the same time.
-    pub slot: u32,
     /// The addresses that may be reached, at most 4096. Loopback addresses (127.0.0.0/8) are reached through a forward.
     pub addresses: Vec<IpAddr>,
     /// Ports of TCP and UDP that forwards are for, as inclusive ranges; empty means every port.

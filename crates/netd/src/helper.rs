@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    net::Shutdown,
+    net::{Ipv4Addr, Shutdown},
     os::{
         fd::{BorrowedFd, OwnedFd},
         unix::{
@@ -29,7 +29,7 @@ use rustix::{
 };
 
 use crate::{
-    NetdSettings,
+    Forward, NetdSettings,
     node::{Connected, Fault, Node},
     policy::Checked,
     session,
@@ -37,7 +37,7 @@ use crate::{
 
 /// Clients that only ask how the helper stands, beside those that hold a run.
 const GUESTS: u32 = 32;
-/// A slot whose client has just died is free again within this time.
+/// A slot whose client has just died is free again within this time: as long a client waits for one.
 const HANDOVER: Duration = Duration::from_secs(1);
 /// Enough for a line of JSON and a transaction of the packet filter.
 const STACK: usize = 512 * 1024;
@@ -151,7 +151,9 @@ fn welcome(helper: &Arc<Helper>, stream: UnixStream) {
     let Ok(copy) = stream.try_clone() else { return };
     {
         let mut clients = unpoisoned(helper.clients.lock());
-        let most = usize::try_from(helper.settings.slots.saturating_add(GUESTS)).unwrap_or(usize::MAX);
+        // A run may have a second connection, for its stand-ins.
+        let most =
+            usize::try_from(helper.settings.slots.saturating_mul(2).saturating_add(GUESTS)).unwrap_or(usize::MAX);
         if clients.len() >= most {
             tracing::warn!(most, "too many clients");
             return;
@@ -179,14 +181,35 @@ impl Helper {
         }
     }
 
-    /// Connects a run, after a moment for a dead client's slot to become free.
-    pub(crate) fn open(&self, slot: u32, namespace: BorrowedFd<'_>, checked: &Checked) -> Result<Connected, Fault> {
-        let taken = |node: &mut Option<Node>| node.as_ref().is_some_and(|node| node.is_taken(slot));
+    /// Connects a run, after a moment for a dead client's slot to become free when all are taken.
+    pub(crate) fn open(&self, namespace: BorrowedFd<'_>, checked: &Checked) -> Result<Connected, Fault> {
+        let full = |node: &mut Option<Node>| node.as_ref().is_some_and(|node| node.free_slot().is_none());
         let node = unpoisoned(self.node.lock());
-        let (mut node, _) = unpoisoned(self.freed.wait_timeout_while(node, HANDOVER, taken));
+        let (mut node, _) = unpoisoned(self.freed.wait_timeout_while(node, HANDOVER, full));
         match node.as_mut() {
-            Some(node) => node.open(slot, namespace, checked),
+            Some(node) => node.open(namespace, checked),
             None => Err(Fault::Refused("the network helper stops".to_owned())),
+        }
+    }
+
+    /// Takes stand-ins for loopback addresses, which stay theirs until they are given back.
+    pub(crate) fn reserve(&self, loopback: &[Ipv4Addr]) -> Result<Vec<Forward>, String> {
+        let Some(node) = &mut *unpoisoned(self.node.lock()) else { return Err("the network helper stops".to_owned()) };
+        node.reserve(loopback).map_err(|fault| match fault {
+            Fault::Refused(why) => why,
+            Fault::Kernel(error) => {
+                tracing::error!(%error, "cannot make a stand-in");
+                format!("the kernel makes no stand-in: {error}")
+            }
+        })
+    }
+
+    /// Gives reserved stand-ins back.
+    pub(crate) fn give_back(&self, loopback: &[Ipv4Addr]) {
+        if let Some(node) = unpoisoned(self.node.lock()).as_mut()
+            && let Err(error) = node.give_stand_ins_back(loopback)
+        {
+            tracing::error!(%error, "cannot remove a stand-in");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The network of a sandboxed run: who may be reached from it, and nobody else. The privileged helper that connects
 //! network namespaces (level L0), the client that a worker asks it with, and the packet filter that a worker puts into a
-//! namespace of its own (level L1). Knows no tool and no scan, and must never take anything from a client but a slot,
+//! namespace of its own (level L1). Knows no tool and no scan, and must never take anything from a client but
 //! addresses, ports, a time to live and a mode.
 
 mod client;
@@ -21,7 +21,7 @@ mod settings;
 mod slot;
 mod wire;
 
-pub use client::{Lease, NetdClient};
+pub use client::{Lease, NetdClient, Reservation};
 pub use confine::{Confined, Confinement, Gateway, USER_GATEWAY, USER_NETWORK, confine, dropped};
 pub use error::NetdError;
 pub use grant::{Forward, Grant, Granted, Mode, Status};

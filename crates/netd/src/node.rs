@@ -62,6 +62,13 @@ pub(crate) struct Connected {
     pub(crate) granted: Granted,
 }
 
+impl Connected {
+    /// Which of the node's slots it has.
+    pub(crate) const fn slot(&self) -> u32 {
+        self.slot
+    }
+}
+
 impl Node {
     /// Takes the node over from a predecessor, dead or never born.
     pub(crate) fn connect(settings: &NetdSettings) -> io::Result<Self> {
@@ -94,15 +101,16 @@ impl Node {
         self.router.dropped_of(connected.slot)
     }
 
-    pub(crate) fn is_taken(&self, slot: u32) -> bool {
-        self.slots.contains(&slot)
+    /// The lowest slot that nobody has. Workers of one node do not know of each other, so the helper gives slots out.
+    pub(crate) fn free_slot(&self) -> Option<u32> {
+        (0..self.settings.slots).find(|slot| !self.slots.contains(slot))
     }
 
     /// Connects a namespace that is empty and nobody's own.
-    pub(crate) fn open(&mut self, slot: u32, namespace: BorrowedFd<'_>, checked: &Checked) -> Result<Connected, Fault> {
-        if self.is_taken(slot) {
-            return Err(Fault::Refused(format!("expected a free slot, and {slot} is taken")));
-        }
+    pub(crate) fn open(&mut self, namespace: BorrowedFd<'_>, checked: &Checked) -> Result<Connected, Fault> {
+        let Some(slot) = self.free_slot() else {
+            return Err(Fault::Refused(format!("expected a free slot, and all {} are taken", self.settings.slots)));
+        };
         self.inspect(namespace)?;
         let stand_ins = self.take_stand_ins(&checked.loopback)?;
         let wish = Wish { slot, namespace, checked, stand_ins: &stand_ins };
@@ -114,8 +122,7 @@ impl Node {
             }
         };
         self.slots.insert(slot);
-        let forwards = checked.loopback.iter().zip(stand_ins);
-        let forwards = forwards.map(|(loopback, stand_in)| Forward { loopback: *loopback, stand_in }).collect();
+        let forwards = forwards(&checked.loopback, stand_ins);
         let granted = Granted { address: self.settings.wire(slot).far.0, forwards };
         Ok(Connected { slot, wired, loopback: checked.loopback.clone(), granted })
     }
@@ -148,6 +155,11 @@ impl Node {
         }
     }
 
+    /// Takes stand-ins without a run; they stay those of their addresses until they are given back.
+    pub(crate) fn reserve(&mut self, loopback: &[Ipv4Addr]) -> Result<Vec<Forward>, Fault> {
+        Ok(forwards(loopback, self.take_stand_ins(loopback)?))
+    }
+
     /// A stand-in for each address; runs that use the same address share it. Undone when one fails.
     fn take_stand_ins(&mut self, loopback: &[Ipv4Addr]) -> Result<Vec<Ipv4Addr>, Fault> {
         let mut taken = Vec::new();
@@ -178,7 +190,8 @@ impl Node {
         Ok(stand_in)
     }
 
-    fn give_stand_ins_back(&mut self, loopback: &[Ipv4Addr]) -> io::Result<()> {
+    /// The other half of it.
+    pub(crate) fn give_stand_ins_back(&mut self, loopback: &[Ipv4Addr]) -> io::Result<()> {
         let mut done = Ok(());
         for address in loopback {
             let Some(known) = self.stand_ins.get_mut(address) else { continue };
@@ -191,4 +204,8 @@ impl Node {
         }
         done
     }
+}
+
+fn forwards(loopback: &[Ipv4Addr], stand_ins: Vec<Ipv4Addr>) -> Vec<Forward> {
+    loopback.iter().zip(stand_ins).map(|(loopback, stand_in)| Forward { loopback: *loopback, stand_in }).collect()
 }

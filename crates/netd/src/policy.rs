@@ -13,7 +13,8 @@ const MAX_FORWARDS: usize = 16;
 const MAX_RANGES: usize = 1024;
 /// Stand-ins times ranges of ports: each is an element in the packet filter, for TCP and for UDP.
 const MAX_FORWARDED: usize = 4096;
-const MAX_TTL_MS: u64 = 24 * 60 * 60 * 1000;
+/// No run lasts longer.
+pub(crate) const MAX_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 /// Addresses of one link: there is nobody on the run's link.
 const LINK_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
 
@@ -37,7 +38,7 @@ pub(crate) struct Checked {
 /// # Errors
 /// What was expected.
 pub(crate) fn check(settings: &NetdSettings, grant: &Grant) -> Result<Checked, String> {
-    bounds(settings, grant)?;
+    bounds(grant)?;
     let mut checked =
         Checked { v4: vec![], v6: vec![], loopback: vec![], ports: ranges(&grant.ports), ttl_ms: grant.ttl_ms };
     for address in &grant.addresses {
@@ -58,11 +59,19 @@ pub(crate) fn check(settings: &NetdSettings, grant: &Grant) -> Result<Checked, S
     Ok(checked)
 }
 
-fn bounds(settings: &NetdSettings, grant: &Grant) -> Result<(), String> {
-    let expected = |text: &str| Err(format!("expected {text}"));
-    if grant.slot >= settings.slots {
-        return expected(&format!("a slot below {}", settings.slots));
+/// Holds loopback addresses, for which stand-ins are wanted, against the node's policy.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn check_loopback(settings: &NetdSettings, loopback: &[Ipv4Addr]) -> Result<(), String> {
+    if loopback.is_empty() || loopback.len() > MAX_FORWARDS || !loopback.iter().all(Ipv4Addr::is_loopback) {
+        return Err("expected 1 to 16 addresses of 127.0.0.0/8".to_owned());
     }
+    loopback.iter().try_for_each(|address| judge(settings, (*address).into()))
+}
+
+fn bounds(grant: &Grant) -> Result<(), String> {
+    let expected = |text: &str| Err(format!("expected {text}"));
     if grant.addresses.is_empty() || grant.addresses.len() > MAX_ADDRESSES {
         return expected("1 to 4096 addresses");
     }
@@ -120,7 +129,7 @@ mod tests {
 
     fn grant(addresses: &[&str]) -> Grant {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Grant { slot: 0, addresses, ports: vec![], ttl_ms: 1000, mode: Mode::Connect }
+        Grant { addresses, ports: vec![], ttl_ms: 1000, mode: Mode::Connect }
     }
 
     #[test]
@@ -189,7 +198,6 @@ mod tests {
         let good = grant(&["8.8.8.8"]);
         let loopbacks: Vec<IpAddr> = (1..=17_u8).map(|n| [127, 0, 0, n].into()).collect();
         for wrong in [
-            Grant { slot: 64, ..good.clone() },
             Grant { addresses: vec![], ..good.clone() },
             Grant { addresses: vec![[8, 8, 8, 8].into(); 4097], ..good.clone() },
             Grant { ports: vec![(2, 1)], ..good.clone() },

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::Ipv4Addr,
     os::{fd::AsFd, unix::net::UnixStream},
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use crate::{
     Grant, NetdSettings, Status,
     helper::Helper,
     node::{Connected, Fault},
-    policy::check,
+    policy::{MAX_TTL_MS, check, check_loopback},
     wire::{Answer, Request, receive, send},
 };
 
@@ -42,6 +43,7 @@ pub(crate) fn serve(helper: &Helper, mut stream: UnixStream) -> io::Result<()> {
         (Request::Open(_), None) => {
             send(&mut stream, &Answer::Refused("expected the descriptor of a network namespace".to_owned()), None)
         }
+        (Request::Reserve(loopback), _) => reserve(helper, &mut stream, &loopback),
         (Request::Open(grant), Some(namespace)) => {
             let until = Instant::now() + Duration::from_millis(grant.ttl_ms.min(1 << 40));
             match open(helper, &grant, namespace.as_fd()) {
@@ -63,6 +65,28 @@ fn may_ask(settings: &NetdSettings, stream: &UnixStream) -> io::Result<bool> {
     Ok(uid == 0 || settings.uids.contains(&uid) || settings.gid == Some(gid))
 }
 
+/// Holds stand-ins until the client goes, or longer than any run may last.
+fn reserve(helper: &Helper, stream: &mut UnixStream, loopback: &[Ipv4Addr]) -> io::Result<()> {
+    let reserved = check_loopback(&helper.settings, loopback).and_then(|()| helper.reserve(loopback));
+    let forwards = match reserved {
+        Ok(forwards) => forwards,
+        Err(why) => {
+            tracing::info!(why, "refused");
+            return send(stream, &Answer::Refused(why), None);
+        }
+    };
+    let until = Instant::now() + Duration::from_millis(MAX_TTL_MS);
+    let done =
+        send(stream, &Answer::Reserved(forwards), None).and_then(|()| match receive::<Request>(stream, until)? {
+            None => Ok(()),
+            Some(_) => {
+                send(stream, &Answer::Refused("expected nothing more: a run has its own connection".into()), None)
+            }
+        });
+    helper.give_back(loopback);
+    done
+}
+
 fn status(helper: &Helper) -> Answer {
     match helper.with(|node| node.status()) {
         Ok(Status { slots, dropped_packets }) => Answer::Status(Status { slots, dropped_packets }),
@@ -72,10 +96,10 @@ fn status(helper: &Helper) -> Answer {
 
 fn open(helper: &Helper, grant: &Grant, namespace: std::os::fd::BorrowedFd<'_>) -> Result<Connected, String> {
     let checked = check(&helper.settings, grant).inspect_err(|why| tracing::info!(why, "refused"))?;
-    match helper.open(grant.slot, namespace, &checked) {
+    match helper.open(namespace, &checked) {
         Ok(connected) => {
             let addresses = grant.addresses.len();
-            tracing::info!(slot = grant.slot, addresses, ttl_ms = grant.ttl_ms, mode = ?grant.mode, "connected");
+            tracing::info!(slot = connected.slot(), addresses, ttl_ms = grant.ttl_ms, mode = ?grant.mode, "connected");
             Ok(connected)
         }
         Err(Fault::Refused(why)) => {
@@ -83,7 +107,7 @@ fn open(helper: &Helper, grant: &Grant, namespace: std::os::fd::BorrowedFd<'_>) 
             Err(why)
         }
         Err(Fault::Kernel(error)) => {
-            tracing::error!(%error, slot = grant.slot, "cannot connect a run");
+            tracing::error!(%error, "cannot connect a run");
             Err(format!("the kernel does not connect it: {error}"))
         }
     }
@@ -99,7 +123,9 @@ fn keep(helper: &Helper, stream: &mut UnixStream, connected: &Connected, until: 
                 Err(error) => failed("dropped", &error),
             },
             Request::Status => status(helper),
-            Request::Open(_) => Answer::Refused("expected one run for each connection".to_owned()),
+            Request::Open(_) | Request::Reserve(_) => {
+                Answer::Refused("expected one run for each connection".to_owned())
+            }
         };
         send(stream, &answer, None)?;
     }

@@ -36,7 +36,7 @@ pub struct NetdSettings {
     /// Names the interface (`<name>0`) and the table of the packet filter (`<name>_netd`) on the node; at most 12 lower
     /// case letters and digits.
     pub name: String,
-    /// Runs at the same time, at most 1024.
+    /// Runs at the same time, of all workers of the node together, at most 1024.
     pub slots: u32,
 }
 

@@ -4,6 +4,7 @@
 use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
+    net::Ipv4Addr,
     os::{
         fd::{BorrowedFd, OwnedFd},
         unix::net::UnixStream,
@@ -17,7 +18,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Grant, Granted, Status};
+use crate::{Forward, Grant, Granted, Status};
 
 /// The longest line: 4,096 addresses take less.
 const MAX_LINE: usize = 256 * 1024;
@@ -28,6 +29,8 @@ const MAX_LINE: usize = 256 * 1024;
 pub(crate) enum Request {
     /// Connect the namespace that comes with it.
     Open(Grant),
+    /// Choose stand-ins for these loopback addresses, and keep to them while the connection lasts.
+    Reserve(Vec<Ipv4Addr>),
     /// Say how many packets of this connection were dropped.
     Dropped,
     /// Say how the helper stands.
@@ -40,6 +43,8 @@ pub(crate) enum Request {
 pub(crate) enum Answer {
     /// It is connected.
     Granted(Granted),
+    /// These are the stand-ins, in the order of the request.
+    Reserved(Vec<Forward>),
     /// It is not; the text says what was expected.
     Refused(String),
     /// So many packets.

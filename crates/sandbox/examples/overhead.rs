@@ -28,28 +28,45 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         slirp: words.next().map(PathBuf::from),
         netd: words.next().map(PathBuf::from),
         external_egress: true,
+        prepared: 0,
     };
-    let sandbox = Sandbox::new(settings)?;
-    let bare = median(|| {
-        Command::new(&program).stdout(Stdio::null()).status().map(drop)?;
-        Ok(())
-    })?;
+    let sandbox = Sandbox::new(settings.clone())?;
+    let warm = Sandbox::new(SandboxSettings { prepared: 1, ..settings })?;
+    let bare = median(
+        || {
+            Command::new(&program).stdout(Stdio::null()).status().map(drop)?;
+            Ok(())
+        },
+        || (),
+    )?;
     println!("bare exec             {bare:?}");
-    let measure = |name: &str, route: &Route, network| -> Result<(), Error> {
+    let measure = |name: &str, sandbox: &Sandbox, route: &Route, network| -> Result<(), Error> {
         let egress = Egress { addresses: vec![[1, 1, 1, 1].into()], ports: Vec::new() };
         let invocation = Invocation { network, egress, ..Invocation::of("probe", "/probe") };
-        let boxed = median(|| {
-            let run = sandbox.start_by(route, 0, &invocation, &Limits::default()).map_err(Error::other)?;
-            drop(run.wait_blocking());
-            Ok(())
-        })?;
+        let is_warm = name.ends_with("warm");
+        let boxed = median(
+            || {
+                let run = sandbox.start_by(route, 0, &invocation, &Limits::default()).map_err(Error::other)?;
+                drop(run.wait_blocking());
+                Ok(())
+            },
+            || {
+                while is_warm && sandbox.waiting() == 0 {
+                    std::thread::yield_now()
+                }
+            },
+        )?;
         println!("{name:<21} {boxed:?} (+ {:?})", boxed.saturating_sub(bare));
         Ok(())
     };
-    measure("without a network", &sandbox.route_at(SandboxLevel::None, &[])?, Network::None)?;
+    measure("without a network", &sandbox, &sandbox.route_at(SandboxLevel::None, &[])?, Network::None)?;
     for level in [SandboxLevel::L2, SandboxLevel::L1, SandboxLevel::L0] {
         match sandbox.prove_level(level, 1) {
-            Ok(()) => measure(&format!("level {}", level.name()), &sandbox.route_at(level, &[])?, Network::Connect)?,
+            Ok(()) => {
+                let (name, route) = (format!("level {}", level.name()), sandbox.route_at(level, &[])?);
+                measure(&name, &sandbox, &route, Network::Connect)?;
+                measure(&format!("{name}, warm"), &warm, &route, Network::Connect)?;
+            }
             Err(error) => println!("level {:<15} not here: {error}", level.name()),
         }
     }
@@ -68,12 +85,13 @@ fn tool_root(folder: &Path) -> Result<PathBuf, Error> {
     Ok(program)
 }
 
-fn median(mut run: impl FnMut() -> Result<(), Error>) -> Result<Duration, Error> {
+fn median(mut run: impl FnMut() -> Result<(), Error>, mut rest: impl FnMut()) -> Result<Duration, Error> {
     let mut times = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
         let started = Instant::now();
         run()?;
         times.push(started.elapsed());
+        rest();
     }
     times.sort_unstable();
     Ok(times.get(RUNS / 2).copied().unwrap_or_default())

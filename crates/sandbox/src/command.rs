@@ -5,7 +5,7 @@ use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::SandboxError;
-use crate::child::{INNER_ID, SCRATCH_STAGE};
+use crate::child::{FIRST_INHERITED, INNER_ID, SCRATCH_STAGE};
 use crate::filter::Filters;
 use crate::init;
 
@@ -198,7 +198,7 @@ impl Words {
     }
 
     fn descriptor(&mut self, option: &str, descriptor: OwnedFd) {
-        self.extend(&[option, &descriptor.as_raw_fd().to_string()]);
+        self.extend(&[option, &number(&self.inherited).to_string()]);
         self.inherited.push(descriptor);
     }
 
@@ -288,7 +288,7 @@ impl Words {
         let options = in_memory(&ended).map_err(SandboxError::set_up("hand the options to bwrap"))?;
         let mut line = Words::default();
         line.push(bwrap);
-        line.extend(&["--args", &options.as_raw_fd().to_string(), "--"]);
+        line.extend(&["--args", &number(&inherited).to_string(), "--"]);
         line.init(program);
         line.push(program.path);
         program.arguments.iter().for_each(|argument| line.push(argument));
@@ -298,7 +298,13 @@ impl Words {
     }
 }
 
-fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
+/// The number under which bwrap finds the next descriptor: it gets them in their order.
+fn number(inherited: &[OwnedFd]) -> usize {
+    FIRST_INHERITED.saturating_add(inherited.len())
+}
+
+/// A file that exists only as a descriptor, read from its beginning.
+pub(crate) fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd_create(c"picket", MemfdFlags::CLOEXEC)?);
     file.write_all(bytes)?;
     file.rewind()?;

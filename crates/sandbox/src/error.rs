@@ -57,10 +57,6 @@ pub enum SandboxError {
         /// The level.
         level: picket_domain::SandboxLevel,
     },
-    /// The network helper shows loopback addresses of the host under others than the run was told. They are known now:
-    /// make the route and the invocation again.
-    #[error("the stand-ins of loopback addresses have changed")]
-    Moved(Vec<picket_netd::Forward>),
     /// The network helper, or the packet filter.
     #[error(transparent)]
     Network(#[from] picket_netd::NetdError),

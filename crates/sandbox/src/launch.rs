@@ -6,30 +6,35 @@
 
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Sender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
-use crate::child::{FAILED, INNER_ID, MAPPED, OWNER_ID, PROCEED, Plan, READY};
-use crate::command::Command;
-use crate::network::{Connection, Handles, Way};
-use crate::sys::{self, CommandLine};
+use crate::child::{FAILED, INNER_ID, MAPPED, MOST_DESCRIPTORS, OWNER_ID, OrderRoom, PROCEED, Plan, READY, order};
+use crate::command::{Command, in_memory};
+use crate::network::{Connection, Handles, Kind, Prepared, Way};
+use crate::sys;
+use crate::warm::Refill;
 use crate::{Limits, SandboxError};
 
 /// How long the child may take for its part of the handshake; beyond it the machine is broken, not slow.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Who the tool is to the kernel.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Identity {
     /// The worker is root: the uid (and gid) of the run's slot.
     Slot(u32),
@@ -46,45 +51,70 @@ pub(crate) struct Launched {
     pub(crate) started: Instant,
     /// Held as long as the run lasts.
     pub(crate) connection: Connection,
+    /// What to do when the run has ended.
+    pub(crate) afterwards: Option<Refill>,
 }
 
 /// A process that waits for the handshake.
+#[derive(Debug)]
 struct Made {
     pid: i32,
     pidfd: OwnedFd,
     stream: UnixStream,
     stdout: OwnedFd,
     stderr: OwnedFd,
-    status: OwnedFd,
-    started: Instant,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Starts `command` as `identity`; blocks for some milliseconds, until bwrap runs. Only the process is made by the one
-/// thread: connecting it takes longer, and others need not wait for that.
-pub(crate) fn launch(
-    command: Command,
-    identity: Identity,
-    limits: &Limits,
-    scope: Option<OwnedFd>,
-    way: &Way,
-) -> Result<Launched, SandboxError> {
+/// What is the same for every run of a kind in a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) identity: Identity,
+    pub(crate) kind: Kind,
+}
+
+/// A locked-in process that waits for the order of a run, and its network, in which nothing can be reached yet. Dropping it
+/// ends it.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) wanted: Wanted,
+    pub(crate) since: Instant,
+    parts: Option<(Made, Prepared)>,
+}
+
+impl Waiting {
+    /// Whether it can still be ordered to do something.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        let Some((made, prepared)) = &mut self.parts else { return false };
+        let mut ended = [PollFd::new(&made.pidfd, PollFlags::IN)];
+        matches!(poll(&mut ended, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0)) && prepared.is_alive()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some((made, _)) = &self.parts {
+            end(&made.pidfd);
+        }
+    }
+}
+
+/// Makes a process that waits for [`launch`]; blocks for some milliseconds. Only the process is made by the one thread:
+/// connecting it takes longer, and others need not wait for that.
+pub(crate) fn prepare(wanted: &Wanted, scope: Option<OwnedFd>) -> Result<Waiting, SandboxError> {
     let (answer, answered) = sync_channel(1);
-    let (limits, options, maker) = (limits.resources(), scratch_options(limits)?, way.clone());
+    let ordered = wanted.clone();
     let job = move || {
         // Nobody listens any more only when the caller was lost; its process then ends with the descriptors.
-        let _ = answer.send(make(command, identity, limits, options, scope, &maker));
+        let _ = answer.send(make(&ordered, scope));
     };
     let lost =
         |_| SandboxError::SetUp { step: "reach the launching thread".into(), source: io::Error::other("it is gone") };
     launching_thread()?.send(Box::new(job)).map_err(|_| lost(()))?;
     let mut made = answered.recv().map_err(|_| lost(()))??;
-    match bring_up(&mut made.stream, made.pid, identity, way) {
-        Ok(connection) => {
-            let Made { pidfd, stdout, stderr, status, started, .. } = made;
-            Ok(Launched { pidfd, stdout, stderr, status, started, connection })
-        }
+    match bring_up(&mut made.stream, made.pid, wanted) {
+        Ok(prepared) => Ok(Waiting { wanted: wanted.clone(), since: Instant::now(), parts: Some((made, prepared)) }),
         Err(error) => {
             end(&made.pidfd);
             Err(error)
@@ -92,8 +122,55 @@ pub(crate) fn launch(
     }
 }
 
-fn scratch_options(limits: &Limits) -> Result<CString, SandboxError> {
-    CString::new(limits.scratch_options()).map_err(|error| SandboxError::set_up("name the scratch")(error.into()))
+/// Orders `command`, and connects it as `way` says; blocks for some milliseconds, until bwrap runs. Whatever fails, the
+/// process ends.
+pub(crate) fn launch(
+    mut waiting: Waiting,
+    command: Command,
+    limits: &Limits,
+    way: &Way,
+) -> Result<Launched, SandboxError> {
+    let Some((mut made, prepared)) = waiting.parts.take() else {
+        return Err(SandboxError::NoWay("the sandbox was used before"));
+    };
+    let started = Instant::now();
+    let begun = way.connect(prepared).and_then(|connection| {
+        give_order(&mut made.stream, &command, limits)?;
+        Ok(connection)
+    });
+    let Command { inherited, status, .. } = command;
+    // While the worker's copies are open, no end of a stream is ever seen.
+    drop(inherited);
+    let begun = begun.and_then(|connection| match answer_of(&mut made.stream)? {
+        // `execve` closed the child's end: bwrap runs.
+        None => Ok(connection),
+        Some(_) => Err(SandboxError::set_up("wait for bwrap")(io::ErrorKind::InvalidData.into())),
+    });
+    let Made { pidfd, stdout, stderr, .. } = made;
+    match begun {
+        Ok(connection) => Ok(Launched { pidfd, stdout, stderr, status, started, connection, afterwards: None }),
+        Err(error) => {
+            end(&pidfd);
+            Err(error)
+        }
+    }
+}
+
+fn give_order(stream: &mut UnixStream, command: &Command, limits: &Limits) -> Result<(), SandboxError> {
+    let options = CString::new(limits.scratch_options());
+    let options = options.map_err(|error| SandboxError::set_up("name the scratch")(error.into()))?;
+    let bytes = order(&limits.resources(), &options, &command.words)
+        .ok_or(SandboxError::Invocation("expected fewer arguments"))?;
+    let order = in_memory(&bytes).map_err(SandboxError::set_up("write the order"))?;
+    let descriptors: Vec<_> = [&order].into_iter().chain(&command.inherited).map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut message = SendAncillaryBuffer::new(&mut space);
+    if descriptors.len() > MOST_DESCRIPTORS || !message.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(SandboxError::Invocation("expected fewer files"));
+    }
+    sendmsg(&*stream, &[IoSlice::new(&[PROCEED])], &mut message, SendFlags::NOSIGNAL)
+        .map(drop)
+        .map_err(|errno| SandboxError::set_up("reach the child")(errno.into()))
 }
 
 /// The thread that makes every sandbox of this process. It never ends.
@@ -114,60 +191,42 @@ fn launching_thread() -> Result<Sender<Job>, SandboxError> {
     Ok(THREAD.get_or_init(|| sender).clone())
 }
 
-fn make(
-    command: Command,
-    identity: Identity,
-    limits: [(rustix::process::Resource, rustix::process::Rlimit); 9],
-    scratch_options: CString,
-    scope: Option<OwnedFd>,
-    way: &Way,
-) -> Result<Made, SandboxError> {
+fn make(wanted: &Wanted, scope: Option<OwnedFd>) -> Result<Made, SandboxError> {
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| SandboxError::set_up("make a pipe")(errno.into()));
     let ((stdout, tool_stdout), (stderr, tool_stderr)) = (pipe()?, pipe()?);
     let (worker_end, handshake) = UnixStream::pair().map_err(SandboxError::set_up("make a socket pair"))?;
     worker_end.set_read_timeout(Some(HANDSHAKE_TIMEOUT)).map_err(SandboxError::set_up("set a timeout"))?;
-    let plan = Plan {
+    let mut plan = Plan {
         handshake,
-        other_end: worker_end.as_raw_fd(),
         stdin: File::open("/dev/null").map_err(SandboxError::set_up("open /dev/null"))?,
         stdout: tool_stdout,
         stderr: tool_stderr,
-        is_root: matches!(identity, Identity::Slot(_)),
-        inner_id: inner_id(way),
-        own_network: way.is_own(),
-        user_namespaces: if way.is_raw() { b"0" } else { b"2" },
-        scratch_options,
-        limits,
+        is_root: matches!(wanted.identity, Identity::Slot(_)),
+        inner_id: inner_id(&wanted.kind),
+        own_network: wanted.kind.is_own,
+        user_namespaces: if wanted.kind.is_raw { b"0" } else { b"2" },
         scope,
-        inherited: command.inherited,
+        order: OrderRoom::new(),
     };
-    let started = Instant::now();
-    let line = CommandLine::new(command.words);
-    let (pid, pidfd) = sys::clone_sandbox(&plan, &line).map_err(SandboxError::set_up("make the namespaces"))?;
+    let (pid, pidfd) = sys::clone_sandbox(&mut plan).map_err(SandboxError::set_up("make the namespaces"))?;
     // The worker's copies of the child's ends: while they are open, no end of a stream is ever seen.
     drop(plan);
-    Ok(Made { pid, pidfd, stream: worker_end, stdout, stderr, status: command.status, started })
+    Ok(Made { pid, pidfd, stream: worker_end, stdout, stderr })
 }
 
-fn inner_id(way: &Way) -> u32 {
-    if way.is_own() { OWNER_ID } else { INNER_ID }
+const fn inner_id(kind: &Kind) -> u32 {
+    if kind.is_own { OWNER_ID } else { INNER_ID }
 }
 
 /// The handshake; see `child.rs` for the other half.
-fn bring_up(stream: &mut UnixStream, pid: i32, identity: Identity, way: &Way) -> Result<Connection, SandboxError> {
-    map_ids(pid, identity, inner_id(way)).map_err(SandboxError::set_up("map the ids"))?;
+fn bring_up(stream: &mut UnixStream, pid: i32, wanted: &Wanted) -> Result<Prepared, SandboxError> {
+    map_ids(pid, wanted.identity, inner_id(&wanted.kind)).map_err(SandboxError::set_up("map the ids"))?;
     stream.write_all(&[MAPPED]).map_err(SandboxError::set_up("reach the child"))?;
-    let (answer, handles) = if way.is_own() { network_of(stream)? } else { (answer_of(stream)?, None) };
+    let (answer, handles) = if wanted.kind.is_own { network_of(stream)? } else { (answer_of(stream)?, None) };
     if answer != Some(READY) {
         return Err(SandboxError::set_up("wait for the child")(io::ErrorKind::UnexpectedEof.into()));
     }
-    let connection = way.connect(pid, handles)?;
-    stream.write_all(&[PROCEED]).map_err(SandboxError::set_up("reach the child"))?;
-    match answer_of(stream)? {
-        // `execve` closed the child's end: bwrap runs.
-        None => Ok(connection),
-        Some(_) => Err(SandboxError::set_up("wait for bwrap")(io::ErrorKind::InvalidData.into())),
-    }
+    wanted.kind.prepare(pid, handles)
 }
 
 /// One uid and one gid exist in the sandbox. Only root may leave `setgroups` possible, which it uses to drop its own.

@@ -52,6 +52,7 @@ mod sandbox;
 mod supervisor;
 mod sys;
 mod tail;
+mod warm;
 
 pub use error::SandboxError;
 pub use limits::Limits;

@@ -13,7 +13,6 @@ use picket_domain::Network;
 use picket_netd::{Confined, Confinement, Forward, Gateway, Grant, Lease, Mode, NetdClient};
 
 pub use route::Route;
-pub(crate) use route::StandIns;
 pub(crate) use slirp::Slirp;
 
 use crate::SandboxError;
@@ -54,6 +53,55 @@ pub(crate) struct Handles {
     pub(crate) namespace: OwnedFd,
 }
 
+/// What is the same for every run that is connected in the same way, so that it can be prepared before one is ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// Whether the child makes a network namespace of its own.
+    pub(crate) is_own: bool,
+    /// Whether the child is the root of its user namespace, as raw sockets need.
+    pub(crate) is_raw: bool,
+    /// The stack to attach.
+    slirp: Option<Slirp>,
+}
+
+/// A network namespace in which nothing can be reached yet.
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    /// None of its own.
+    None,
+    /// A stack behind a filter that lets nothing pass.
+    Slirp(slirp::Stack, Confined),
+    /// An empty one, for the helper.
+    Empty(OwnedFd),
+}
+
+impl Kind {
+    /// Prepares the namespaces of the process `pid`, which waits. Blocks for some ten milliseconds where a stack is
+    /// attached.
+    pub(crate) fn prepare(&self, pid: i32, handles: Option<Handles>) -> Result<Prepared, SandboxError> {
+        match (self, handles) {
+            (Self { is_own: false, .. }, _) => Ok(Prepared::None),
+            (_, None) => Err(SandboxError::NoWay("the sandbox gave no handle on its network")),
+            (Self { slirp: Some(slirp), .. }, Some(handles)) => {
+                // The filter first: nothing is ever connected without it.
+                let confined = Confined::install(handles.filter, &Confinement::default())?;
+                Ok(Prepared::Slirp(slirp.attach(pid)?, confined))
+            }
+            (Self { slirp: None, .. }, Some(handles)) => Ok(Prepared::Empty(handles.namespace)),
+        }
+    }
+}
+
+impl Prepared {
+    /// Whether it is as it was prepared.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        match self {
+            Self::None | Self::Empty(_) => true,
+            Self::Slirp(stack, _) => stack.is_alive(),
+        }
+    }
+}
+
 /// A run's connection; dropping it ends it.
 #[derive(Debug)]
 pub(crate) enum Connection {
@@ -71,9 +119,10 @@ pub(crate) enum Connection {
 }
 
 impl Way {
-    /// Whether the child makes a network namespace of its own.
-    pub(crate) const fn is_own(&self) -> bool {
-        matches!(self, Self::Slirp(..) | Self::Netd { .. })
+    /// What of it can be prepared.
+    pub(crate) fn kind(&self) -> Kind {
+        let slirp = if let Self::Slirp(slirp, _) = self { Some(slirp.clone()) } else { None };
+        Kind { is_own: matches!(self, Self::Slirp(..) | Self::Netd { .. }), is_raw: self.is_raw(), slirp }
     }
 
     /// Whether the child is the root of its user namespace, as raw sockets need.
@@ -85,7 +134,6 @@ impl Way {
     pub(crate) fn new(
         ways: &Ways,
         route: &Route,
-        slot: u32,
         network: Network,
         egress: &picket_domain::Egress,
         ttl: Duration,
@@ -100,7 +148,7 @@ impl Way {
                 let socket = ways.netd.clone().ok_or(SandboxError::NoWay("no network helper is configured"))?;
                 let addresses = egress.addresses.iter().map(|address| route.outside(*address)).collect();
                 let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-                let grant = Grant { slot, addresses, ports: egress.ports.clone(), ttl_ms, mode };
+                let grant = Grant { addresses, ports: egress.ports.clone(), ttl_ms, mode };
                 Ok(Self::Netd { client: NetdClient::new(socket), grant, forwards: route.forwards().to_vec() })
             }
             (_, Mode::Raw) => Err(SandboxError::RawUnavailable),
@@ -122,23 +170,26 @@ impl Way {
         Self::Slirp(slirp, Confinement { addresses: direct, gateway })
     }
 
-    /// Connects the namespaces of the process `pid`, which waits. Blocks for some milliseconds.
-    pub(crate) fn connect(&self, pid: i32, handles: Option<Handles>) -> Result<Connection, SandboxError> {
-        let missing = || SandboxError::NoWay("the sandbox gave no handle on its network");
-        match (self, handles) {
-            (Self::None | Self::Shared, _) => Ok(Connection::None),
-            (_, None) => Err(missing()),
-            (Self::Slirp(slirp, confinement), Some(handles)) => {
-                // The filter first: nothing is ever connected without it.
-                let confined = Confined::install(handles.filter, confinement)?;
-                Ok(Connection::Slirp { _stack: slirp.attach(pid)?, filter: confined })
+    /// Opens what was prepared to those that the run may reach. Blocks for some milliseconds.
+    pub(crate) fn connect(&self, prepared: Prepared) -> Result<Connection, SandboxError> {
+        match (self, prepared) {
+            (Self::None | Self::Shared, Prepared::None) => Ok(Connection::None),
+            (Self::Slirp(_, confinement), Prepared::Slirp(stack, mut filter)) => {
+                filter.replace(confinement)?;
+                Ok(Connection::Slirp { _stack: stack, filter })
             }
-            (Self::Netd { client, grant, forwards }, Some(handles)) => {
-                let lease = client.open(handles.namespace.as_fd(), grant)?;
-                if lease.granted.forwards == *forwards {
-                    return Ok(Connection::Netd(lease));
+            (Self::Netd { client, grant, forwards }, Prepared::Empty(namespace)) => {
+                let lease = client.open(namespace.as_fd(), grant)?;
+                let is_kept = lease.granted.forwards.iter().all(|forward| forwards.contains(forward));
+                // They are reserved while the route lives; only another helper would give out others.
+                if is_kept {
+                    Ok(Connection::Netd(lease))
+                } else {
+                    Err(SandboxError::NoWay("the network helper is another one"))
                 }
-                Err(SandboxError::Moved(lease.granted.forwards.clone()))
+            }
+            (Self::None | Self::Shared | Self::Slirp(..) | Self::Netd { .. }, _) => {
+                Err(SandboxError::NoWay("the sandbox was prepared for another level"))
             }
         }
     }

@@ -105,12 +105,7 @@ fn is_raw_proven(sandbox: &Sandbox, slot: u32, attempts: &mut Vec<Attempt>) -> b
 fn prove_network(sandbox: &Sandbox, level: SandboxLevel, slot: u32, network: Network) -> Result<(), SandboxError> {
     let canary = Canary::new()?;
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let try_loopback = || try_network(sandbox, level, slot, network, &canary, loopback);
-    let tried = match try_loopback() {
-        Err(SandboxError::Moved(_)) => try_loopback(),
-        tried => tried,
-    };
-    match tried {
+    match try_network(sandbox, level, slot, network, &canary, loopback) {
         // The policy of the helper's node forbids loopback addresses: then only what must be closed can be tried.
         Err(SandboxError::Network(picket_netd::NetdError::Refused(_))) if level == SandboxLevel::L0 => {
             try_network(sandbox, level, slot, network, &canary, UNUSED)
@@ -131,7 +126,7 @@ fn try_network(
     let inside = route.inside(address);
     let stand_in = (inside != address).then_some(inside);
     let egress = Egress { addresses: vec![inside], ports: vec![(canary.port(), canary.port())] };
-    let way = Way::new(sandbox.ways(), &route, slot, network, &egress, limits().wall)?;
+    let way = Way::new(sandbox.ways(), &route, network, &egress, limits().wall)?;
     let (outcome, text) = run(sandbox, slot, network, &way, &canary.words(stand_in))?;
     let rights = if network == Network::Raw { Rights::Raw } else { Rights::None };
     let reached: Vec<Reached> = probe::judge(outcome.end, &text, rights)?;

@@ -12,10 +12,11 @@ use picket_domain::{Invocation, Network, SandboxLevel};
 
 use crate::command::{Command, Program, Root};
 use crate::filter::Filters;
-use crate::launch::{Identity, launch};
-use crate::network::{Route, StandIns, Way, Ways};
+use crate::launch::{Identity, Wanted, launch, prepare};
+use crate::network::{Route, Way, Ways};
 use crate::roots::{Roots, closed_to_others};
 use crate::supervisor::supervise;
+use crate::warm::Warm;
 use crate::{Limits, Proof, Run, SandboxError, proof};
 
 /// Where a worker's sandbox finds its parts.
@@ -33,6 +34,9 @@ pub struct SandboxSettings {
     pub netd: Option<PathBuf>,
     /// The operator's word that what a run may reach is enforced around the worker; without it there is no level L2.
     pub external_egress: bool,
+    /// How many sandboxes wait for a run at most, so that it starts sooner; each for 60 seconds, in a slot that was used
+    /// before. 0: every run waits for its own.
+    pub prepared: usize,
 }
 
 /// How long the helper keeps a door open beyond the run's own wall clock.
@@ -51,12 +55,11 @@ pub struct Sandbox {
     filters: Filters,
     raw_filters: Filters,
     scope: Option<OwnedFd>,
+    warm: Warm,
     ways: Ways,
     external_egress: bool,
     /// What the last self-test has proven; nothing before the first.
     proven: RwLock<Option<SandboxLevel>>,
-    /// What the network helper last said.
-    stand_ins: RwLock<StandIns>,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -81,7 +84,7 @@ impl Sandbox {
     /// # Errors
     /// When bwrap or the tools' folder is missing or out of reach, or when a filter cannot be built for this machine.
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
-        let SandboxSettings { bwrap, tools_root, first_slot_uid, slirp, netd, external_egress } = settings;
+        let SandboxSettings { bwrap, tools_root, first_slot_uid, slirp, netd, external_egress, prepared } = settings;
         let uid = rustix::process::geteuid();
         let identity = match uid.is_root() {
             true if first_slot_uid == 0 => return Err(SandboxError::Slot(0)),
@@ -90,17 +93,18 @@ impl Sandbox {
         };
         let bwrap = checked_bwrap(bwrap, uid.is_root())?;
         let tools_root = checked_tools_root(tools_root, uid.is_root())?;
+        let scope = scope()?;
         Ok(Self {
             bwrap,
             roots: Roots::new(tools_root),
             identity,
             filters: Filters::new(false)?,
             raw_filters: Filters::new(true)?,
-            scope: scope()?,
+            warm: Warm::new(prepared, copy(scope.as_ref())?)?,
+            scope,
             ways: Ways { slirp, netd },
             external_egress,
             proven: RwLock::new(None),
-            stand_ins: RwLock::default(),
         })
     }
 
@@ -142,7 +146,8 @@ impl Sandbox {
     /// The way to `addresses` at the level that is proven now: under which addresses a run sees them.
     ///
     /// # Errors
-    /// [`SandboxError::Unproven`], and [`SandboxError::Unreachable`].
+    /// [`SandboxError::Unproven`], [`SandboxError::Unreachable`], and at level L0 [`SandboxError::NoWay`] and
+    /// [`SandboxError::Network`], when the helper gives no stand-in.
     pub fn route(&self, addresses: &[IpAddr]) -> Result<Route, SandboxError> {
         self.route_at(self.level().ok_or(SandboxError::Unproven)?, addresses)
     }
@@ -150,15 +155,15 @@ impl Sandbox {
     /// The way to `addresses` at a level of the caller's choice, for tests and measurements.
     ///
     /// # Errors
-    /// [`SandboxError::Unreachable`].
+    /// As [`Sandbox::route`].
     pub fn route_at(&self, level: SandboxLevel, addresses: &[IpAddr]) -> Result<Route, SandboxError> {
-        Route::new(level, addresses, &self.stand_ins.read().unwrap_or_else(PoisonError::into_inner))
+        Route::new(level, addresses, &self.ways)
     }
 
     /// [`Sandbox::start`] with an invocation whose addresses are those that `route` shows to it, at the route's level.
     ///
     /// # Errors
-    /// As [`Sandbox::start`]; [`SandboxError::Moved`] asks for another try; [`SandboxError::NoWay`] and [`SandboxError::Network`] when it cannot be connected.
+    /// As [`Sandbox::start`]; [`SandboxError::NoWay`] and [`SandboxError::Network`] when it cannot be connected.
     pub fn start_by(
         &self,
         route: &Route,
@@ -178,7 +183,7 @@ impl Sandbox {
             output_bytes: limits.output_bytes,
         };
         let ttl = limits.wall.saturating_add(GRACE);
-        let way = Way::new(&self.ways, route, slot, invocation.network, &invocation.egress, ttl)?;
+        let way = Way::new(&self.ways, route, invocation.network, &invocation.egress, ttl)?;
         self.start_program(slot, &program, &way, limits)
     }
 
@@ -207,6 +212,12 @@ impl Sandbox {
         *self.proven.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many sandboxes wait for a run now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.warm.count()
+    }
+
     pub(crate) const fn ways(&self) -> &Ways {
         &self.ways
     }
@@ -230,20 +241,21 @@ impl Sandbox {
             }
             Owner::User { uid, gid } => Identity::Own(uid, gid),
         };
-        let scope = self.scope.as_ref().map(OwnedFd::try_clone).transpose();
-        let scope = scope.map_err(SandboxError::set_up("copy the landlock scope"))?;
         let filters = if way.is_raw() { &self.raw_filters } else { &self.filters };
         let command = Command::new(&self.bwrap, filters, program)?;
-        let launched = launch(command, identity, limits, scope, way).inspect_err(|error| self.learn(error))?;
+        let wanted = Wanted { identity, kind: way.kind() };
+        let waiting = match self.warm.take(&wanted) {
+            Some(waiting) => waiting,
+            None => prepare(&wanted, copy(self.scope.as_ref())?)?,
+        };
+        let mut launched = launch(waiting, command, limits, way)?;
+        launched.afterwards = self.warm.refill(wanted);
         supervise(launched, limits)
     }
+}
 
-    fn learn(&self, error: &SandboxError) {
-        if let SandboxError::Moved(forwards) = error {
-            let mut known = self.stand_ins.write().unwrap_or_else(PoisonError::into_inner);
-            known.extend(forwards.iter().map(|forward| (forward.loopback, forward.stand_in)));
-        }
-    }
+fn copy(scope: Option<&OwnedFd>) -> Result<Option<OwnedFd>, SandboxError> {
+    scope.map(OwnedFd::try_clone).transpose().map_err(SandboxError::set_up("copy the landlock scope"))
 }
 
 /// Landlock's scope (since Linux 6.12): no abstract unix socket and no process outside may be reached. It handles no

@@ -27,7 +27,7 @@ const MAX_REPORT_BYTES: usize = 16 << 10;
 
 /// Puts a started sandbox under supervision.
 pub(crate) fn supervise(launched: Launched, limits: &Limits) -> Result<Run, SandboxError> {
-    let Launched { pidfd, stdout, stderr, status, started, connection } = launched;
+    let Launched { pidfd, stdout, stderr, status, started, connection, afterwards } = launched;
     let killer = Killer::new(pidfd);
     let (sender, ended) = oneshot::channel();
     let begin = || {
@@ -44,7 +44,15 @@ pub(crate) fn supervise(launched: Launched, limits: &Limits) -> Result<Run, Sand
             connection,
         };
         // A receiver that is gone has dropped its run, which killed it: nobody wants the outcome.
-        let work = move || drop(sender.send(watch.until_the_end()));
+        let work = move || {
+            let (outcome, connection) = watch.until_the_end();
+            drop(sender.send(outcome));
+            // The run has ended, so nobody needs to wait for the end of what connected it.
+            drop(connection);
+            if let Some(refill) = afterwards {
+                refill.go();
+            }
+        };
         thread::Builder::new().name("sandbox-run".into()).spawn(work)?;
         Ok(output)
     };
@@ -72,18 +80,19 @@ struct Watch {
 }
 
 impl Watch {
-    fn until_the_end(mut self) -> Outcome {
+    fn until_the_end(mut self) -> (Outcome, Connection) {
         while !self.turn() {}
         let status = reap(&self.killer);
         let wall = self.started.elapsed();
         let dropped_packets = self.connection.dropped();
-        drop(self.connection);
         // Every writer is gone: what is left in the pipes is all there will ever be.
         let ((stderr, stderr_truncated), (report, _)) = (self.stderr.finish(), self.report.finish());
         let (output_bytes, truncated) = self.output.close();
         let end = end_of(status.as_ref(), exit_code(&report), self.killer.cause(), truncated);
         tracing::debug!(?end, wall_ms = wall.as_millis(), output_bytes, "a sandboxed run ended");
-        Outcome { end, wall, output_bytes, truncated, stderr: printable(&stderr), stderr_truncated, dropped_packets }
+        let stderr = printable(&stderr);
+        let outcome = Outcome { end, wall, output_bytes, truncated, stderr, stderr_truncated, dropped_packets };
+        (outcome, self.connection)
     }
 
     /// Waits for the next thing to happen and handles it; says whether the run has ended.

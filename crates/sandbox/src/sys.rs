@@ -1,7 +1,7 @@
 //! The only unsafe code of the workspace: the five system calls for which no safe binding exists.
 //!
 //! The one dangerous thing here is [`clone_sandbox`]: it makes a copy of a process that has other threads, so a lock
-//! that one of them held stays locked in the copy for ever. Everything between it and [`CommandLine::execute`] must
+//! that one of them held stays locked in the copy for ever. Everything between it and [`execute`] must
 //! therefore be async-signal-safe: system calls on memory that was prepared before, no allocation, no lock, no panic.
 //! That part is `child.rs`, and nothing else is called there. This module never decides anything about a sandbox.
 #![expect(
@@ -9,7 +9,7 @@
     reason = "clone3, execve, sigaction, close_range and landlock_restrict_self have no safe binding"
 )]
 
-use std::ffi::{CString, c_char, c_int, c_long, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint};
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -19,35 +19,45 @@ use rustix::io::Errno;
 
 use crate::child::{self, Plan};
 
+/// Where [`keep_only`] puts what it keeps.
+const HANDSHAKE: RawFd = 3;
+const SCOPE: RawFd = 4;
+
 /// The namespaces of the sandbox's first process. bwrap makes further ones inside; these let one kill end them all.
 const NAMESPACES: c_int = libc::CLONE_NEWUSER | libc::CLONE_NEWPID | libc::CLONE_NEWNS;
 
-/// A program and its arguments in the form that `execve(2)` takes, made before the clone. The environment is empty.
-pub(crate) struct CommandLine {
-    words: Vec<CString>,
-    pointers: Vec<*const c_char>,
+/// Room for the pointers that `execve(2)` wants, made before the clone.
+pub(crate) struct Pointers(Vec<*const c_char>);
+
+impl Pointers {
+    /// Room for so many words.
+    pub(crate) fn new(words: usize) -> Self {
+        Self(vec![null(); words.saturating_add(1)])
+    }
 }
 
-impl CommandLine {
-    /// The first word is the program's path.
-    pub(crate) fn new(words: Vec<CString>) -> Self {
-        let pointers = words.iter().map(|word| word.as_ptr()).chain([null()]).collect();
-        Self { words, pointers }
+/// In the child: becomes the program that the first of these words names, each ended by a NUL; the environment is empty.
+/// Returns only what went wrong.
+pub(crate) fn execute(words: &[u8], Pointers(pointers): &mut Pointers) -> Errno {
+    let environment: [*const c_char; 1] = [null()];
+    let (mut rest, mut places) = (words, pointers.iter_mut());
+    while !rest.is_empty() {
+        let Ok(word) = CStr::from_bytes_until_nul(rest) else { return Errno::INVAL };
+        let Some(place) = places.next() else { return Errno::TOOBIG };
+        *place = word.as_ptr();
+        rest = rest.get(word.count_bytes().saturating_add(1)..).unwrap_or_default();
     }
-
-    /// Becomes the program; returns only what went wrong.
-    pub(crate) fn execute(&self) -> Errno {
-        let environment: [*const c_char; 1] = [null()];
-        let Some(program) = self.words.first() else { return Errno::INVAL };
-        // SAFETY: `pointers` ends with null and points into `words`, which `self` owns and never changes.
-        unsafe { libc::execve(program.as_ptr(), self.pointers.as_ptr(), environment.as_ptr()) };
-        last_errno()
-    }
+    let Some(place) = places.next() else { return Errno::TOOBIG };
+    *place = null();
+    let Some(program) = pointers.first().filter(|program| !program.is_null()) else { return Errno::INVAL };
+    // SAFETY: `pointers` holds pointers into `words`, each to a string that ends with NUL, and a null after the last.
+    unsafe { libc::execve(*program, pointers.as_ptr(), environment.as_ptr()) };
+    last_errno()
 }
 
 /// Starts a copy of this process in new user, pid and mount namespaces, which runs `child::run` and never returns.
 /// Gives its pid and a pidfd, which names that process for ever, whatever happens to the number.
-pub(crate) fn clone_sandbox(plan: &Plan, command: &CommandLine) -> io::Result<(c_int, OwnedFd)> {
+pub(crate) fn clone_sandbox(plan: &mut Plan) -> io::Result<(c_int, OwnedFd)> {
     let mut pidfd: c_int = -1;
     let network = if plan.own_network { libc::CLONE_NEWNET } else { 0 };
     let arguments = libc::clone_args {
@@ -67,7 +77,7 @@ pub(crate) fn clone_sandbox(plan: &Plan, command: &CommandLine) -> io::Result<(c
     // `arguments` and `pidfd` outlive the call. What the child does is bound by this module's rule.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
     match c_int::try_from(pid).map_err(io::Error::other)? {
-        0 => child::run(plan, command),
+        0 => child::run(plan),
         pid if pid > 0 => {
             // SAFETY: the kernel has just stored a new descriptor there, which nobody else knows.
             Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
@@ -116,10 +126,45 @@ pub(crate) fn close_all_on_exec() -> Result<(), Errno> {
     succeeded(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) })
 }
 
-/// In the child: drops its copy of a descriptor that belongs to the parent's side.
-pub(crate) fn close_copy(descriptor: RawFd) {
-    // SAFETY: this process never returns to the code that owns the descriptor, so nobody uses or closes it again.
-    unsafe { libc::close(descriptor) };
+/// The child's end of the handshake, once [`keep_only`] has been called.
+pub(crate) const fn handshake() -> BorrowedFd<'static> {
+    // SAFETY: from `keep_only` to `execve` this number is open, and nothing closes it.
+    unsafe { BorrowedFd::borrow_raw(HANDSHAKE) }
+}
+
+/// Landlock's scope, likewise, where the plan has one.
+pub(crate) const fn scope() -> BorrowedFd<'static> {
+    // SAFETY: as above.
+    unsafe { BorrowedFd::borrow_raw(SCOPE) }
+}
+
+/// In the child: keeps the standard descriptors, the end of the handshake and the scope, and closes all others: a process
+/// that is prepared for a later run must not hold open what the worker closes meanwhile.
+pub(crate) fn keep_only(handshake: RawFd, scope: Option<RawFd>) -> Result<(), Errno> {
+    let free = SCOPE.saturating_add(1);
+    // SAFETY: takes numbers. This process never returns to the code that owns the descriptors, so nobody uses or closes
+    // them again.
+    unsafe {
+        let handshake = libc::fcntl(handshake, libc::F_DUPFD_CLOEXEC, free);
+        // Where there is no scope its number is taken all the same, so that what comes later has the numbers it expects.
+        let scope = scope.map_or(handshake, |scope| libc::fcntl(scope, libc::F_DUPFD_CLOEXEC, free));
+        if handshake < 0
+            || scope < 0
+            || libc::dup3(handshake, HANDSHAKE, libc::O_CLOEXEC) < 0
+            || libc::dup3(scope, SCOPE, libc::O_CLOEXEC) < 0
+        {
+            return Err(last_errno());
+        }
+        let (first, last, flags): (c_int, c_uint, c_uint) = (free, c_uint::MAX, 0);
+        succeeded(libc::syscall(libc::SYS_close_range, first, last, flags))
+    }
+}
+
+/// In the child: lets bwrap have a descriptor.
+pub(crate) fn keep_on_exec(number: usize) -> Result<(), Errno> {
+    let number = c_int::try_from(number).map_err(|_| Errno::BADF)?;
+    // SAFETY: takes three numbers.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, 0) } == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 /// In the child: enters a Landlock ruleset for ever. The landlock crate's own call allocates, so it cannot be used here.

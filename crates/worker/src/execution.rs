@@ -133,8 +133,7 @@ impl Execution {
         Ok(Ran { outcome, parsed, observations })
     }
 
-    /// Starts the tool, at the level that is proven now. The helper of level L0 may have moved its stand-ins since they
-    /// were last seen: then the command line is made again.
+    /// Starts the tool, at the level that is proven now.
     async fn start(
         &self,
         slot: u32,
@@ -142,22 +141,18 @@ impl Execution {
         task: &ClaimedTask,
         claimed: SandboxLevel,
     ) -> Result<(Route, Run), NotRun> {
-        let limits = self.settings.limits(&spec.tool().appetite());
-        let mut tries = 0;
-        loop {
-            let route = self.sandbox.route(&task.shard.addresses)?;
-            if route.level() > claimed && route.level() != SandboxLevel::None {
-                return Err(NotRun::Downgraded);
-            }
-            let invocation = spec.command(&route.shard(&task.shard))?;
-            let (sandbox, by, limits) = (self.sandbox.clone(), route.clone(), limits.clone());
-            // Making namespaces blocks for milliseconds: not on a thread that others wait for.
-            let started = tokio::task::spawn_blocking(move || sandbox.start_by(&by, slot, &invocation, &limits)).await;
-            match started.map_err(|_| NotRun::Parser)? {
-                Err(SandboxError::Moved(_)) if tries < 3 => tries += 1,
-                started => return Ok((route, started?)),
-            }
+        let (sandbox, addresses) = (self.sandbox.clone(), task.shard.addresses.clone());
+        // Asking the helper and making namespaces block for milliseconds: not on a thread that others wait for.
+        let route = tokio::task::spawn_blocking(move || sandbox.route(&addresses)).await;
+        let route = route.map_err(|_| NotRun::Parser)??;
+        if route.level() > claimed && route.level() != SandboxLevel::None {
+            return Err(NotRun::Downgraded);
         }
+        let invocation = spec.command(&route.shard(&task.shard))?;
+        let limits = self.settings.limits(&spec.tool().appetite());
+        let (sandbox, by) = (self.sandbox.clone(), route.clone());
+        let started = tokio::task::spawn_blocking(move || sandbox.start_by(&by, slot, &invocation, &limits)).await;
+        Ok((route, started.map_err(|_| NotRun::Parser)??))
     }
 
     async fn store(&self, task: &ClaimedTask, ran: &Result<Ran, NotRun>) -> Result<(), StoreError> {

@@ -31,6 +31,9 @@ pub struct WorkerSettings {
     pub sandbox_external_egress: ExternalEgress,
     /// The operator's second word for running tools of which nothing is proven; see `sandbox_level_min`.
     pub i_accept_unsandboxed_scans: Consent,
+    /// Sandboxes that wait for a task at most, each for a minute after the last task of its slot; as many as there are
+    /// slots where it is missing.
+    pub prepared_slots: Option<u32>,
     /// Seconds between two self-tests of the sandbox.
     pub prove_seconds: u64,
     /// Milliseconds between two heartbeats; far below the lease.
@@ -56,6 +59,7 @@ impl Default for WorkerSettings {
             sandbox_level_min: LevelMin::L2,
             sandbox_external_egress: ExternalEgress::Unknown,
             i_accept_unsandboxed_scans: Consent::No,
+            prepared_slots: None,
             prove_seconds: 300,
             heartbeat_ms: 2_000,
             lease_seconds: 30,
@@ -74,6 +78,7 @@ impl WorkerSettings {
             slirp: Some(self.slirp.clone()),
             netd: self.netd_socket.clone(),
             external_egress: self.sandbox_external_egress == ExternalEgress::Enforced,
+            prepared: usize::try_from(self.prepared_slots.unwrap_or_else(|| self.proving_slot())).unwrap_or(0),
         }
     }
 

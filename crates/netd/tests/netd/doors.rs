@@ -1,16 +1,18 @@
 //! When a door closes: with its client, with its time, with the helper (cases S23, S25, F25).
 
 use std::{
+    collections::BTreeSet,
     net::IpAddr,
     os::unix::net::UnixStream,
     process::{Command, Stdio},
     thread,
 };
 
+use picket_netd::NetdSettings;
 use rustix::process::Signal;
 
 use crate::{
-    helper::{OTHER, TARGET, World, grant, spawn, start},
+    helper::{OTHER, TARGET, World, grant, settings, spawn, start, start_with},
     inside::inside,
     probe::{
         Outcome::{Reached, Silent},
@@ -37,17 +39,17 @@ fn a_door_closes_with_its_client_and_nothing_of_it_is_left_for_the_next() {
     inside("doors::a_door_closes_with_its_client_and_nothing_of_it_is_left_for_the_next", || {
         let world = World::new();
         let helper = start(&world, true);
-        let (run, lease) = world.open(&grant(9, &[TARGET, "127.0.0.1"]));
+        let (run, lease) = world.open(&grant(&[TARGET, "127.0.0.1"]));
         assert_eq!(tcp(&run, target(), 80), Reached);
         drop(lease);
         until("the wire is gone", || !has_link(&run, "t0"));
         // The same slot at once, in another namespace and in the very same one.
-        let (next, its_lease) = world.open(&grant(9, &[OTHER]));
+        let (next, its_lease) = world.open(&grant(&[OTHER]));
         assert_eq!(tcp(&next, target(), 80), Silent);
         assert_eq!(tcp(&next, OTHER.parse().unwrap(), 80), Reached);
         assert_eq!(tcp(&next, "198.18.80.0".parse().unwrap(), 8080), Silent);
         drop(its_lease);
-        let again = world.client().open(run.fd(), &grant(9, &[OTHER])).unwrap();
+        let again = world.client().open(run.fd(), &grant(&[OTHER])).unwrap();
         assert_eq!(tcp(&run, OTHER.parse().unwrap(), 80), Reached);
         drop(again);
         helper.stop();
@@ -60,7 +62,7 @@ fn a_namespace_that_ends_before_its_lease_leaves_nothing() {
         let world = World::new();
         let helper = start(&world, true);
         for _ in 0..3 {
-            let (run, lease) = world.open(&grant(9, &[TARGET]));
+            let (run, lease) = world.open(&grant(&[TARGET]));
             drop(run);
             drop(lease);
         }
@@ -74,7 +76,7 @@ fn a_door_closes_when_its_time_is_over_even_when_the_helper_sleeps() {
     inside("doors::a_door_closes_when_its_time_is_over_even_when_the_helper_sleeps", || {
         let world = World::new();
         let helper = spawn(&world);
-        let mut wish = grant(1, &[TARGET]);
+        let mut wish = grant(&[TARGET]);
         wish.ttl_ms = 2000;
         let (run, mut lease) = world.open(&wish);
         assert_eq!(tcp(&run, target(), 80), Reached);
@@ -93,7 +95,7 @@ fn nothing_passes_after_the_helper_was_killed_and_a_successor_starts_clean() {
         let world = World::new();
         assert_eq!(forwards(&world).trim(), "0");
         let mut helper = spawn(&world);
-        let (run, lease) = world.open(&grant(1, &[TARGET]));
+        let (run, lease) = world.open(&grant(&[TARGET]));
         assert_eq!(tcp(&run, target(), 80), Reached);
         helper.signal(Signal::KILL);
         helper.0.wait().unwrap();
@@ -103,7 +105,7 @@ fn nothing_passes_after_the_helper_was_killed_and_a_successor_starts_clean() {
         let successor = start(&world, true);
         assert_eq!(world.client().status().unwrap().slots, 0);
         assert_eq!(forwards(&world).trim(), "1");
-        let lease = world.client().open(run.fd(), &grant(1, &[TARGET])).unwrap();
+        let lease = world.client().open(run.fd(), &grant(&[TARGET])).unwrap();
         assert_eq!(tcp(&run, target(), 80), Reached);
         successor.stop();
         until("the wires are gone", || !has_link(&run, "t0") && !has_link(&world.node, "picket0"));
@@ -129,23 +131,28 @@ fn while_the_helper_forwards_the_node_forwards_for_nobody_else() {
 }
 
 #[test]
-fn of_many_who_want_one_slot_one_gets_it() {
-    inside("doors::of_many_who_want_one_slot_one_gets_it", || {
+fn of_many_who_come_at_once_each_gets_a_slot_of_its_own_while_there_are_any() {
+    inside("doors::of_many_who_come_at_once_each_gets_a_slot_of_its_own_while_there_are_any", || {
         let world = World::new();
-        let helper = start(&world, true);
+        let helper = start_with(&world, NetdSettings { slots: 12, ..settings(&world.socket(), true) });
         for _ in 0..3 {
             let spaces: Vec<Space> = (0..20).map(|_| Space::new()).collect();
             let leases: Vec<_> = thread::scope(|scope| {
                 let world = &world;
-                let ask = |space: &Space| world.client().open(space.fd(), &grant(7, &[TARGET, "127.0.0.1"]));
+                // Each asks with a client of its own, as workers that do not know of each other do.
+                let ask = |space: &Space| world.client().open(space.fd(), &grant(&[TARGET, "127.0.0.1"]));
                 let asking: Vec<_> = spaces.iter().map(|space| scope.spawn(move || ask(space))).collect();
                 asking.into_iter().map(|one| one.join().unwrap()).collect()
             });
-            assert_eq!(leases.iter().filter(|lease| lease.is_ok()).count(), 1);
+            let addresses: BTreeSet<_> = leases.iter().flatten().map(|lease| lease.granted.address).collect();
+            assert_eq!(addresses.len(), 12);
+            for refused in leases.iter().filter_map(|lease| lease.as_ref().err()) {
+                assert!(refused.to_string().contains("all 12 are taken"), "{refused}");
+            }
             let connected = spaces.iter().filter(|space| tcp(space, target(), 80) == Reached).count();
-            assert_eq!(connected, 1);
+            assert_eq!(connected, 12);
             drop(leases);
-            until("it is free again", || world.client().status().unwrap().slots == 0);
+            until("all are free again", || world.client().status().unwrap().slots == 0);
         }
         helper.stop();
     });

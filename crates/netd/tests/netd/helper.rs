@@ -104,9 +104,9 @@ pub(crate) fn settings(socket: &Path, masquerade: bool) -> NetdSettings {
 }
 
 /// A request for some addresses, for ten minutes.
-pub(crate) fn grant(slot: u32, addresses: &[&str]) -> Grant {
+pub(crate) fn grant(addresses: &[&str]) -> Grant {
     let addresses = addresses.iter().map(|address| address.parse::<IpAddr>().unwrap()).collect();
-    Grant { slot, addresses, ports: vec![(8080, 8080)], ttl_ms: 600_000, mode: Mode::Raw }
+    Grant { addresses, ports: vec![(8080, 8080)], ttl_ms: 600_000, mode: Mode::Raw }
 }
 
 /// A helper in a thread of the test.
@@ -116,8 +116,11 @@ pub(crate) struct Threaded {
 }
 
 pub(crate) fn start(world: &World, masquerade: bool) -> Threaded {
+    start_with(world, settings(&world.socket(), masquerade))
+}
+
+pub(crate) fn start_with(world: &World, settings: NetdSettings) -> Threaded {
     let (stop, told) = UnixStream::pair().unwrap();
-    let settings = settings(&world.socket(), masquerade);
     let served = thread::spawn(move || serve(&settings, told.as_fd()));
     ready(world);
     Threaded { stop, served }

@@ -14,12 +14,12 @@ fn a_frame_with_another_source_or_destination_is_dropped_and_counted() {
     inside("lies::a_frame_with_another_source_or_destination_is_dropped_and_counted", || {
         let world = World::new();
         let helper = start(&world, true);
-        let (run, mut lease) = world.open(&grant(5, &[TARGET]));
+        let (run, mut lease) = world.open(&grant(&[TARGET]));
         let (own, target) = (lease.granted.address, TARGET.parse::<Ipv4Addr>().unwrap());
         frame::send(&run, &frame::udp(own, target), false);
         until("an honest frame arrives", || world.target.count() == 1);
         let lies: [(&str, Ipv4Addr, Ipv4Addr); 6] = [
-            ("another run's source", Ipv4Addr::new(198, 18, 64, 2), target),
+            ("another run's source", Ipv4Addr::new(198, 18, 64, 6), target),
             ("the node's source", Ipv4Addr::new(192, 0, 2, 2), target),
             ("another machine's source", Ipv4Addr::new(203, 0, 113, 20), target),
             ("another destination", own, Ipv4Addr::new(203, 0, 113, 20)),
@@ -56,13 +56,13 @@ fn arp_that_claims_another_address_is_dropped_and_changes_nothing() {
     inside("lies::arp_that_claims_another_address_is_dropped_and_changes_nothing", || {
         let world = World::new();
         let helper = start(&world, true);
-        let (run, _lease) = world.open(&grant(5, &[TARGET]));
-        let (other, _its_lease) = world.open(&grant(6, &[TARGET]));
+        let (run, _lease) = world.open(&grant(&[TARGET]));
+        let (other, _its_lease) = world.open(&grant(&[TARGET]));
         let dropped = || world.client().status().unwrap().dropped_packets;
         let before = dropped();
-        let gateway = Ipv4Addr::new(198, 18, 64, 21);
+        let gateway = Ipv4Addr::new(198, 18, 64, 1);
         let claims =
-            [gateway, Ipv4Addr::new(198, 18, 64, 26), Ipv4Addr::new(198, 18, 95, 253), Ipv4Addr::new(203, 0, 113, 10)];
+            [gateway, Ipv4Addr::new(198, 18, 64, 6), Ipv4Addr::new(198, 18, 95, 253), Ipv4Addr::new(203, 0, 113, 10)];
         for (count, claim) in (1..).zip(claims) {
             frame::send(&run, &frame::arp(claim, gateway), true);
             until("the lie is counted", || dropped() >= before + count);

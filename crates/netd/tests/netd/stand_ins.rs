@@ -1,13 +1,18 @@
 //! The one way to the host's loopback: a stand-in, at the task's ports.
 
-use std::{net::IpAddr, process::Command};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    process::Command,
+};
+
+use picket_netd::{NetdError, NetdSettings};
 
 use crate::{
-    helper::{TARGET, World, grant, start},
+    helper::{TARGET, World, grant, settings, start, start_with},
     inside::inside,
     probe::{
         Outcome::{Reached, Refused, Silent},
-        PATIENCE, ping, serve, tcp, udp,
+        PATIENCE, ping, serve, tcp, udp, until,
     },
 };
 
@@ -16,7 +21,7 @@ fn a_stand_in_leads_to_listed_ports_of_the_loopback_address_alone() {
     inside("stand_ins::a_stand_in_leads_to_listed_ports_of_the_loopback_address_alone", || {
         let world = World::new();
         let helper = start(&world, true);
-        let mut wish = grant(4, &["127.0.0.1", TARGET, "::ffff:127.0.0.1"]);
+        let mut wish = grant(&["127.0.0.1", TARGET, "::ffff:127.0.0.1"]);
         wish.ports = vec![(8080, 8081)];
         let (run, mut lease) = world.open(&wish);
         let forwards = lease.granted.forwards.clone();
@@ -40,8 +45,61 @@ fn a_stand_in_leads_to_listed_ports_of_the_loopback_address_alone() {
         assert!(lease.dropped_packets().unwrap() > 0);
         assert_eq!(world.loopback.count(), 2);
         // A run that was granted something else has no stand-in.
-        let (stranger, _its_lease) = world.open(&grant(5, &[TARGET]));
+        let (stranger, _its_lease) = world.open(&grant(&[TARGET]));
         assert_eq!(tcp(&stranger, to, 8080), Silent);
+        helper.stop();
+    });
+}
+
+/// What two workers of one node do: each learns the stand-in before it writes a command line, and nothing that the other
+/// does meanwhile changes it.
+#[test]
+fn a_reserved_stand_in_stays_that_of_its_address_until_it_is_given_back() {
+    inside("stand_ins::a_reserved_stand_in_stays_that_of_its_address_until_it_is_given_back", || {
+        let world = World::new();
+        let listed = vec!["127.0.0.0/8".parse().unwrap()];
+        let helper = start_with(&world, NetdSettings { allow_internal: listed, ..settings(&world.socket(), true) });
+        let [one, other]: [Ipv4Addr; 2] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
+        let (first, second) = (world.client(), world.client());
+        let kept = first.reserve(&[one]).unwrap();
+        let beside = second.reserve(&[other, one]).unwrap();
+        assert_eq!(beside.forwards[1], kept.forwards[0]);
+        assert_ne!(beside.forwards[0].stand_in, kept.forwards[0].stand_in);
+        // Nobody reaches anything by a reservation alone.
+        let (run, lease) = world.open(&grant(&["127.0.0.2"]));
+        assert_eq!(lease.granted.forwards, beside.forwards[..1]);
+        assert_eq!(tcp(&run, kept.forwards[0].stand_in.into(), 8080), Silent);
+        drop(lease);
+        // The second client gives both back; the first one's stays.
+        drop(beside);
+        until("one is given back", || {
+            second.reserve(&[other]).is_ok_and(|again| again.forwards[0] != kept.forwards[0])
+        });
+        let (run, lease) = world.open(&grant(&["127.0.0.1"]));
+        assert_eq!(lease.granted.forwards, kept.forwards);
+        assert_eq!(tcp(&run, kept.forwards[0].stand_in.into(), 8080), Reached);
+        // It outlives the reservation, since the run has it too.
+        drop(kept);
+        assert_eq!(tcp(&run, lease.granted.forwards[0].stand_in.into(), 8080), Reached);
+        helper.stop();
+    });
+}
+
+#[test]
+fn only_loopback_addresses_that_the_node_allows_get_a_stand_in() {
+    inside("stand_ins::only_loopback_addresses_that_the_node_allows_get_a_stand_in", || {
+        let world = World::new();
+        let helper = start(&world, true);
+        let many: Vec<Ipv4Addr> = (1..=17).map(|last| [127, 0, 0, last].into()).collect();
+        for wrong in [
+            &[][..],
+            &[[127, 0, 0, 2].into()],
+            &[[192, 0, 2, 2].into()],
+            &[[127, 0, 0, 1].into(), [8, 8, 8, 8].into()],
+            &many,
+        ] {
+            assert!(matches!(world.client().reserve(wrong), Err(NetdError::Refused(_))), "{wrong:?}");
+        }
         helper.stop();
     });
 }
@@ -56,7 +114,7 @@ fn nmaps_raw_packets_reach_the_loopback_through_its_stand_in() {
         let world = World::new();
         serve(&world.node, &["127.0.0.1"], 8090);
         let helper = start(&world, true);
-        let mut wish = grant(4, &["127.0.0.1"]);
+        let mut wish = grant(&["127.0.0.1"]);
         wish.ports = vec![(8080, 8090)];
         let (run, lease) = world.open(&wish);
         let stand_in = lease.granted.forwards[0].stand_in.to_string();

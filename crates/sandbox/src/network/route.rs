@@ -1,36 +1,35 @@
 //! Under which addresses a run sees its targets. In a network namespace of its own 127.0.0.1 is the run itself, so a
 //! loopback address of the host that an operator allows appears under a stand-in; what the tool then says of the stand-in
-//! is translated back. Pure.
+//! is translated back.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use picket_domain::{Observation, PinnedHost, SandboxLevel, Shard};
-use picket_netd::{Forward, USER_GATEWAY, USER_NETWORK};
+use picket_netd::{Forward, NetdClient, Reservation, USER_GATEWAY, USER_NETWORK};
 
+use super::Ways;
 use crate::SandboxError;
 
-/// How the targets of one run are reached, at one level.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How the targets of runs are reached, at one level. While one of its copies lives, the stand-ins are theirs.
+#[derive(Debug, Clone)]
 pub struct Route {
     level: SandboxLevel,
     forwards: Vec<Forward>,
+    _reservation: Option<Arc<Reservation>>,
 }
 
-/// Stand-ins by the loopback address of the host.
-pub(crate) type StandIns = BTreeMap<Ipv4Addr, Ipv4Addr>;
-
 impl Route {
-    /// The route to `addresses` at `level`. The stand-ins of level L0 are the helper's to choose: those of `known` were
-    /// its last ones, and the connection shows whether they still are.
-    pub(crate) fn new(level: SandboxLevel, addresses: &[IpAddr], known: &StandIns) -> Result<Self, SandboxError> {
-        let forwards = match level {
-            SandboxLevel::L0 => helper_forwards(addresses, known)?,
-            SandboxLevel::L1 => user_mode_forwards(addresses)?,
-            SandboxLevel::L2 | SandboxLevel::None => Vec::new(),
+    /// The route to `addresses` at `level`. The stand-ins of level L0 are the helper's to choose.
+    pub(crate) fn new(level: SandboxLevel, addresses: &[IpAddr], ways: &Ways) -> Result<Self, SandboxError> {
+        let reservation = if level == SandboxLevel::L0 { reserve(addresses, ways)? } else { None };
+        let forwards = match (&reservation, level) {
+            (Some(reservation), _) => reservation.forwards.clone(),
+            (None, SandboxLevel::L1) => user_mode_forwards(addresses)?,
+            (None, SandboxLevel::L0 | SandboxLevel::L2 | SandboxLevel::None) => Vec::new(),
         };
-        Ok(Self { level, forwards })
+        Ok(Self { level, forwards, _reservation: reservation.map(Arc::new) })
     }
 
     /// The level of the runs that it leads.
@@ -111,23 +110,24 @@ impl Route {
     }
 }
 
-/// The helper reaches every address of 127.0.0.0/8, each under a stand-in of its own.
-fn helper_forwards(addresses: &[IpAddr], known: &StandIns) -> Result<Vec<Forward>, SandboxError> {
-    let mut forwards = Vec::new();
+/// The helper reaches every address of 127.0.0.0/8, each under a stand-in of its own. Where there is no such address, it
+/// is not asked.
+fn reserve(addresses: &[IpAddr], ways: &Ways) -> Result<Option<Reservation>, SandboxError> {
+    let mut wanted = Vec::new();
     for address in addresses {
         match address.to_canonical() {
-            IpAddr::V4(loopback) if loopback.is_loopback() => {
-                let [.., last] = loopback.octets();
-                let stand_in = known.get(&loopback).copied().unwrap_or(Ipv4Addr::new(198, 18, 127, last));
-                forwards.push(Forward { loopback, stand_in });
-            }
+            IpAddr::V4(loopback) if loopback.is_loopback() => wanted.push(loopback),
             IpAddr::V6(loopback) if loopback.is_loopback() => {
                 return Err(SandboxError::Unreachable { address: *address, level: SandboxLevel::L0 });
             }
             IpAddr::V4(_) | IpAddr::V6(_) => {}
         }
     }
-    Ok(forwards)
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let socket = ways.netd.clone().ok_or(SandboxError::NoWay("no network helper is configured"))?;
+    Ok(Some(NetdClient::new(socket).reserve(&wanted)?))
 }
 
 /// The user-mode stack reaches 127.0.0.1 alone, and its own network hides a real one of the same addresses.
@@ -196,7 +196,7 @@ mod tests {
 
     fn at_l1(addresses: &[&str]) -> Result<Route, SandboxError> {
         let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
-        Route::new(SandboxLevel::L1, &addresses, &StandIns::new())
+        Route::new(SandboxLevel::L1, &addresses, &Ways::default())
     }
 
     #[test]
@@ -240,8 +240,10 @@ mod tests {
         for address in ["127.0.0.2", "::1", "10.0.2.9", "::ffff:127.0.0.9"] {
             assert!(at_l1(&[address]).is_err(), "{address}");
         }
-        let at = |level, address: &str| Route::new(level, &[address.parse().unwrap()], &StandIns::new());
+        let at = |level, address: &str| Route::new(level, &[address.parse().unwrap()], &Ways::default());
         assert!(at(SandboxLevel::L2, "127.0.0.2").is_ok());
-        assert!(at(SandboxLevel::L0, "127.0.0.2").is_ok() && at(SandboxLevel::L0, "::1").is_err());
+        assert!(matches!(at(SandboxLevel::L0, "127.0.0.2"), Err(SandboxError::NoWay(_))), "there is no helper to ask");
+        assert!(matches!(at(SandboxLevel::L0, "::1"), Err(SandboxError::Unreachable { .. })));
+        assert!(at(SandboxLevel::L0, "192.0.2.7").is_ok(), "nobody needs to be asked");
     }
 }

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MAX_COMPLAINT: u64 = 2048;
 
 /// What to attach.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slirp {
     /// The program.
     pub(crate) program: PathBuf,
@@ -97,6 +97,11 @@ fn is_ready(mut pipe: impl AsFd + Read) -> io::Result<bool> {
 }
 
 impl Stack {
+    /// Whether it still runs.
+    pub(super) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     fn end(&mut self) {
         // It may have ended by itself; then it is only reaped.
         let _ = self.child.kill();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use picket_domain::{Network, PinnedHost, SandboxLevel};
 use picket_sandbox::{End, SandboxError};
 
-use crate::room::{Room, await_ready, finish, invocation, small};
+use crate::room::{Room, finish, invocation, small};
 
 #[test]
 fn the_self_test_works_inside_an_async_runtime() {
@@ -92,17 +92,6 @@ fn a_slot_that_is_used_again_holds_nothing_of_the_run_before() {
     for _ in 0..2 {
         assert_eq!(room.run(&["leave-traces"], &small()).text, "0\n");
     }
-}
-
-#[test]
-fn two_runs_at_a_time_do_not_see_each_other() {
-    let room = Room::new();
-    let mut first = room.start_in(1, Network::Connect, &["leave-and-hold"], &small()).unwrap();
-    await_ready(&mut first.stdout().unwrap());
-    let second = finish(room.start_in(2, Network::Connect, &["leave-traces"], &small()).unwrap());
-    assert_eq!(second.text, "0\n");
-    first.killer().kill("done");
-    assert_eq!(first.wait_blocking().end, End::Killed("done"));
 }
 
 #[test]

@@ -2,15 +2,18 @@
 //! and no other, at every level with a network of its own.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::thread;
+use std::time::Duration;
 
 use picket_domain::{Network, SandboxLevel};
 use picket_sandbox::Sandbox;
 
 use crate::room::{
-    HELPER_VARIABLE, Room, as_ordinary_user, finish, invocation, open_folder, small, this_test, variable,
+    HELPER_VARIABLE, Place, Room, as_ordinary_user, await_ready, finish, invocation, open_folder, small, this_test,
+    variable,
 };
 
 /// A slot for self-tests, far from those of other tests.
@@ -26,6 +29,12 @@ pub(crate) fn levels(sandbox: &Sandbox) -> Vec<SandboxLevel> {
         }
     };
     [SandboxLevel::L0, SandboxLevel::L1, SandboxLevel::L2].into_iter().filter(holds).collect()
+}
+
+/// Every way in which this machine can lock a run in: without a network, and at each level that holds.
+pub(crate) fn places() -> &'static [Place] {
+    static PLACES: OnceLock<Vec<Place>> = OnceLock::new();
+    PLACES.get_or_init(|| [None].into_iter().chain(levels(&Room::new().sandbox).into_iter().map(Some)).collect())
 }
 
 /// A service of the host that says a word to everybody.
@@ -120,6 +129,26 @@ fn runs_cannot_reach_each_other() {
         assert!(words.len() > 1, "the first run has an address: {addresses:?}");
         let ran = finish(room.start_at(level, 2, grant, |_| words.clone()));
         assert!(!ran.text.contains("connected") && !ran.text.is_empty(), "level {}: {}", level.name(), ran.text);
+        // Nor does the host (S22), neither at its own loopback nor at the run's end of the helper's wire.
+        let ways = |address: &&str| address.starts_with("127.") || address.starts_with("198.18.");
+        for address in addresses.split(' ').filter(ways) {
+            let to = SocketAddr::new(address.parse().unwrap(), 4242);
+            let reached = TcpStream::connect_timeout(&to, Duration::from_millis(500));
+            assert!(reached.is_err(), "level {}: the host reaches {to}", level.name());
+        }
+        first.killer().kill("done");
+        drop(first.wait_blocking());
+    }
+}
+
+#[test]
+fn two_runs_at_a_time_leave_nothing_where_the_other_sees_it_at_any_level() {
+    let room = Room::new();
+    for place in places() {
+        let mut first = room.start_where(*place, 1, &["leave-and-hold"], &small());
+        await_ready(&mut first.stdout().unwrap());
+        let second = finish(room.start_where(*place, 2, &["leave-traces"], &small()));
+        assert_eq!(second.text, "0\n", "{place:?}");
         first.killer().kill("done");
         drop(first.wait_blocking());
     }
@@ -166,7 +195,16 @@ fn every_test_of_levels_holds_with_the_network_helper_too() {
     let mut command = Command::new("unshare");
     command.args(["--net", "sh", "-c", "ip link set lo up || exit 77; exec \"$@\"", "sh"]).arg(tests.get_program());
     // Not one by its name: all of them.
-    command.args(["levels::", "nmap::", "battery::", "--nocapture", "--test-threads=1"]);
+    command.args([
+        "levels::",
+        "nmap::",
+        "battery::",
+        "death::",
+        "limits::",
+        "warm::",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
     command.envs(tests.get_envs().filter_map(|(name, value)| Some((name, value?))));
     for name in ["PICKET_SLIRP", "PICKET_TOOLS_ROOT"] {
         command.envs(variable(name).map(|value| (name, value)));

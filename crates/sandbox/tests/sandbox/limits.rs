@@ -1,19 +1,33 @@
-//! One abuse per test (cases S7 to S11 and S17): each limit stops what it is for, and says so.
+//! One abuse per test (cases S7 to S11 and S17): each limit stops what it is for, and says so, without a network and at
+//! every level that this machine gives.
 
 use std::time::{Duration, Instant};
 
 use picket_sandbox::{End, Limits, Output};
 
+use crate::levels::places;
 use crate::room::{Ran, Room, finish, small};
 
 const MEBIBYTE: u64 = 1 << 20;
 
-/// Runs a mode that prints how far it came and which error stopped it.
-fn stopped(mode: &str, limits: &Limits) -> (u64, String) {
-    let Ran { text, outcome } = Room::new().run(&[mode], limits);
-    assert_eq!(outcome.end, End::Exited(0), "{mode}: {}", outcome.stderr);
-    let (amount, error) = text.trim().split_once('\t').expect("an amount and an error");
-    (u64::try_from(amount.parse::<i64>().unwrap().max(0)).unwrap(), error.to_owned())
+/// Runs a mode that prints how far it came and which error stopped it, everywhere.
+fn stopped(mode: &str, limits: &Limits) -> Vec<(u64, String)> {
+    let of = |Ran { text, outcome }: Ran| {
+        assert_eq!(outcome.end, End::Exited(0), "{mode}: {}", outcome.stderr);
+        let (amount, error) = text.trim().split_once('\t').expect("an amount and an error");
+        (u64::try_from(amount.parse::<i64>().unwrap().max(0)).unwrap(), error.to_owned())
+    };
+    everywhere(mode, limits).into_iter().map(of).collect()
+}
+
+/// Runs a mode to its end, everywhere.
+fn everywhere(mode: &str, limits: &Limits) -> Vec<Ran> {
+    let room = Room::new();
+    let run = |place| {
+        println!("{mode} at {place:?}");
+        finish(room.start_where(place, 0, &[mode], limits))
+    };
+    places().iter().copied().map(run).collect()
 }
 
 fn scratch(bytes: u64, inodes: u64) -> Limits {
@@ -22,44 +36,53 @@ fn scratch(bytes: u64, inodes: u64) -> Limits {
 
 #[test]
 fn the_scratch_holds_its_bytes_and_no_more() {
-    assert_eq!(stopped("fill-many", &scratch(4 * MEBIBYTE, 100)), (4 * MEBIBYTE, "ENOSPC".into()));
+    for found in stopped("fill-many", &scratch(4 * MEBIBYTE, 100)) {
+        assert_eq!(found, (4 * MEBIBYTE, "ENOSPC".into()));
+    }
 }
 
 #[test]
 fn no_file_is_larger_than_the_scratch() {
     for mode in ["fill", "fill-tmp", "fill-shm"] {
-        let (bytes, error) = stopped(mode, &scratch(2 * MEBIBYTE, 100));
-        assert_eq!(bytes, 2 * MEBIBYTE, "{mode}");
-        assert!(["EFBIG", "ENOSPC"].contains(&error.as_str()), "{mode}: {error}");
+        for (bytes, error) in stopped(mode, &scratch(2 * MEBIBYTE, 100)) {
+            assert_eq!(bytes, 2 * MEBIBYTE, "{mode}");
+            assert!(["EFBIG", "ENOSPC"].contains(&error.as_str()), "{mode}: {error}");
+        }
     }
-    assert_eq!(stopped("sparse", &scratch(2 * MEBIBYTE, 100)), (0, "EFBIG".into()));
+    for found in stopped("sparse", &scratch(2 * MEBIBYTE, 100)) {
+        assert_eq!(found, (0, "EFBIG".into()));
+    }
 }
 
 #[test]
 fn the_scratch_holds_its_inodes_and_no_more() {
-    let (files, error) = stopped("fill-inodes", &scratch(4 * MEBIBYTE, 100));
-    // The scratch itself is one of them.
-    assert_eq!((files, error.as_str()), (99, "ENOSPC"));
+    for (files, error) in stopped("fill-inodes", &scratch(4 * MEBIBYTE, 100)) {
+        // The scratch itself is one of them.
+        assert_eq!((files, error.as_str()), (99, "ENOSPC"));
+    }
 }
 
 #[test]
 fn memory_ends_at_its_limit() {
-    let (mebibytes, error) = stopped("memory", &Limits { memory_bytes: 256 * MEBIBYTE, ..small() });
-    assert!((128..256).contains(&mebibytes) && error == "ENOMEM", "{mebibytes} MiB, {error}");
+    for (mebibytes, error) in stopped("memory", &Limits { memory_bytes: 256 * MEBIBYTE, ..small() }) {
+        assert!((128..256).contains(&mebibytes) && error == "ENOMEM", "{mebibytes} MiB, {error}");
+    }
 }
 
 #[test]
 fn a_fork_bomb_ends_at_its_limit_and_dies_at_once() {
     let room = Room::new();
-    let mut run = room.start(&["forks"], &Limits { processes: 20, ..small() });
-    let mut output = run.stdout().unwrap();
-    let line = first_line(&mut output);
-    // Three of the twenty: bwrap, its init, and the bomb.
-    assert_eq!(line, "17\tEAGAIN");
-    let started = Instant::now();
-    run.killer().kill("seen enough");
-    assert_eq!(run.wait_blocking().end, End::Killed("seen enough"));
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    for place in places() {
+        let mut run = room.start_where(*place, 0, &["forks"], &Limits { processes: 20, ..small() });
+        let mut output = run.stdout().unwrap();
+        let line = first_line(&mut output);
+        // Three of the twenty: bwrap, its init, and the bomb.
+        assert_eq!(line, "17\tEAGAIN", "{place:?}");
+        let started = Instant::now();
+        run.killer().kill("seen enough");
+        assert_eq!(run.wait_blocking().end, End::Killed("seen enough"));
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
 }
 
 fn first_line(output: &mut Output) -> String {
@@ -70,16 +93,18 @@ fn first_line(output: &mut Output) -> String {
 
 #[test]
 fn a_spinning_tool_is_ended_by_its_processor_time() {
-    let outcome = Room::new().run(&["spin"], &Limits { cpu: Duration::from_secs(1), ..small() }).outcome;
-    assert_eq!(outcome.end, End::Signaled(24), "SIGXCPU");
+    for ran in everywhere("spin", &Limits { cpu: Duration::from_secs(1), ..small() }) {
+        assert_eq!(ran.outcome.end, End::Signaled(24), "SIGXCPU");
+    }
 }
 
 #[test]
 fn a_flood_of_output_is_cut_at_its_limit_and_ended() {
-    let Ran { text, outcome } = Room::new().run(&["flood-output"], &Limits { output_bytes: MEBIBYTE, ..small() });
-    assert_eq!(outcome.end, End::OutputLimit);
-    assert!(outcome.truncated);
-    assert_eq!((text.len(), outcome.output_bytes), (1 << 20, MEBIBYTE));
+    for Ran { text, outcome } in everywhere("flood-output", &Limits { output_bytes: MEBIBYTE, ..small() }) {
+        assert_eq!(outcome.end, End::OutputLimit);
+        assert!(outcome.truncated);
+        assert_eq!((text.len(), outcome.output_bytes), (1 << 20, MEBIBYTE));
+    }
 }
 
 #[test]
@@ -95,10 +120,11 @@ fn a_flood_that_nobody_reads_is_ended_all_the_same() {
 #[test]
 fn a_flood_of_complaints_is_ended_and_only_its_end_is_kept() {
     let limits = Limits { output_bytes: MEBIBYTE, stderr_bytes: 100, ..small() };
-    let outcome = Room::new().run(&["flood-error"], &limits).outcome;
-    assert_eq!(outcome.end, End::OutputLimit);
-    assert_eq!((outcome.stderr.as_str(), outcome.stderr_truncated), ("A".repeat(100).as_str(), true));
-    assert!(!outcome.truncated, "standard output is whole");
+    for Ran { outcome, .. } in everywhere("flood-error", &limits) {
+        assert_eq!(outcome.end, End::OutputLimit);
+        assert_eq!((outcome.stderr.as_str(), outcome.stderr_truncated), ("A".repeat(100).as_str(), true));
+        assert!(!outcome.truncated, "standard output is whole");
+    }
 }
 
 #[test]
@@ -110,8 +136,9 @@ fn the_wall_clock_ends_a_tool_that_waits() {
 
 #[test]
 fn the_wall_clock_ends_a_tool_that_has_stopped_itself() {
-    let ran = Room::new().run(&["stop"], &Limits { wall: Duration::from_millis(300), ..small() });
-    assert_eq!((ran.text.as_str(), ran.outcome.end), ("ready\n", End::TimedOut));
+    for ran in everywhere("stop", &Limits { wall: Duration::from_millis(500), ..small() }) {
+        assert_eq!((ran.text.as_str(), ran.outcome.end), ("ready\n", End::TimedOut));
+    }
 }
 
 #[test]

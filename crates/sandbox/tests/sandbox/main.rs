@@ -15,5 +15,7 @@ mod limits;
 mod nmap;
 mod process;
 mod room;
+mod roots;
 mod stand_in;
 mod verdicts;
+mod warm;

@@ -27,8 +27,14 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
 /// Set for a process that is in a network namespace of the test's own and may run a network helper there.
 pub(crate) const HELPER_VARIABLE: &str = "PICKET_TEST_NETD";
 
+/// The socket of a network helper that another process serves.
+pub(crate) const SOCKET_VARIABLE: &str = "PICKET_TEST_NETD_SOCKET";
+
 /// The socket of this process's network helper, if it may have one; it serves until the process ends.
-fn helper() -> Option<PathBuf> {
+pub(crate) fn helper() -> Option<PathBuf> {
+    if let Some(socket) = variable(SOCKET_VARIABLE) {
+        return Some(socket.into());
+    }
     static SERVING: OnceLock<PathBuf> = OnceLock::new();
     let folder = PathBuf::from(variable(HELPER_VARIABLE)?);
     Some(SERVING.get_or_init(|| serve_network(&folder)).clone())
@@ -90,6 +96,9 @@ pub(crate) struct Room {
     pub(crate) sandbox: Sandbox,
 }
 
+/// Where a run is: without a network, or at a level.
+pub(crate) type Place = Option<SandboxLevel>;
+
 /// Output and end of a run.
 pub(crate) struct Ran {
     pub(crate) text: String,
@@ -137,18 +146,21 @@ impl Room {
         (addresses, ports): (&[IpAddr], &[(u16, u16)]),
         words: impl Fn(&[IpAddr]) -> Vec<String>,
     ) -> Run {
-        for _ in 0..3 {
-            let route = self.sandbox.route_at(level, addresses).unwrap();
-            let inside: Vec<IpAddr> = addresses.iter().map(|address| route.inside(*address)).collect();
-            let mut reaching = invocation(Network::Connect, &[]);
-            reaching.args = words(&inside);
-            reaching.egress = Egress { addresses: inside, ports: ports.to_vec() };
-            match self.sandbox.start_by(&route, slot, &reaching, &small()) {
-                Err(SandboxError::Moved(_)) => {}
-                started => return started.unwrap(),
-            }
-        }
-        panic!("the stand-ins do not stay where they are");
+        let route = self.sandbox.route_at(level, addresses).unwrap();
+        let inside: Vec<IpAddr> = addresses.iter().map(|address| route.inside(*address)).collect();
+        let mut reaching = invocation(Network::Connect, &[]);
+        reaching.args = words(&inside);
+        reaching.egress = Egress { addresses: inside, ports: ports.to_vec() };
+        self.sandbox.start_by(&route, slot, &reaching, &small()).unwrap()
+    }
+
+    /// Starts a run without a network, or connected as a level does it.
+    pub(crate) fn start_where(&self, place: Place, slot: u32, words: &[&str], limits: &Limits) -> Run {
+        let Some(level) = place else { return self.start_in(slot, Network::None, words, limits).unwrap() };
+        let mut connected = invocation(Network::Connect, words);
+        connected.egress.addresses = vec![[1, 1, 1, 1].into()];
+        let route = self.sandbox.route_at(level, &[]).unwrap();
+        self.sandbox.start_by(&route, slot, &connected, limits).unwrap()
     }
 
     /// Runs to the end and reads everything.
@@ -175,6 +187,7 @@ pub(crate) fn settings(tools_root: &Path) -> SandboxSettings {
         slirp: variable("PICKET_SLIRP").map(PathBuf::from),
         netd: helper(),
         external_egress: true,
+        prepared: 0,
     }
 }
 

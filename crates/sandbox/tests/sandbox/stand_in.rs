@@ -24,7 +24,8 @@ fn a_worker_that_is_not_this_test() {
     let (Some(task), Some(word)) = (variable(TASK_VARIABLE), word) else { return };
     match task.to_str() {
         Some("hold") => hold(&word),
-        Some("hold-connected") => hold_connected(&word),
+        Some("hold-connected-L1") => hold_connected(&word, SandboxLevel::L1),
+        Some("hold-connected-L0") => hold_connected(&word, SandboxLevel::L0),
         Some("start") => start(&word),
         Some("tidy") => tidy(),
         task => panic!("unknown task {task:?}"),
@@ -46,10 +47,10 @@ fn hold(word: &str) {
 }
 
 /// As [`hold`], with a network of the run's own, which other processes make.
-fn hold_connected(word: &str) {
+fn hold_connected(word: &str, level: SandboxLevel) {
     let room = room();
     let grant = (&[std::net::IpAddr::from([1, 1, 1, 1])][..], &[][..]);
-    let mut run = room.start_at(SandboxLevel::L1, 0, grant, |_| vec!["daemon".into(), word.into()]);
+    let mut run = room.start_at(level, 0, grant, |_| vec!["daemon".into(), word.into()]);
     await_ready(&mut run.stdout().unwrap());
     println!("the tool runs");
     drop(run.wait_blocking());

@@ -121,6 +121,7 @@ async fn nmap_finds_what_is_weak() {
         slirp: None,
         netd: None,
         external_egress: true,
+        prepared: 0,
     })
     .unwrap();
     let route = sandbox.route_at(picket_domain::SandboxLevel::L2, &[]).unwrap();
