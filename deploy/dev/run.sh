@@ -56,7 +56,8 @@ choose_level() {
   esac
   if ! proof=$(picket prove 2>&1); then
     echo "warning: tools share this machine's network, do not let strangers use this: $proof" >&2
-    export PICKET_WORKER__SANDBOX_EXTERNAL_EGRESS=enforced
+    # Nobody has fenced this machine: what runs here is unsandboxed, and is published as such.
+    export PICKET_WORKER__SANDBOX_LEVEL_MIN=none PICKET_WORKER__I_ACCEPT_UNSANDBOXED_SCANS=yes
     proof=$(picket prove 2>&1) || { echo "$proof" >&2; return 78; }
   fi
   proof=${proof##*$'\n'}

@@ -19,6 +19,8 @@ pub struct Invocation {
     pub network: Network,
     /// Whom the run may speak to; every other address is out of reach where the sandbox has its own network.
     pub egress: Egress,
+    /// Ports beyond those of `egress` that the tool takes from a list of its own.
+    pub top_ports: Option<TopPorts>,
     /// Files of ours that the tool reads, such as word lists and request headers.
     pub input_files: Vec<InputFile>,
     /// Where the tool writes what the parser reads.
@@ -36,6 +38,7 @@ impl Invocation {
             hosts: Vec::new(),
             network: Network::None,
             egress: Egress { addresses: Vec::new(), ports: Vec::new() },
+            top_ports: None,
             input_files: Vec::new(),
             output: ToolOutput::Stdout,
         }
@@ -48,8 +51,25 @@ pub struct Egress {
     /// The pinned addresses of the task.
     pub addresses: Vec<IpAddr>,
     /// The ports that the task examines, as inclusive ranges of TCP and UDP. They bound what of the host itself is
-    /// reached when one of the addresses is a loopback address on the operator's list. Empty means every port.
+    /// reached when one of the addresses is a loopback address on the operator's list. Empty means no port;
+    /// [`Egress::EVERY_PORT`] means every one.
     pub ports: Vec<(u16, u16)>,
+}
+
+impl Egress {
+    /// All of them, said aloud: a forgotten list must open nothing.
+    pub const EVERY_PORT: (u16, u16) = (0, u16::MAX);
+}
+
+/// The ports that are most often open, as a tool's own list has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopPorts {
+    /// How many.
+    pub count: u16,
+    /// `tcp` or `udp`, as the list writes it.
+    pub protocol: &'static str,
+    /// The list's absolute path in the tool's root, in the format of nmap-services(5).
+    pub ranking: &'static str,
 }
 
 /// A file that the sandbox shows to the tool, read-only.

@@ -38,7 +38,7 @@ pub use id::{
     ApiKeyId, AvatarId, DeliveryId, EventId, FindingId, IdError, InvitationId, MailId, OrganizationId, ReportId,
     ScanId, SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
 };
-pub use invocation::{Egress, InputFile, Invocation, Network, PinnedHost, ToolOutput};
+pub use invocation::{Egress, InputFile, Invocation, Network, PinnedHost, ToolOutput, TopPorts};
 pub use letter::{Letter, Locale};
 pub use permission::{Permission, Role};
 pub use plan::{Coverage, CoverageState, Dialect, NewScan, Plan, PlanGap};

@@ -3,7 +3,10 @@
 use std::{
     io,
     net::Ipv4Addr,
-    os::{fd::BorrowedFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -94,8 +97,15 @@ impl Lease {
     /// # Errors
     /// [`NetdError::Unreachable`], also when the time to live is over.
     pub fn dropped_packets(&mut self) -> Result<u64, NetdError> {
-        let answer = ask(&mut self.stream, &Request::Dropped, None, GLANCE)?;
+        let answer = ask(&mut self.stream, &Request::Dropped, None, PATIENCE)?;
         if let Answer::Dropped(packets) = answer { Ok(packets) } else { Err(unexpected(answer)) }
+    }
+}
+
+/// It becomes readable when the helper closes the door by itself: it never says anything unasked.
+impl AsFd for Lease {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 
@@ -118,6 +128,7 @@ fn ask(
 fn unexpected(answer: Answer) -> NetdError {
     match answer {
         Answer::Refused(text) => NetdError::Refused(text),
+        Answer::Forbidden(text) => NetdError::Forbidden(text),
         Answer::Granted(_) | Answer::Reserved(_) | Answer::Dropped(_) | Answer::Status(_) => NetdError::Unreachable(
             io::Error::new(io::ErrorKind::InvalidData, "the network helper answered something else"),
         ),

@@ -4,11 +4,11 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::OwnedFd,
 };
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::{
     NetdError,
@@ -21,6 +21,8 @@ use crate::{
 
 /// The network that slirp4netns makes by default (`slirp4netns(1)`): the run is .100, the host .2, the name server .3.
 pub const USER_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 2, 0), 24);
+/// The one of IPv6: the host is ::2, the name server ::3.
+pub const USER_NETWORK6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0), 64);
 /// Under this address slirp4netns shows the host's 127.0.0.1.
 pub const USER_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const TABLE: &str = "picket";
@@ -43,7 +45,7 @@ pub struct Confinement {
 pub struct Gateway {
     /// The address that stands for 127.0.0.1; see [`USER_GATEWAY`].
     pub stand_in: Ipv4Addr,
-    /// Ports of TCP and UDP, as inclusive ranges, at most 1024; empty means every port.
+    /// Ports of TCP and UDP, as inclusive ranges, at most 1024; empty means none.
     pub ports: Vec<(u16, u16)>,
 }
 
@@ -138,7 +140,7 @@ fn families(egress: &Confinement) -> Result<(Vec<Element>, Vec<Element>), NetdEr
 fn is_the_networks_own(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => USER_NETWORK.contains(&address) || address.is_loopback() || address.is_unspecified(),
-        IpAddr::V6(address) => address.is_loopback() || address.is_unspecified(),
+        IpAddr::V6(address) => USER_NETWORK6.contains(&address) || address.is_loopback() || address.is_unspecified(),
     }
 }
 

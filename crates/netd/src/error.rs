@@ -11,6 +11,9 @@ pub enum NetdError {
     /// The helper refused; the text says what it expected.
     #[error("the network helper refused: {0}")]
     Refused(String),
+    /// The node's policy forbids what was asked for, now and later; the text says what it expects.
+    #[error("the network helper refused: {0}")]
+    Forbidden(String),
     /// A step of the kernel failed.
     #[error("cannot {step}")]
     Kernel {

@@ -20,7 +20,7 @@ pub enum Mode {
 pub struct Grant {
     /// The addresses that may be reached, at most 4096. Loopback addresses (127.0.0.0/8) are reached through a forward.
     pub addresses: Vec<IpAddr>,
-    /// Ports of TCP and UDP that forwards are for, as inclusive ranges; empty means every port.
+    /// Ports of TCP and UDP that forwards are for, as inclusive ranges; empty means none.
     pub ports: Vec<(u16, u16)>,
     /// After so many milliseconds the door closes by itself, also when everybody else has died.
     pub ttl_ms: u64,

@@ -4,16 +4,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     net::{Ipv4Addr, Shutdown},
     os::{
-        fd::{BorrowedFd, OwnedFd},
-        unix::{
-            fs::{PermissionsExt, chown},
-            net::{UnixListener, UnixStream},
-        },
+        fd::BorrowedFd,
+        unix::net::{UnixListener, UnixStream},
     },
-    path::Path,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -24,13 +20,13 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    fs::{FlockOperation, flock},
     thread::{CapabilitySet, capabilities},
 };
 
 use crate::{
     Forward, NetdSettings,
-    node::{Connected, Fault, Node},
+    door::Door,
+    node::{Connected, Fault, Foreign, Node},
     policy::Checked,
     session,
 };
@@ -51,8 +47,11 @@ pub enum ServeError {
     /// The settings cannot be used.
     #[error("{0}")]
     Settings(&'static str),
-    /// Another helper serves the same socket.
-    #[error("another network helper runs already")]
+    /// Others may write in the socket's folder: they could put a link or a socket of their own there.
+    #[error("expected netd.socket in a folder that root owns, where nobody else may write")]
+    Folder,
+    /// Another helper serves the same socket, or has the same interface.
+    #[error("another network helper runs already, or netd.name names an interface of somebody else")]
     Running,
     /// The socket cannot be made.
     #[error("cannot listen at netd.socket")]
@@ -65,6 +64,7 @@ pub enum ServeError {
 /// Everything that the threads share.
 pub(crate) struct Helper {
     pub(crate) settings: NetdSettings,
+    foreign: Foreign,
     /// `None` once it stops.
     node: Mutex<Option<Node>>,
     freed: Condvar,
@@ -84,43 +84,25 @@ pub fn serve(settings: &NetdSettings, stop: BorrowedFd<'_>) -> Result<(), ServeE
     if !capabilities(None).is_ok_and(|sets| sets.effective.contains(rights)) {
         return Err(ServeError::Unprivileged);
     }
-    let _lock = lock(&settings.socket)?;
-    let node = Node::connect(settings).map_err(ServeError::Network)?;
+    let door = Door::lock(&settings.socket)?;
+    let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+    let unmade = |error| if is_taken(&error) { ServeError::Running } else { ServeError::Network(error) };
+    let (node, foreign) = Node::connect(settings).map_err(unmade)?;
     let helper = Arc::new(Helper {
         settings: settings.clone(),
+        foreign,
         node: Mutex::new(Some(node)),
         freed: Condvar::new(),
         clients: Mutex::new(BTreeMap::new()),
         numbers: AtomicU64::new(0),
     });
-    let served = listen(settings).and_then(|listener| {
+    let served = door.listen(settings.gid).and_then(|listener| {
         tracing::info!(socket = %settings.socket.display(), slots = settings.slots, "the network helper listens");
         accept(&helper, &listener, stop)
     });
     helper.end();
-    // The socket may be another's by now only if somebody took the lock away by force.
-    let _gone = fs::remove_file(&settings.socket);
+    door.close();
     served.map_err(ServeError::Socket)
-}
-
-/// Held by the one helper of a socket; it goes with the process.
-fn lock(socket: &Path) -> Result<OwnedFd, ServeError> {
-    let mut path = socket.as_os_str().to_owned();
-    path.push(".lock");
-    let file = fs::File::create(path).map_err(ServeError::Socket)?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| ServeError::Running)?;
-    Ok(file.into())
-}
-
-fn listen(settings: &NetdSettings) -> io::Result<UnixListener> {
-    match fs::remove_file(&settings.socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&settings.socket)?;
-    chown(&settings.socket, None, settings.gid)?;
-    fs::set_permissions(&settings.socket, fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
 }
 
 fn accept(helper: &Arc<Helper>, listener: &UnixListener, stop: BorrowedFd<'_>) -> io::Result<()> {
@@ -183,6 +165,7 @@ impl Helper {
 
     /// Connects a run, after a moment for a dead client's slot to become free when all are taken.
     pub(crate) fn open(&self, namespace: BorrowedFd<'_>, checked: &Checked) -> Result<Connected, Fault> {
+        self.foreign.inspect(namespace)?;
         let full = |node: &mut Option<Node>| node.as_ref().is_some_and(|node| node.free_slot().is_none());
         let node = unpoisoned(self.node.lock());
         let (mut node, _) = unpoisoned(self.freed.wait_timeout_while(node, HANDOVER, full));
@@ -214,7 +197,7 @@ impl Helper {
     }
 
     /// Ends a run's connection.
-    pub(crate) fn close(&self, connected: &Connected) {
+    pub(crate) fn close(&self, connected: Connected) {
         if let Some(node) = unpoisoned(self.node.lock()).as_mut()
             && let Err(error) = node.close(connected)
         {

@@ -1,7 +1,7 @@
 //! The node's own side: the way out of the router, and stand-ins for the node's loopback addresses. It must never let
 //! anything of a run reach the node itself but a stand-in, and it leaves alone whatever does not come by its interface.
 
-use std::{fs, io, net::Ipv4Addr};
+use std::{fs, io, net::Ipv4Addr, thread, time::Duration};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -23,6 +23,10 @@ const ROUTER_MAC: Mac = [2, 0, 0, 0, 1, 2];
 /// The longest packet of an ordinary network, and the shortest that every IPv6 link carries.
 const MTU: (u32, u32) = (1500, 1280);
 
+/// How often, and how long apart, it is looked whether a dead helper's interface has gone.
+const LOOKS: u32 = 300;
+const LOOK: Duration = Duration::from_millis(10);
+
 /// Forwarding of a family that was off before the helper came: an empty chain tells a successor, who switches it off.
 const SWITCHES: [(&str, &str); 2] = [
     ("forwarding4_was_off", "/proc/sys/net/ipv4/ip_forward"),
@@ -42,10 +46,15 @@ pub(crate) struct Host {
 type Switched = [bool; 2];
 
 impl Host {
-    /// Removes what a predecessor left, makes the way out, and connects the router to it.
+    /// Makes the way out, removes what a dead predecessor left, and connects the router. What was begun is removed again
+    /// when a step fails.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] when there is an interface of this name: a helper has it that lives. It ends with
+    /// its helper, and the kernel makes no second one, so nobody's table is removed under him.
     pub(crate) fn connect(settings: &NetdSettings) -> io::Result<(Self, Router)> {
-        let (mut links, mut filter, table) = (Links::here()?, Netlink::filter()?, settings.table());
-        clean(&mut links, &mut filter, settings)?;
+        let (mut links, filter, table) = (Links::here()?, Netlink::filter()?, settings.table());
+        vacate(&mut links, settings)?;
         let mtu = links.all()?.iter().filter(|link| link.leads_out()).map(|link| link.mtu).min();
         let mtu = mtu.unwrap_or(MTU.0).clamp(MTU.1, MTU.0);
         let mut router = Router::new(settings, mtu)?;
@@ -58,15 +67,24 @@ impl Host {
             mtu,
         })?;
         let mut host = Self { links, filter, table, index };
+        if let Err(error) = host.prepare(settings, &mut router) {
+            host.disconnect(settings)?;
+            return Err(error);
+        }
+        Ok((host, router))
+    }
+
+    fn prepare(&mut self, settings: &NetdSettings, router: &mut Router) -> io::Result<()> {
+        forget(&mut self.filter, settings)?;
         let switched = switches(settings)?;
-        rules(settings, index, switched).apply(&mut host.filter)?;
-        host.wire(settings)?;
+        rules(settings, self.index, switched).apply(&mut self.filter)?;
+        self.wire(settings)?;
         router.connect(settings, NODE_MAC)?;
-        host.links.settle(&settings.interface())?;
+        self.links.settle(&settings.interface())?;
         for (_, (_, path)) in switched.iter().zip(SWITCHES).filter(|(on, _)| **on) {
             fs::write(path, "1")?;
         }
-        Ok((host, router))
+        Ok(())
     }
 
     fn wire(&mut self, settings: &NetdSettings) -> io::Result<()> {
@@ -104,17 +122,28 @@ impl Host {
 
     /// Leaves the node as it was.
     pub(crate) fn disconnect(&mut self, settings: &NetdSettings) -> io::Result<()> {
-        clean(&mut self.links, &mut self.filter, settings)
+        let gone = match self.links.delete(self.index) {
+            Err(error) if !is_missing(&error) => Err(error),
+            _ => Ok(()),
+        };
+        gone.and(forget(&mut self.filter, settings))
     }
 }
 
-/// Removes interface, table and forwarding of this name, whoever made them.
-fn clean(links: &mut Links, filter: &mut Netlink, settings: &NetdSettings) -> io::Result<()> {
-    match links.index_of(&settings.interface()) {
-        Ok(index) => links.delete(index)?,
-        Err(error) if is_missing(&error) => {}
-        Err(error) => return Err(error),
+/// Waits until there is no interface of this name: the kernel removes a dead helper's a moment later.
+fn vacate(links: &mut Links, settings: &NetdSettings) -> io::Result<()> {
+    for _ in 0..LOOKS {
+        match links.index_of(&settings.interface()) {
+            Err(error) if is_missing(&error) => return Ok(()),
+            other => other?,
+        };
+        thread::sleep(LOOK);
     }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Removes the table of this name, and switches off the forwarding that its maker switched on.
+fn forget(filter: &mut Netlink, settings: &NetdSettings) -> io::Result<()> {
     for (chain, path) in SWITCHES {
         if has_chain(filter, INET, &settings.table(), chain)? {
             fs::write(path, "0")?;

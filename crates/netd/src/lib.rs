@@ -5,6 +5,7 @@
 
 mod client;
 mod confine;
+mod door;
 mod error;
 mod grant;
 mod helper;
@@ -22,7 +23,7 @@ mod slot;
 mod wire;
 
 pub use client::{Lease, NetdClient, Reservation};
-pub use confine::{Confined, Confinement, Gateway, USER_GATEWAY, USER_NETWORK, confine, dropped};
+pub use confine::{Confined, Confinement, Gateway, USER_GATEWAY, USER_NETWORK, USER_NETWORK6, confine, dropped};
 pub use error::NetdError;
 pub use grant::{Forward, Grant, Granted, Mode, Status};
 pub use helper::{ServeError, serve};

@@ -40,10 +40,17 @@ pub(crate) struct Node {
     settings: NetdSettings,
     host: Host,
     router: Router,
+    slots: BTreeSet<u32>,
+    /// Wires and rules that could not be removed. Their slots stay taken: the next run would find the last one's rules.
+    stuck: Vec<Wired>,
+    stand_ins: BTreeMap<Ipv4Addr, StandIn>,
+}
+
+/// What tells a run's namespace from the node's own.
+#[derive(Debug)]
+pub(crate) struct Foreign {
     /// The namespaces that no client may hand in.
     forbidden: Vec<Identity>,
-    slots: BTreeSet<u32>,
-    stand_ins: BTreeMap<Ipv4Addr, StandIn>,
 }
 
 #[derive(Debug)]
@@ -71,20 +78,22 @@ impl Connected {
 
 impl Node {
     /// Takes the node over from a predecessor, dead or never born.
-    pub(crate) fn connect(settings: &NetdSettings) -> io::Result<Self> {
+    pub(crate) fn connect(settings: &NetdSettings) -> io::Result<(Self, Foreign)> {
         let (host, router) = Host::connect(settings)?;
         let first = std::fs::File::open("/proc/1/ns/net").ok();
         let mut forbidden = vec![own()?];
         forbidden.extend(first.map(Into::into));
-        let forbidden = forbidden.iter().map(|fd| identity(fd.as_fd())).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self {
+        let known = forbidden.iter().map(AsFd::as_fd).chain([router.namespace()]);
+        let forbidden = known.map(identity).collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect();
+        let node = Self {
             settings: settings.clone(),
             host,
             router,
-            forbidden: forbidden.into_iter().flatten().collect(),
             slots: BTreeSet::new(),
+            stuck: Vec::new(),
             stand_ins: BTreeMap::new(),
-        })
+        };
+        Ok((node, Foreign { forbidden }))
     }
 
     /// Leaves the node as it was; runs that are connected lose their way out.
@@ -106,17 +115,19 @@ impl Node {
         (0..self.settings.slots).find(|slot| !self.slots.contains(slot))
     }
 
-    /// Connects a namespace that is empty and nobody's own.
+    /// Connects a namespace that [`Foreign`] was asked about.
     pub(crate) fn open(&mut self, namespace: BorrowedFd<'_>, checked: &Checked) -> Result<Connected, Fault> {
+        self.retry();
         let Some(slot) = self.free_slot() else {
             return Err(Fault::Refused(format!("expected a free slot, and all {} are taken", self.settings.slots)));
         };
-        self.inspect(namespace)?;
         let stand_ins = self.take_stand_ins(&checked.loopback)?;
         let wish = Wish { slot, namespace, checked, stand_ins: &stand_ins };
         let wired = match slot::open(&mut self.router, &self.settings, &wish) {
             Ok(wired) => wired,
-            Err(error) => {
+            Err((error, left)) => {
+                self.slots.extend(left.iter().map(Wired::slot));
+                self.stuck.extend(left);
                 self.give_stand_ins_back(&checked.loopback)?;
                 return Err(error.into());
             }
@@ -127,32 +138,29 @@ impl Node {
         Ok(Connected { slot, wired, loopback: checked.loopback.clone(), granted })
     }
 
-    /// Ends a connection. Nothing of it is left afterwards.
-    pub(crate) fn close(&mut self, connected: &Connected) -> io::Result<()> {
+    /// Ends a connection. Nothing of it is left afterwards; what cannot be removed keeps its slot, and is tried again.
+    pub(crate) fn close(&mut self, connected: Connected) -> io::Result<()> {
+        self.retry();
         let wire = slot::close(&mut self.router, &connected.wired);
         let stand_ins = self.give_stand_ins_back(&connected.loopback);
-        self.slots.remove(&connected.slot);
+        if wire.is_ok() {
+            self.slots.remove(&connected.slot);
+        } else {
+            self.stuck.push(connected.wired);
+        }
         wire.and(stand_ins)
     }
 
-    fn inspect(&self, namespace: BorrowedFd<'_>) -> Result<(), Fault> {
-        let refused = |text: &str| Err(Fault::Refused(text.to_owned()));
-        let Some(which) = identity(namespace)? else {
-            return refused("expected the descriptor of a network namespace");
-        };
-        if self.forbidden.contains(&which) || self.router.is(which)? {
-            return refused("expected a network namespace of the run's own");
-        }
-        match inside(namespace, || Links::here()?.all()) {
-            Ok(links) if links.iter().any(|link| link.leads_out()) => {
-                refused("expected an empty network namespace, and this one is connected already")
+    /// Removes what could not be removed before.
+    fn retry(&mut self) {
+        let Self { stuck, router, slots, .. } = self;
+        stuck.retain(|wired| match slot::close(router, wired) {
+            Ok(()) => {
+                slots.remove(&wired.slot());
+                false
             }
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                refused("expected the descriptor of a network namespace")
-            }
-            Err(error) => Err(error.into()),
-        }
+            Err(_) => true,
+        });
     }
 
     /// Takes stand-ins without a run; they stay those of their addresses until they are given back.
@@ -203,6 +211,30 @@ impl Node {
             }
         }
         done
+    }
+}
+
+impl Foreign {
+    /// Whether a namespace is empty and nobody's own. How much is in it is its owner's choice, so it is looked at before
+    /// the node is held.
+    pub(crate) fn inspect(&self, namespace: BorrowedFd<'_>) -> Result<(), Fault> {
+        let refused = |text: &str| Err(Fault::Refused(text.to_owned()));
+        let Some(which) = identity(namespace)? else {
+            return refused("expected the descriptor of a network namespace");
+        };
+        if self.forbidden.contains(&which) {
+            return refused("expected a network namespace of the run's own");
+        }
+        match inside(namespace, || Links::here()?.all()) {
+            Ok(links) if links.iter().any(|link| link.leads_out()) => {
+                refused("expected an empty network namespace, and this one is connected already")
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                refused("expected the descriptor of a network namespace")
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

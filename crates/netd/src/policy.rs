@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv6Net};
 use picket_domain::{AddressClass, classify};
 
-use crate::{Grant, NetdSettings, nft::ranges};
+use crate::{Grant, Mode, NetdSettings, nft::ranges};
 
 const MAX_ADDRESSES: usize = 4096;
 const MAX_FORWARDS: usize = 16;
@@ -31,6 +31,8 @@ pub(crate) struct Checked {
     pub(crate) ports: Vec<(u16, u16)>,
     /// How long.
     pub(crate) ttl_ms: u64,
+    /// What the run may do.
+    pub(crate) mode: Mode,
 }
 
 /// Holds a request against the node's policy.
@@ -39,8 +41,8 @@ pub(crate) struct Checked {
 /// What was expected.
 pub(crate) fn check(settings: &NetdSettings, grant: &Grant) -> Result<Checked, String> {
     bounds(grant)?;
-    let mut checked =
-        Checked { v4: vec![], v6: vec![], loopback: vec![], ports: ranges(&grant.ports), ttl_ms: grant.ttl_ms };
+    let Grant { ttl_ms, mode, .. } = *grant;
+    let mut checked = Checked { v4: vec![], v6: vec![], loopback: vec![], ports: ranges(&grant.ports), ttl_ms, mode };
     for address in &grant.addresses {
         judge(settings, *address)?;
         match address.to_canonical() {
@@ -101,9 +103,13 @@ fn judge(settings: &NetdSettings, asked: IpAddr) -> Result<(), String> {
     if address.is_ipv6() && !settings.ipv6 {
         return refused("expected IPv4: runs on this node have no IPv6 (netd.ipv6)");
     }
-    if class.is_forbidden() && !settings.allow_internal.iter().any(|net| net.contains(&address)) {
+    // A broad list is about networks; what hands out credentials within them must be named by itself.
+    let alone = class == AddressClass::Metadata;
+    let names = |net: &IpNet| net.contains(&address) && (!alone || net.prefix_len() == net.max_prefix_len());
+    if class.is_forbidden() && !settings.allow_internal.iter().any(names) {
         return refused(&format!(
-            "expected a public address, or one that netd.allow_internal lists; it is {}",
+            "expected a public address, or one that netd.allow_internal lists{}; it is {}",
+            if alone { " by itself (a /32 or /128)" } else { "" },
             class.name()
         ));
     }
@@ -183,6 +189,20 @@ mod tests {
         }
         let message = check(&everything, &grant(&["::1"])).unwrap_err();
         assert_eq!(message, "::1: expected 127.0.0.1: the host's loopback is reached over IPv4 alone");
+    }
+
+    #[test]
+    fn a_metadata_service_is_refused_unless_it_is_listed_by_itself() {
+        let broad = settings(&["0.0.0.0/0", "169.254.0.0/16", "169.254.169.254/31", "::/0", "fd00:ec2::/32"]);
+        for address in
+            ["169.254.169.254", "::ffff:169.254.169.254", "100.100.100.200", "fd00:ec2::254", "64:ff9b::a9fe:a9fe"]
+        {
+            let refused = check(&broad, &grant(&[address])).unwrap_err();
+            assert!(refused.contains("a /32 or /128"), "{address}: {refused}");
+        }
+        assert!(check(&broad, &grant(&["169.254.1.1", "10.0.0.5"])).is_ok());
+        let named = settings(&["169.254.169.254/32", "fd00:ec2::254/128"]);
+        assert!(check(&named, &grant(&["169.254.169.254", "fd00:ec2::254"])).is_ok());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use picket_domain::special_networks;
 use crate::{
     NetdSettings,
     link::{FORWARDING, Links, Mac},
-    namespace::{identity, inside, new_namespace},
+    namespace::{inside, new_namespace},
     netlink::Netlink,
     nft::{
         ARP, Base, Changes, Data, EQUAL, Element, Field, Hook, ICMPV6, IIF, INET, Kind, LINK_NEIGHBORS, LINK_NOISE,
@@ -66,6 +66,8 @@ impl Router {
         let (links, filter) = inside(namespace.as_fd(), || {
             if settings.ipv6 {
                 std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")?;
+            } else {
+                without_ipv6();
             }
             Ok((Links::here()?, Netlink::filter()?))
         })?;
@@ -108,10 +110,14 @@ impl Router {
     pub(crate) fn dropped_of(&mut self, slot: u32) -> io::Result<u64> {
         counter_packets(&mut self.filter, INET, TABLE, &slot::name("dropped", slot))
     }
+}
 
-    /// Whether a namespace is the router's own.
-    pub(crate) fn is(&self, other: (u64, u64)) -> io::Result<bool> {
-        Ok(identity(self.namespace())? == Some(other))
+/// The rules drop everything of IPv6 anyway, so a kernel that has none, or does not let it be switched off, is as good.
+fn without_ipv6() {
+    for which in ["all", "default"] {
+        if let Err(error) = std::fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1") {
+            tracing::debug!(%error, "the router keeps IPv6");
+        }
     }
 }
 
@@ -131,19 +137,22 @@ fn rules(uplink: u32, listed: &[IpNet]) -> Changes {
     changes.add_rule("forward", Rule::new().interface(IIF, EQUAL, uplink).drop());
     changes.add_rule("forward", Rule::new().meta(IIF, register(0)).verdict_of(FROM_RUN, register(0)));
     changes.add_rule("forward", Rule::new().count(DROPPED).drop());
-    input(&mut changes);
+    input(&mut changes, uplink);
     changes
 }
 
-/// Nobody speaks with the router itself, but to ask for its hardware address.
-fn input(changes: &mut Changes) {
+/// Nobody speaks with the router itself. The node may ask for its hardware address over IPv6; a run need not, since all are
+/// known for good, and could only claim what is not its own.
+fn input(changes: &mut Changes, uplink: u32) {
     changes.add_base(&Base { name: "input", kind: Kind::Filter, hook: Hook::Input, priority: 0, drops: true });
-    for (kinds, accepted) in [(&LINK_NEIGHBORS[..], true), (&LINK_NOISE[..], false)] {
-        for kind in kinds {
-            let rule = Rule::new().ipv6().protocol(ICMPV6).load(TRANSPORT, 0, 1, register(0));
-            let rule = rule.compare(register(0), EQUAL, &[*kind]);
-            changes.add_rule("input", if accepted { rule.accept() } else { rule.drop() });
-        }
+    let message = |kind: u8| {
+        Rule::new().ipv6().protocol(ICMPV6).load(TRANSPORT, 0, 1, register(0)).compare(register(0), EQUAL, &[kind])
+    };
+    for kind in LINK_NEIGHBORS {
+        changes.add_rule("input", message(kind).interface(IIF, EQUAL, uplink).accept());
+    }
+    for kind in LINK_NEIGHBORS.into_iter().chain(LINK_NOISE) {
+        changes.add_rule("input", message(kind).drop());
     }
     // Nothing leaves by the way out here, so a run's own chain only counts and drops.
     changes.add_rule("input", Rule::new().meta(IIF, register(0)).verdict_of(FROM_RUN, register(0)));

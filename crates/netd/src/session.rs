@@ -50,10 +50,10 @@ pub(crate) fn serve(helper: &Helper, mut stream: UnixStream) -> io::Result<()> {
                 Ok(connected) => {
                     drop(namespace);
                     let done = keep(helper, &mut stream, &connected, until);
-                    helper.close(&connected);
+                    helper.close(connected);
                     done
                 }
-                Err(text) => send(&mut stream, &Answer::Refused(text), None),
+                Err(answer) => send(&mut stream, &answer, None),
             }
         }
     }
@@ -67,8 +67,11 @@ fn may_ask(settings: &NetdSettings, stream: &UnixStream) -> io::Result<bool> {
 
 /// Holds stand-ins until the client goes, or longer than any run may last.
 fn reserve(helper: &Helper, stream: &mut UnixStream, loopback: &[Ipv4Addr]) -> io::Result<()> {
-    let reserved = check_loopback(&helper.settings, loopback).and_then(|()| helper.reserve(loopback));
-    let forwards = match reserved {
+    if let Err(why) = check_loopback(&helper.settings, loopback) {
+        tracing::info!(why, "refused");
+        return send(stream, &Answer::Forbidden(why), None);
+    }
+    let forwards = match helper.reserve(loopback) {
         Ok(forwards) => forwards,
         Err(why) => {
             tracing::info!(why, "refused");
@@ -94,8 +97,11 @@ fn status(helper: &Helper) -> Answer {
     }
 }
 
-fn open(helper: &Helper, grant: &Grant, namespace: std::os::fd::BorrowedFd<'_>) -> Result<Connected, String> {
-    let checked = check(&helper.settings, grant).inspect_err(|why| tracing::info!(why, "refused"))?;
+fn open(helper: &Helper, grant: &Grant, namespace: std::os::fd::BorrowedFd<'_>) -> Result<Connected, Answer> {
+    let checked = check(&helper.settings, grant).map_err(|why| {
+        tracing::info!(why, "refused");
+        Answer::Forbidden(why)
+    })?;
     match helper.open(namespace, &checked) {
         Ok(connected) => {
             let addresses = grant.addresses.len();
@@ -104,11 +110,11 @@ fn open(helper: &Helper, grant: &Grant, namespace: std::os::fd::BorrowedFd<'_>) 
         }
         Err(Fault::Refused(why)) => {
             tracing::info!(why, "refused");
-            Err(why)
+            Err(Answer::Refused(why))
         }
         Err(Fault::Kernel(error)) => {
             tracing::error!(%error, "cannot connect a run");
-            Err(format!("the kernel does not connect it: {error}"))
+            Err(Answer::Refused(format!("the kernel does not connect it: {error}")))
         }
     }
 }

@@ -19,9 +19,10 @@ pub(crate) const MAX_STAND_INS: u32 = 256;
 pub struct NetdSettings {
     /// Where it listens.
     pub socket: PathBuf,
-    /// The group that owns the socket and whose processes may ask (its number).
+    /// The group that owns the socket, and who has it as primary group may ask (its number).
     pub gid: Option<u32>,
-    /// Users that may ask, by number; root always may.
+    /// Further users that may ask, by number: those whose primary group is not `gid`, which they are members of. Root always
+    /// may.
     pub uids: Vec<u32>,
     /// Loopback, private and special addresses that runs on this node may be connected to.
     pub allow_internal: Vec<IpNet>,
@@ -67,6 +68,11 @@ impl NetdSettings {
         }
         if self.slots == 0 || self.slots > MAX_SLOTS {
             return Some("netd.slots: expected a number from 1 to 1024");
+        }
+        if self.gid.is_none() && !self.uids.is_empty() {
+            return Some(
+                "netd.uids: expected netd.gid too, a group that these users are members of: it owns the socket",
+            );
         }
         if self.range.prefix_len() != 19 || self.range != self.range.trunc() {
             return Some("netd.range: expected a /19 of IPv4 without host bits");
@@ -157,6 +163,7 @@ mod tests {
             NetdSettings { name: String::new(), ..default.clone() },
             NetdSettings { name: "a/../b".to_owned(), ..default.clone() },
             NetdSettings { slots: 1025, ..default.clone() },
+            NetdSettings { uids: vec![1000], ..default.clone() },
             NetdSettings { range: "10.0.0.0/20".parse().unwrap(), ..default.clone() },
             NetdSettings { range6: "fd00::/64".parse().unwrap(), ..default.clone() },
         ] {

@@ -48,13 +48,26 @@ pub(crate) struct Wish<'a> {
     pub(crate) stand_ins: &'a [Ipv4Addr],
 }
 
+impl Wired {
+    /// Which wire it is.
+    pub(crate) const fn slot(&self) -> u32 {
+        self.slot
+    }
+}
+
 /// The name of something that belongs to one slot.
 pub(crate) fn name(what: &str, slot: u32) -> String {
     format!("{what}_{slot}")
 }
 
+/// Why a run is not wired, and what of it could not be removed again.
+type Unwired = (io::Error, Option<Wired>);
+
 /// Wires a run. What was begun is removed again when a step fails.
-pub(crate) fn open(router: &mut Router, settings: &NetdSettings, wish: &Wish<'_>) -> io::Result<Wired> {
+///
+/// # Errors
+/// The step's; what could not be removed is in the second place.
+pub(crate) fn open(router: &mut Router, settings: &NetdSettings, wish: &Wish<'_>) -> Result<Wired, Unwired> {
     let ends = settings.wire(wish.slot);
     let index = router.links.add_pair(&Pair {
         name: &wire_name(wish.slot),
@@ -63,14 +76,15 @@ pub(crate) fn open(router: &mut Router, settings: &NetdSettings, wish: &Wish<'_>
         peer_mac: RUN_MAC,
         peer_namespace: wish.namespace,
         mtu: router.mtu,
-    })?;
+    });
+    let index = index.map_err(|error| (error, None))?;
     let has = Families { v4: !wish.checked.v4.is_empty(), v6: !wish.checked.v6.is_empty() };
     let mut wired =
         Wired { slot: wish.slot, index, address: ends.far.0, has, forwards: !wish.stand_ins.is_empty(), ruled: false };
     let done = finish(router, settings, wish, &mut wired, &ends);
     if let Err(error) = done {
-        close(router, &wired)?;
-        return Err(error);
+        let left = close(router, &wired).is_err().then_some(wired);
+        return Err((error, left));
     }
     Ok(wired)
 }
@@ -133,11 +147,15 @@ fn sides(own: Side, other: Side, v6: bool) -> impl Iterator<Item = (IpAddr, IpAd
     both.into_iter().take(if v6 { 2 } else { 1 })
 }
 
-/// Removes a run's wire, which ends everything at once, and then its rules.
+/// Removes a run's wire, which ends everything at once, and then its rules. What is gone already is no failure, so it can
+/// be tried again.
 pub(crate) fn close(router: &mut Router, wired: &Wired) -> io::Result<()> {
     let gone = router.links.delete(wired.index);
     if wired.ruled {
-        removal(wired).apply(&mut router.filter)?;
+        match removal(wired).apply(&mut router.filter) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
     }
     match gone {
         // A namespace that ended took its end of the wire along.

@@ -47,6 +47,8 @@ pub(crate) enum Answer {
     Reserved(Vec<Forward>),
     /// It is not; the text says what was expected.
     Refused(String),
+    /// This node will never do it; the text says what was expected.
+    Forbidden(String),
     /// So many packets.
     Dropped(u64),
     /// So the helper stands.

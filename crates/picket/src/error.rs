@@ -106,7 +106,11 @@ impl CommandError {
             | Self::Missing(_)
             | Self::Key(_)
             | Self::Mailer(_)
-            | Self::Netd(picket_netd::ServeError::Unprivileged | picket_netd::ServeError::Settings(_))
+            | Self::Netd(
+                picket_netd::ServeError::Unprivileged
+                | picket_netd::ServeError::Settings(_)
+                | picket_netd::ServeError::Folder,
+            )
             | Self::Worker(
                 WorkerError::Unproven(_)
                 | WorkerError::NotProven { .. }

@@ -1,13 +1,14 @@
 //! Whom a sandbox reaches, and whom it must not: listeners of ours on the host's loopback, and addresses behind which
 //! nobody should be. The self-test gives the list to the probe and judges what comes back.
 //!
-//! Nothing is sent to anybody but ourselves: the forbidden addresses are the metadata service, reserved ranges and the
-//! stack's own name server, and where the filter holds no packet to them leaves the sandbox.
+//! Nothing is sent to anybody but ourselves: the forbidden addresses are the metadata service, reserved ranges, the
+//! stack's own name server and the node itself, and where the filter holds no packet to them leaves the sandbox. Silence
+//! alone proves nothing, since these are silent on most machines anyway: each packet must have been counted as dropped.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,13 +34,20 @@ const FORBIDDEN: [(&str, &str, u16); 10] = [
     ("udp", "2001:db8::53", 53),
 ];
 
+/// What becomes of a try whose packet was sent, and that nobody answered: a filter on its way drops it in silence, one
+/// where it begins says EPERM.
+const WENT_OUT: [&str; 2] = ["silent", "error 1"];
+/// What an answer looks like where nobody listens (ECONNREFUSED): somebody was reached.
+const REFUSED: &str = "error 111";
+
 /// How often the listeners look whether they are still wanted, in milliseconds.
 const TURN_MS: i64 = 50;
 
-/// Two listeners on 127.0.0.1: the sandbox may speak to one of them.
+/// Two listeners on 127.0.0.1, of which the sandbox may speak to one, and one on the node's own address.
 pub(crate) struct Canary {
     allowed: u16,
     forbidden: u16,
+    node: Option<(Ipv4Addr, u16)>,
     word: String,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -52,17 +60,26 @@ impl Canary {
     }
 
     fn listen() -> io::Result<Self> {
-        let listeners = [TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?];
-        let [allowed, forbidden] = listeners.each_ref().map(|listener| listener.local_addr().map(|place| place.port()));
-        for listener in &listeners {
+        let listen = |address| {
+            let listener = TcpListener::bind((address, 0))?;
             listener.set_nonblocking(true)?;
+            let port = listener.local_addr()?.port();
+            io::Result::Ok((listener, port))
+        };
+        let ((first, allowed), (second, forbidden)) = (listen(Ipv4Addr::LOCALHOST)?, listen(Ipv4Addr::LOCALHOST)?);
+        let mut listeners = vec![first, second];
+        let mut node = None;
+        if let Some(address) = own_address() {
+            let (listener, port) = listen(address)?;
+            listeners.push(listener);
+            node = Some((address, port));
         }
         let word = format!("{:016x}", RandomState::new().build_hasher().finish());
         let ended = Arc::new(AtomicBool::new(false));
         let (said, until) = (word.clone(), Arc::clone(&ended));
         let work = move || serve(&listeners, said.as_bytes(), &until);
         let thread = Some(thread::Builder::new().name("sandbox-canary".into()).spawn(work)?);
-        Ok(Self { allowed: allowed?, forbidden: forbidden?, word, ended, thread })
+        Ok(Self { allowed, forbidden, node, word, ended, thread })
     }
 
     /// The port that the sandbox may speak to.
@@ -75,13 +92,16 @@ impl Canary {
         let own = (("tcp", IpAddr::from(Ipv4Addr::LOCALHOST)), self.allowed);
         let through = stand_in.map(|address| [(("tcp", address), self.allowed), (("tcp", address), self.forbidden)]);
         let fixed = FORBIDDEN.iter().filter_map(|(kind, address, port)| Some(((*kind, address.parse().ok()?), *port)));
-        let all = through.into_iter().flatten().chain([own]).chain(fixed);
+        let node = self.node.map(|(address, port)| (("tcp", address.into()), port));
+        let all = through.into_iter().flatten().chain([own]).chain(fixed).chain(node);
         let triples = all.flat_map(|((kind, address), port)| [kind.to_owned(), hexadecimal(address), port.to_string()]);
         ["probe".to_owned()].into_iter().chain(triples).collect()
     }
 
-    /// Judges what the probe reached.
-    pub(crate) fn judge(&self, stand_in: Option<IpAddr>, reached: &[Reached]) -> Result<(), SandboxError> {
+    /// Judges what the probe reached; says how many packets must have been dropped.
+    pub(crate) fn judge(&self, stand_in: Option<IpAddr>, reached: &[Reached]) -> Result<u64, SandboxError> {
+        let own = format!("tcp {} {}", hexadecimal(Ipv4Addr::LOCALHOST.into()), self.allowed);
+        let mut sent = 0;
         let wanted = stand_in.map(|address| format!("tcp {} {}", hexadecimal(address), self.allowed));
         let unproven = |what: String| Err(SandboxError::NotProven(what));
         let expected = self.words(stand_in).len() / 3;
@@ -95,11 +115,14 @@ impl Canary {
                 (true, _) => {
                     return unproven(format!("an allowed address is not reached: {} {}", one.address, one.what));
                 }
-                (false, _) if one.what == "silent" || one.what.starts_with("error ") => {}
+                // Its own loopback, where nobody listens.
+                (false, _) if one.address == own && one.what == REFUSED => {}
+                (false, _) if WENT_OUT.contains(&one.what.as_str()) => sent += 1,
+                (false, _) if one.is_v6() && one.what.starts_with("error ") && one.what != REFUSED => {}
                 (false, _) => return unproven(format!("a forbidden address is reached: {} {}", one.address, one.what)),
             }
         }
-        Ok(())
+        Ok(sent)
     }
 }
 
@@ -111,10 +134,21 @@ impl Drop for Canary {
     }
 }
 
-fn serve(listeners: &[TcpListener; 2], word: &[u8], ended: &AtomicBool) {
+/// The address that this machine speaks to others from. Nothing is sent: a datagram socket only looks up its way.
+fn own_address() -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(address) if !address.is_loopback() && !address.is_unspecified() => Some(address),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
+fn serve(listeners: &[TcpListener], word: &[u8], ended: &AtomicBool) {
     let turn = Timespec { tv_sec: 0, tv_nsec: TURN_MS * 1_000_000 };
     while !ended.load(Ordering::Acquire) {
-        let mut polled = listeners.each_ref().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN));
+        let polled = listeners.iter().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN));
+        let mut polled: Vec<_> = polled.collect();
         // An error here makes the self-test fail, since nobody answers.
         let _ = poll(&mut polled, Some(&turn));
         for listener in listeners {
@@ -150,7 +184,19 @@ mod tests {
         let mut reached = answers(&canary, stand_in);
         assert!(canary.judge(stand_in, &reached).is_err(), "nobody answers");
         reached[0].what = format!("connected {}", canary.word);
-        canary.judge(stand_in, &reached).unwrap();
+        let own = reached.iter().position(|one| one.address.starts_with("tcp 7f000001 ")).unwrap();
+        assert!(canary.judge(stand_in, &reached).is_ok(), "silence in one's own loopback is no answer");
+        reached[own].what = REFUSED.into();
+        let tries = FORBIDDEN.len() + 1 + usize::from(canary.node.is_some());
+        assert_eq!(canary.judge(stand_in, &reached).unwrap(), u64::try_from(tries).unwrap());
+        for what in [REFUSED, "error 113", "error 101"] {
+            let mut answered = reached.clone();
+            answered[own + 1].what = what.into();
+            assert!(canary.judge(stand_in, &answered).is_err(), "the metadata service: {what}");
+        }
+        let v6 = reached.iter().position(|one| one.address.contains("20010db8")).unwrap();
+        reached[v6].what = "error 101".into();
+        assert_eq!(canary.judge(stand_in, &reached).unwrap(), u64::try_from(tries - 1).unwrap(), "no IPv6 here");
         for what in ["connected", "answered abc", "connected abc"] {
             let mut open = reached.clone();
             open[3].what = what.into();
@@ -164,7 +210,7 @@ mod tests {
     #[test]
     fn every_forbidden_address_is_one() {
         let (canary, fixed) = (Canary::new().unwrap(), FORBIDDEN.len());
-        assert_eq!(answers(&canary, None).len(), fixed + 1);
+        assert_eq!(answers(&canary, None).len(), fixed + 1 + usize::from(canary.node.is_some()));
         assert_eq!(hexadecimal("::ffff:169.254.169.254".parse().unwrap()), "00000000000000000000ffffa9fea9fe");
     }
 }

@@ -5,7 +5,7 @@ mod route;
 mod slirp;
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -109,8 +109,8 @@ pub(crate) enum Connection {
     None,
     /// A user-mode stack and the filter in front of it.
     Slirp {
-        /// Only held.
-        _stack: slirp::Stack,
+        /// The stack.
+        stack: slirp::Stack,
         /// Counts.
         filter: Confined,
     },
@@ -176,7 +176,7 @@ impl Way {
             (Self::None | Self::Shared, Prepared::None) => Ok(Connection::None),
             (Self::Slirp(_, confinement), Prepared::Slirp(stack, mut filter)) => {
                 filter.replace(confinement)?;
-                Ok(Connection::Slirp { _stack: stack, filter })
+                Ok(Connection::Slirp { stack, filter })
             }
             (Self::Netd { client, grant, forwards }, Prepared::Empty(namespace)) => {
                 let lease = client.open(namespace.as_fd(), grant)?;
@@ -196,6 +196,15 @@ impl Way {
 }
 
 impl Connection {
+    /// Becomes readable when the connection ends by itself; nothing where nobody would notice (level L2).
+    pub(crate) fn end_of(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::None => None,
+            Self::Slirp { stack, .. } => Some(stack.end_of()),
+            Self::Netd(lease) => Some(lease.as_fd()),
+        }
+    }
+
     /// Packets that were dropped so far; nothing where nobody counts.
     pub(crate) fn dropped(&mut self) -> Option<u64> {
         let counted = match self {

@@ -35,6 +35,8 @@ pub enum End {
     OutputLimit,
     /// Somebody asked for it, with that reason.
     Killed(&'static str),
+    /// What connected it ended before it did: it may have taken silence for an answer.
+    NetworkLost,
     /// bwrap could not set the sandbox up; the tool never ran. Standard error says why.
     NotStarted,
 }

@@ -50,6 +50,14 @@ pub(crate) struct Reached {
     pub(crate) what: String,
 }
 
+impl Reached {
+    /// Whether it was tried over IPv6, which a network may not have at all; a mapped address is one of IPv4.
+    pub(crate) fn is_v6(&self) -> bool {
+        let address = self.address.split(' ').nth(1).unwrap_or_default();
+        address.len() == 32 && !address.starts_with("00000000000000000000ffff")
+    }
+}
+
 /// Judges what the probe said of itself and of the doors; gives what it said of addresses.
 pub(crate) fn judge(end: End, text: &str, rights: Rights) -> Result<Vec<Reached>, SandboxError> {
     if end != End::Exited(0) {

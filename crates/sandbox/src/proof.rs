@@ -1,6 +1,6 @@
 //! Which level a machine gives: never what a setting claims, always what a probe finds in a real sandbox of that level.
-//! A level counts when the probe is nobody, finds every door closed, reaches whom it may and nobody else, and what it
-//! tried elsewhere was counted as dropped.
+//! A level counts when the probe is nobody, finds every door closed, reaches whom it may and nobody else, and each packet
+//! that it tried elsewhere was counted as dropped.
 
 use std::error::Error;
 use std::io::Read;
@@ -55,13 +55,26 @@ pub(crate) fn prove(sandbox: &Sandbox, slot: u32) -> Proof {
         let tried = prove_level(sandbox, level, slot);
         let failure = tried.as_ref().err().map(in_full);
         attempts.push(Attempt { level, failure });
-        if tried.is_ok() {
+        if let Ok(reach) = tried {
+            let open = (reach == Reach::NotTried).then(|| REACH_NOT_TRIED.to_owned());
+            attempts.extend(open.map(|open| Attempt { level, failure: Some(open) }));
             let raw = level == SandboxLevel::L0 && is_raw_proven(sandbox, slot, &mut attempts);
             return Proof { level, raw, attempts };
         }
     }
     Proof { level: SandboxLevel::None, raw: false, attempts }
 }
+
+/// Whether a proof shows that what may be reached is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It does, or the level promises nothing.
+    Proven,
+    /// There was nobody of ours whom the helper's policy lets runs speak to.
+    NotTried,
+}
+
+const REACH_NOT_TRIED: &str = "that an allowed address is reached is not proven: netd.allow_internal forbids 127.0.0.1";
 
 /// The error with its causes, for an operator: nothing of a tenant is in it.
 fn in_full(error: &SandboxError) -> String {
@@ -79,7 +92,7 @@ fn in_full(error: &SandboxError) -> String {
 }
 
 /// Proves one level.
-pub(crate) fn prove_level(sandbox: &Sandbox, level: SandboxLevel, slot: u32) -> Result<(), SandboxError> {
+pub(crate) fn prove_level(sandbox: &Sandbox, level: SandboxLevel, slot: u32) -> Result<Reach, SandboxError> {
     match level {
         SandboxLevel::L0 | SandboxLevel::L1 => prove_network(sandbox, level, slot, Network::Connect),
         SandboxLevel::L2 if !sandbox.external_egress() => Err(SandboxError::NotProven(
@@ -87,9 +100,9 @@ pub(crate) fn prove_level(sandbox: &Sandbox, level: SandboxLevel, slot: u32) -> 
         )),
         SandboxLevel::L2 => {
             let (outcome, text) = run(sandbox, slot, Network::Connect, &Way::Shared, &["probe".to_owned()])?;
-            probe::judge(outcome.end, &text, Rights::None).map(drop)
+            probe::judge(outcome.end, &text, Rights::None).map(|_| Reach::Proven)
         }
-        SandboxLevel::None => Ok(()),
+        SandboxLevel::None => Ok(Reach::Proven),
     }
 }
 
@@ -102,15 +115,15 @@ fn is_raw_proven(sandbox: &Sandbox, slot: u32, attempts: &mut Vec<Attempt>) -> b
 }
 
 /// A network of its own: the listener on the host's loopback answers, and nobody else.
-fn prove_network(sandbox: &Sandbox, level: SandboxLevel, slot: u32, network: Network) -> Result<(), SandboxError> {
+fn prove_network(sandbox: &Sandbox, level: SandboxLevel, slot: u32, network: Network) -> Result<Reach, SandboxError> {
     let canary = Canary::new()?;
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     match try_network(sandbox, level, slot, network, &canary, loopback) {
         // The policy of the helper's node forbids loopback addresses: then only what must be closed can be tried.
-        Err(SandboxError::Network(picket_netd::NetdError::Refused(_))) if level == SandboxLevel::L0 => {
-            try_network(sandbox, level, slot, network, &canary, UNUSED)
+        Err(SandboxError::Network(picket_netd::NetdError::Forbidden(_))) if level == SandboxLevel::L0 => {
+            try_network(sandbox, level, slot, network, &canary, UNUSED).map(|()| Reach::NotTried)
         }
-        tried => tried,
+        tried => tried.map(|()| Reach::Proven),
     }
 }
 
@@ -130,10 +143,12 @@ fn try_network(
     let (outcome, text) = run(sandbox, slot, network, &way, &canary.words(stand_in))?;
     let rights = if network == Network::Raw { Rights::Raw } else { Rights::None };
     let reached: Vec<Reached> = probe::judge(outcome.end, &text, rights)?;
-    canary.judge(stand_in, &reached)?;
+    let sent = canary.judge(stand_in, &reached)?;
     match outcome.dropped_packets {
-        Some(count) if count > 0 => Ok(()),
-        count => Err(SandboxError::NotProven(format!("expected dropped packets to be counted, got {count:?}"))),
+        Some(count) if count >= sent => Ok(()),
+        count => {
+            Err(SandboxError::NotProven(format!("expected {sent} packets to be dropped and counted, got {count:?}")))
+        }
     }
 }
 

@@ -108,6 +108,7 @@ struct Target {
 pub(crate) enum Cause {
     TimedOut,
     OutputLimit,
+    NetworkLost,
     Asked(&'static str),
 }
 

@@ -1,5 +1,6 @@
 //! The sandbox of one worker: what it was set up with, and how runs begin.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +9,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use landlock::{CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
-use picket_domain::{Invocation, Network, SandboxLevel};
+use picket_domain::{Egress, Invocation, Network, SandboxLevel};
 
 use crate::command::{Command, Program, Root};
 use crate::filter::Filters;
@@ -17,7 +18,7 @@ use crate::network::{Route, Way, Ways};
 use crate::roots::{Roots, closed_to_others};
 use crate::supervisor::supervise;
 use crate::warm::Warm;
-use crate::{Limits, Proof, Run, SandboxError, proof};
+use crate::{Limits, Proof, Run, SandboxError, proof, ranking};
 
 /// Where a worker's sandbox finds its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +59,8 @@ pub struct Sandbox {
     warm: Warm,
     ways: Ways,
     external_egress: bool,
-    /// What the last self-test has proven; nothing before the first.
-    proven: RwLock<Option<SandboxLevel>>,
+    /// What the last self-test has proven, a level and whether raw sockets are; nothing before the first.
+    proven: RwLock<Option<(SandboxLevel, bool)>>,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -143,16 +144,25 @@ impl Sandbox {
         self.start_by(&route, slot, invocation, limits)
     }
 
-    /// The way to `addresses` at the level that is proven now: under which addresses a run sees them.
+    /// The way to `addresses` at the level that is proven now: under which addresses a run sees them. Where none is, there
+    /// is no way: who runs tools all the same says so with [`Sandbox::route_at`].
     ///
     /// # Errors
     /// [`SandboxError::Unproven`], [`SandboxError::Unreachable`], and at level L0 [`SandboxError::NoWay`] and
     /// [`SandboxError::Network`], when the helper gives no stand-in.
     pub fn route(&self, addresses: &[IpAddr]) -> Result<Route, SandboxError> {
-        self.route_at(self.level().ok_or(SandboxError::Unproven)?, addresses)
+        match self.proven() {
+            None | Some((SandboxLevel::None, _)) => Err(SandboxError::Unproven),
+            Some((level, is_raw)) => {
+                let mut route = self.route_at(level, addresses)?;
+                route.is_raw = is_raw;
+                Ok(route)
+            }
+        }
     }
 
-    /// The way to `addresses` at a level of the caller's choice, for tests and measurements.
+    /// The way to `addresses` at a level of the caller's choice, whatever is proven: for tests, measurements, and operators
+    /// who have agreed to work without any.
     ///
     /// # Errors
     /// As [`Sandbox::route`].
@@ -171,6 +181,9 @@ impl Sandbox {
         invocation: &Invocation,
         limits: &Limits,
     ) -> Result<Run, SandboxError> {
+        if invocation.network == Network::Raw && !route.is_raw {
+            return Err(SandboxError::RawUnavailable);
+        }
         let root = self.roots.get(invocation.tool, invocation.program, !invocation.input_files.is_empty())?;
         let program = Program {
             root: Root::Tool(&root),
@@ -183,7 +196,8 @@ impl Sandbox {
             output_bytes: limits.output_bytes,
         };
         let ttl = limits.wall.saturating_add(GRACE);
-        let way = Way::new(&self.ways, route, invocation.network, &invocation.egress, ttl)?;
+        let egress = Self::egress(route, invocation, &root)?;
+        let way = Way::new(&self.ways, route, invocation.network, egress.as_ref(), ttl)?;
         self.start_program(slot, &program, &way, limits)
     }
 
@@ -194,8 +208,13 @@ impl Sandbox {
     pub fn prove(&self, slot: u32) -> Proof {
         let proof = proof::prove(self, slot);
         // A level, or none: consistent whatever panicked elsewhere.
-        *self.proven.write().unwrap_or_else(PoisonError::into_inner) = Some(proof.level);
+        *self.proven.write().unwrap_or_else(PoisonError::into_inner) = Some((proof.level, proof.raw));
         proof
+    }
+
+    /// Forgets what was proven, when a self-test did not come back: until the next one there is no level.
+    pub fn distrust(&self) {
+        *self.proven.write().unwrap_or_else(PoisonError::into_inner) = Some((SandboxLevel::None, false));
     }
 
     /// Proves one level, whatever others hold, and changes nothing of what runs keep to.
@@ -203,12 +222,16 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError::NotProven`] names the first thing that does not hold; the others say what is missing.
     pub fn prove_level(&self, level: SandboxLevel, slot: u32) -> Result<(), SandboxError> {
-        proof::prove_level(self, level, slot)
+        proof::prove_level(self, level, slot).map(drop)
     }
 
     /// The level that the last self-test has proven.
     #[must_use]
     pub fn level(&self) -> Option<SandboxLevel> {
+        self.proven().map(|(level, _)| level)
+    }
+
+    fn proven(&self) -> Option<(SandboxLevel, bool)> {
         *self.proven.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -216,6 +239,16 @@ impl Sandbox {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.warm.count()
+    }
+
+    /// Whom the run may reach, with the ports that its tool takes from a list of its own. Only stand-ins look at ports.
+    fn egress<'a>(route: &Route, invocation: &'a Invocation, root: &Path) -> Result<Cow<'a, Egress>, SandboxError> {
+        let Some(top) = invocation.top_ports.filter(|_| !route.forwards().is_empty()) else {
+            return Ok(Cow::Borrowed(&invocation.egress));
+        };
+        let mut egress = invocation.egress.clone();
+        egress.ports.extend(ranking::ports(invocation.tool, root, &top)?);
+        Ok(Cow::Owned(egress))
     }
 
     pub(crate) const fn ways(&self) -> &Ways {
@@ -297,4 +330,48 @@ fn first_obstacle(path: &Path, is_root: bool) -> Option<PathBuf> {
         return Some(path.to_owned());
     }
     if is_root { closed_to_others(path) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sandbox(folder: &Path) -> Sandbox {
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Sandbox::new(SandboxSettings {
+            prepared: 0,
+            // Nothing is started.
+            bwrap: "/bin/sh".into(),
+            tools_root: folder.into(),
+            first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
+            slirp: None,
+            netd: None,
+            external_egress: false,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn without_a_proven_level_there_is_no_way_to_a_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let sandbox = sandbox(folder.path());
+        let target = [IpAddr::from([192, 0, 2, 1])];
+        assert!(matches!(sandbox.route(&target), Err(SandboxError::Unproven)), "before the first self-test");
+        sandbox.distrust();
+        assert!(matches!(sandbox.route(&target), Err(SandboxError::Unproven)), "after one that proved nothing");
+        let connect = Invocation { network: Network::Connect, ..Invocation::of("tool", "/usr/bin/tool") };
+        assert!(matches!(sandbox.start(0, &connect, &Limits::default()), Err(SandboxError::Unproven)));
+    }
+
+    #[test]
+    fn raw_sockets_need_a_proof_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let sandbox = sandbox(folder.path());
+        let raw = Invocation { network: Network::Raw, ..Invocation::of("tool", "/usr/bin/tool") };
+        for (is_raw, is_refused) in [(true, false), (false, true)] {
+            *sandbox.proven.write().unwrap() = Some((SandboxLevel::L0, is_raw));
+            let started = sandbox.start(0, &raw, &Limits::default());
+            assert_eq!(matches!(started, Err(SandboxError::RawUnavailable)), is_refused, "{started:?}");
+        }
+    }
 }

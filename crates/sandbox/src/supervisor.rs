@@ -42,6 +42,7 @@ pub(crate) fn supervise(launched: Launched, limits: &Limits) -> Result<Run, Sand
             started,
             deadline: started.checked_add(limits.wall),
             connection,
+            is_cut: false,
         };
         // A receiver that is gone has dropped its run, which killed it: nobody wants the outcome.
         let work = move || {
@@ -77,18 +78,27 @@ struct Watch {
     /// Nothing once it has passed.
     deadline: Option<Instant>,
     connection: Connection,
+    /// Whether the connection has ended by itself.
+    is_cut: bool,
 }
 
 impl Watch {
+    fn is_network_lost(&self) -> bool {
+        self.is_cut || ready([self.connection.end_of()], Some(Duration::ZERO)) == [true]
+    }
+
     fn until_the_end(mut self) -> (Outcome, Connection) {
         while !self.turn() {}
         let status = reap(&self.killer);
         let wall = self.started.elapsed();
+        // Whoever counts no more may have ended in the middle, and a tool takes that for silence.
+        let is_connected = !self.is_network_lost();
         let dropped_packets = self.connection.dropped();
+        let is_lost = self.connection.end_of().is_some() && !(is_connected && dropped_packets.is_some());
         // Every writer is gone: what is left in the pipes is all there will ever be.
         let ((stderr, stderr_truncated), (report, _)) = (self.stderr.finish(), self.report.finish());
         let (output_bytes, truncated) = self.output.close();
-        let end = end_of(status.as_ref(), exit_code(&report), self.killer.cause(), truncated);
+        let end = end_of(status.as_ref(), exit_code(&report), self.killer.cause(), truncated, is_lost);
         tracing::debug!(?end, wall_ms = wall.as_millis(), output_bytes, "a sandboxed run ended");
         let stderr = printable(&stderr);
         let outcome = Outcome { end, wall, output_bytes, truncated, stderr, stderr_truncated, dropped_packets };
@@ -99,9 +109,15 @@ impl Watch {
     fn turn(&mut self) -> bool {
         let is_ours = self.output.is_abandoned();
         let output = if is_ours { self.is_output_open.then(|| self.output.as_fd()) } else { Some(self.output.bell()) };
-        let wanted = [Some(self.killer.pidfd().as_fd()), self.stderr.pollable(), self.report.pollable(), output];
+        let network = if self.is_cut { None } else { self.connection.end_of() };
+        let run = Some(self.killer.pidfd().as_fd());
+        let wanted = [run, self.stderr.pollable(), self.report.pollable(), output, network];
         let timeout = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let [ended, stderr, report, output] = ready(wanted, timeout);
+        let [ended, stderr, report, output, cut] = ready(wanted, timeout);
+        if cut {
+            self.is_cut = true;
+            self.killer.stop(Cause::NetworkLost);
+        }
         if !ended && self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             self.deadline = None;
             self.killer.stop(Cause::TimedOut);
@@ -177,13 +193,21 @@ fn exit_code(report: &[u8]) -> Option<i32> {
         .last()
 }
 
-fn end_of(status: Option<&WaitIdStatus>, exit_code: Option<i32>, cause: Option<Cause>, truncated: bool) -> End {
+fn end_of(
+    status: Option<&WaitIdStatus>,
+    exit_code: Option<i32>,
+    cause: Option<Cause>,
+    truncated: bool,
+    is_lost: bool,
+) -> End {
     let signal = status.and_then(WaitIdStatus::terminating_signal);
     match (cause, exit_code) {
         // The tool may have ended by itself a moment before the kill: then its own end counts.
         (Some(Cause::TimedOut), None) => End::TimedOut,
         (Some(Cause::Asked(reason)), None) => End::Killed(reason),
         (Some(Cause::OutputLimit), None) => End::OutputLimit,
+        (Some(Cause::NetworkLost), _) => End::NetworkLost,
+        _ if is_lost => End::NetworkLost,
         _ if truncated => End::OutputLimit,
         (_, Some(code)) => End::from_code(code),
         (None, None) => signal.map_or(End::NotStarted, End::Signaled),
@@ -205,19 +229,27 @@ mod tests {
 
     #[test]
     fn a_tool_that_ended_before_the_kill_ended_by_itself() {
-        assert_eq!(end_of(None, Some(0), Some(Cause::TimedOut), false), End::Exited(0));
-        assert_eq!(end_of(None, None, Some(Cause::TimedOut), false), End::TimedOut);
-        assert_eq!(end_of(None, None, Some(Cause::Asked("cancelled")), true), End::Killed("cancelled"));
+        assert_eq!(end_of(None, Some(0), Some(Cause::TimedOut), false, false), End::Exited(0));
+        assert_eq!(end_of(None, None, Some(Cause::TimedOut), false, false), End::TimedOut);
+        assert_eq!(end_of(None, None, Some(Cause::Asked("cancelled")), true, false), End::Killed("cancelled"));
     }
 
     #[test]
     fn output_that_was_cut_is_never_a_success() {
-        assert_eq!(end_of(None, Some(0), None, true), End::OutputLimit);
-        assert_eq!(end_of(None, Some(0), Some(Cause::OutputLimit), true), End::OutputLimit);
+        assert_eq!(end_of(None, Some(0), None, true, false), End::OutputLimit);
+        assert_eq!(end_of(None, Some(0), Some(Cause::OutputLimit), true, false), End::OutputLimit);
+    }
+
+    #[test]
+    fn a_tool_that_went_on_without_its_network_has_not_finished() {
+        assert_eq!(end_of(None, Some(0), None, false, true), End::NetworkLost);
+        assert_eq!(end_of(None, Some(0), Some(Cause::NetworkLost), false, true), End::NetworkLost);
+        assert_eq!(end_of(None, None, Some(Cause::Asked("cancelled")), false, true), End::Killed("cancelled"));
+        assert_eq!(end_of(None, Some(0), Some(Cause::Asked("cancelled")), false, true), End::NetworkLost);
     }
 
     #[test]
     fn a_sandbox_that_ends_without_a_report_never_ran_the_tool() {
-        assert_eq!(end_of(None, None, None, false), End::NotStarted);
+        assert_eq!(end_of(None, None, None, false, false), End::NotStarted);
     }
 }

@@ -5,6 +5,7 @@
 //! | finished, finished with findings | none | |
 //! | incomplete: the tool's own report says so or breaks off | the parser's | where another try may help |
 //! | failed: an error of the tool | `tool_failed` | yes |
+//! | network lost: what connected the run ended before it | `tool_failed` | yes |
 //! | timed out | `timed_out` | no |
 //! | over a limit: memory, processor time, processes, scratch, or killed for a reason unknown | `limit_exceeded` | yes |
 //! | output truncated | `output_truncated` | no |
@@ -30,6 +31,8 @@ pub(crate) enum Ending {
     TimedOut,
     /// It came to a limit of its sandbox.
     OverLimit(Limit),
+    /// What connected it ended before it did: what it found is not all.
+    NetworkLost,
     /// It wrote more than it may.
     OutputTruncated,
     /// The worker stops.
@@ -73,6 +76,7 @@ impl Ending {
             End::Killed(crate::leases::INTERRUPTED) => Self::Interrupted,
             End::Killed(_) => Self::NotOurs,
             End::TimedOut => Self::TimedOut,
+            End::NetworkLost => Self::NetworkLost,
             End::OutputLimit => Self::OutputTruncated,
             End::Exited(_) if exit_is_ok => match parsed.gap {
                 Some(gap) => Self::Incomplete(gap),
@@ -92,7 +96,7 @@ impl Ending {
         match self {
             Self::Finished | Self::FinishedWithFindings | Self::Interrupted | Self::NotOurs => None,
             Self::Incomplete(gap) => Some(gap),
-            Self::Failed => Some(Gap::ToolFailed),
+            Self::Failed | Self::NetworkLost => Some(Gap::ToolFailed),
             Self::TimedOut => Some(Gap::TimedOut),
             Self::OverLimit(_) => Some(Gap::LimitExceeded),
             Self::OutputTruncated => Some(Gap::OutputTruncated),
@@ -107,6 +111,7 @@ impl Ending {
             Self::OverLimit(Limit::Processes) => "the tool came to its limit of processes",
             Self::OverLimit(Limit::Scratch) => "the tool filled its scratch directory",
             Self::OverLimit(Limit::Unknown) => "a signal ended the tool",
+            Self::NetworkLost => "the network of the run was lost",
             Self::TimedOut => "the tool ran into its wall clock",
             Self::OutputTruncated => "the tool wrote more than it may",
             Self::Finished
@@ -155,6 +160,7 @@ mod tests {
             (ending(End::Exited(2), false, "no such option"), Ending::Failed, Some(Gap::ToolFailed)),
             (ending(End::NotStarted, false, ""), Ending::Failed, Some(Gap::ToolFailed)),
             (ending(End::TimedOut, false, ""), Ending::TimedOut, Some(Gap::TimedOut)),
+            (ending(End::NetworkLost, true, ""), Ending::NetworkLost, Some(Gap::ToolFailed)),
             (ending(End::OutputLimit, false, ""), Ending::OutputTruncated, Some(Gap::OutputTruncated)),
             (ending(End::Signaled(24), false, ""), Ending::OverLimit(Limit::Processor), Some(Gap::LimitExceeded)),
             (ending(End::Signaled(25), false, ""), Ending::OverLimit(Limit::Scratch), Some(Gap::LimitExceeded)),

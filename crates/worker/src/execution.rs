@@ -2,6 +2,7 @@
 
 use std::{
     io::BufReader,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,7 +12,7 @@ use std::{
 
 use picket_domain::{ClaimedTask, Gap, Observation, SandboxLevel, Shard};
 use picket_kit::Clock;
-use picket_sandbox::{Outcome, Route, Run, Sandbox, SandboxError};
+use picket_sandbox::{NetdError, Outcome, Route, Run, Sandbox, SandboxError};
 use picket_scanners::{Asked, Context, Parsed, ScanSpec, Tool};
 use picket_store::{
     Db, StoreError,
@@ -22,6 +23,7 @@ use crate::{
     WorkerSettings,
     ending::Ending,
     leases::Leases,
+    standing::counted,
     verdict::{Verdict, verdict},
 };
 
@@ -48,6 +50,8 @@ struct Ran {
     outcome: Outcome,
     parsed: Parsed,
     observations: Vec<Observation>,
+    /// Of the root at the start of the run: it may have been built anew since.
+    tool_hash: Option<String>,
 }
 
 /// A run that did not happen.
@@ -57,7 +61,7 @@ enum NotRun {
     NoTool,
     #[error("the stored parameters do not fit the tool: {0}")]
     Params(#[from] picket_scanners::ParamsError),
-    /// A network of one's own has no way to some addresses of the host.
+    /// A network of one's own has no way to some addresses of the host, or the node's policy forbids them.
     #[error(transparent)]
     Unreachable(SandboxError),
     /// The level was lost between the claim and the start: nothing is downgraded in silence.
@@ -71,7 +75,14 @@ enum NotRun {
 
 impl From<SandboxError> for NotRun {
     fn from(error: SandboxError) -> Self {
-        if matches!(error, SandboxError::Unreachable { .. }) { Self::Unreachable(error) } else { Self::Sandbox(error) }
+        if matches!(error, SandboxError::Unreachable { .. } | SandboxError::Network(NetdError::Forbidden(_))) {
+            Self::Unreachable(error)
+        } else if matches!(error, SandboxError::Unproven | SandboxError::RawUnavailable) {
+            // Between the look at the level and the start it was lost.
+            Self::Downgraded
+        } else {
+            Self::Sandbox(error)
+        }
     }
 }
 
@@ -119,6 +130,7 @@ impl Execution {
         if !self.sandbox.has_tool(tool.slug()) {
             return Err(NotRun::NoTool);
         }
+        let tool_hash = self.sandbox.tool_hash(tool.slug());
         let (route, mut run) = self.start(slot, &spec, task, claimed).await?;
         self.leases.arm(task.fence, run.killer());
         let output = run.stdout().ok_or(NotRun::Parser)?;
@@ -130,7 +142,7 @@ impl Execution {
         self.dropped_packets.fetch_add(outcome.dropped_packets.unwrap_or(0), Ordering::Relaxed);
         outcome.stderr = route.text(&outcome.stderr).into_owned();
         parsed.reason = route.text(&parsed.reason).into_owned();
-        Ok(Ran { outcome, parsed, observations })
+        Ok(Ran { outcome, parsed, observations, tool_hash })
     }
 
     /// Starts the tool, at the level that is proven now.
@@ -143,11 +155,9 @@ impl Execution {
     ) -> Result<(Route, Run), NotRun> {
         let (sandbox, addresses) = (self.sandbox.clone(), task.shard.addresses.clone());
         // Asking the helper and making namespaces block for milliseconds: not on a thread that others wait for.
-        let route = tokio::task::spawn_blocking(move || sandbox.route(&addresses)).await;
+        let is_agreed = self.settings.accepts_unsandboxed();
+        let route = tokio::task::spawn_blocking(move || way(&sandbox, &addresses, claimed, is_agreed)).await;
         let route = route.map_err(|_| NotRun::Parser)??;
-        if route.level() > claimed && route.level() != SandboxLevel::None {
-            return Err(NotRun::Downgraded);
-        }
         let invocation = spec.command(&route.shard(&task.shard))?;
         let limits = self.settings.limits(&spec.tool().appetite());
         let (sandbox, by) = (self.sandbox.clone(), route.clone());
@@ -181,6 +191,7 @@ impl Execution {
             picket_sandbox::End::Exited(code) => Some(code),
             picket_sandbox::End::Signaled(_)
             | picket_sandbox::End::TimedOut
+            | picket_sandbox::End::NetworkLost
             | picket_sandbox::End::OutputLimit
             | picket_sandbox::End::NotStarted
             | picket_sandbox::End::Killed(_) => None,
@@ -196,7 +207,7 @@ impl Execution {
         let record = |gap: Option<Gap>| RunRecord {
             exit_code,
             output_bytes: i64::try_from(ran.outcome.output_bytes).unwrap_or(i64::MAX),
-            tool_hash: self.sandbox.tool_hash(&task.tool),
+            tool_hash: ran.tool_hash.clone(),
             gap,
             detail: gap.map(|_| detail(ending, ran)).filter(|text| !text.is_empty()),
         };
@@ -248,6 +259,18 @@ impl Execution {
     }
 }
 
+/// The way to the task's addresses, where what is proven now still is what the task was taken with.
+fn way(sandbox: &Sandbox, addresses: &[IpAddr], claimed: SandboxLevel, is_agreed: bool) -> Result<Route, NotRun> {
+    let route = match sandbox.level() {
+        Some(SandboxLevel::None) if is_agreed => sandbox.route_at(SandboxLevel::None, addresses)?,
+        Some(_) | None => sandbox.route(addresses)?,
+    };
+    match counted(route.level(), route.is_raw(), is_agreed) {
+        Some(level) if level <= claimed => Ok(route),
+        Some(_) | None => Err(NotRun::Downgraded),
+    }
+}
+
 /// Reads the output while the tool writes it; what the parser leaves is read to its end, so that the tool never blocks.
 /// The tool speaks of addresses as it sees them, `route` knows whose they are.
 fn parse(
@@ -280,4 +303,52 @@ fn detail(ending: Ending, ran: &Ran) -> String {
     let start = text.len().saturating_sub(DETAIL_BYTES);
     let start = (start..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     text.get(start..).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use picket_sandbox::SandboxSettings;
+
+    use super::*;
+
+    /// A sandbox that can prove nothing and starts nothing.
+    fn without_a_level(folder: &std::path::Path) -> Sandbox {
+        std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        Sandbox::new(SandboxSettings {
+            prepared: 0,
+            bwrap: "/bin/sh".into(),
+            tools_root: folder.into(),
+            first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
+            slirp: None,
+            netd: None,
+            external_egress: false,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_task_that_was_taken_with_a_level_never_runs_without_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let sandbox = without_a_level(folder.path());
+        let target = [IpAddr::from([192, 0, 2, 1])];
+        let tried = |claimed, is_agreed| way(&sandbox, &target, claimed, is_agreed);
+        assert!(matches!(tried(SandboxLevel::L2, true), Err(NotRun::Downgraded)), "nothing was proven yet");
+        sandbox.distrust();
+        for claimed in [SandboxLevel::L0, SandboxLevel::L1, SandboxLevel::L2] {
+            let refused = tried(claimed, false).map(|route| route.level());
+            assert!(matches!(refused, Err(NotRun::Downgraded)), "{claimed:?}: {refused:?}");
+        }
+        // What an operator agreed to counts as the weakest level, and as no other.
+        assert!(matches!(tried(SandboxLevel::L1, true), Err(NotRun::Downgraded)));
+        assert_eq!(tried(SandboxLevel::L2, true).unwrap().level(), SandboxLevel::None);
+    }
+
+    #[test]
+    fn a_refusal_for_good_is_told_from_a_failure() {
+        let forbidden = SandboxError::Network(NetdError::Forbidden("::1: expected IPv4".into()));
+        let NotRun::Unreachable(error) = NotRun::from(forbidden) else { panic!("a failure") };
+        assert!(error.to_string().contains("expected IPv4"), "{error}");
+        let full = SandboxError::Network(NetdError::Refused("expected a free slot".into()));
+        assert!(matches!(NotRun::from(full), NotRun::Sandbox(_)));
+    }
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use picket_domain::{Pool, SandboxLevel};
 use picket_sandbox::{Limits, SandboxSettings};
 use picket_scanners::Appetite;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 /// Settings of one worker process.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -43,6 +43,7 @@ pub struct WorkerSettings {
     /// Seconds that running tools may go on after SIGTERM.
     pub drain_seconds: u64,
     /// Seconds that one task may take; above the time that a tool gives one host by itself (nmap: 30 minutes).
+    #[serde(deserialize_with = "wall")]
     pub wall_seconds: u64,
 }
 
@@ -111,6 +112,17 @@ impl WorkerSettings {
     }
 }
 
+/// The network helper opens no door for more than a day, and a run's stays open for a minute more than the run may last.
+const MAX_WALL_SECONDS: u64 = 24 * 60 * 60 - 60;
+
+fn wall<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let seconds = u64::deserialize(deserializer)?;
+    if (1..=MAX_WALL_SECONDS).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(de::Error::custom(format_args!("expected wall_seconds from 1 to {MAX_WALL_SECONDS}, got {seconds}")))
+}
+
 /// The weakest acceptable level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum LevelMin {
@@ -154,4 +166,17 @@ pub enum Consent {
     No,
     /// Yes.
     Yes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_may_not_last_longer_than_its_network() {
+        let read =
+            |seconds: u64| serde_json::from_value::<WorkerSettings>(serde_json::json!({ "wall_seconds": seconds }));
+        assert!(read(0).is_err() && read(86_341).is_err());
+        assert_eq!(read(86_340).unwrap().wall_seconds, 86_340);
+    }
 }

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use picket_domain::{ClaimedTask, EventBody, OrganizationId, TaskQueued};
+use picket_domain::{ClaimedTask, EventBody, OrganizationId, SandboxLevel, TaskQueued};
 use picket_kit::{Shutdown, TraceParent};
 use picket_queue::{Broker, Consumer, Delivery, Envelope, topology::Queue};
-use picket_store::{
-    StoreError,
-    tasks::lease::{Claimant, claim},
-};
+use picket_store::{StoreError, tasks::lease::claim};
 use tracing::Instrument;
 
 use crate::{execution::Execution, standing::Standing};
@@ -52,42 +49,51 @@ async fn handle(
         span.record("trace.id", trace.trace_id());
     }
     let tenant = envelope.organization_id;
-    let Some(claimant) = standing.claimant() else {
-        tracing::warn!("the sandbox is not proven any more, the message goes back");
-        return delivery.give_back().await;
-    };
-    let claimed = take(execution, claimant, tenant, &message, stopping).instrument(span.clone()).await;
+    let claimed = take(execution, standing, tenant, &message, stopping).instrument(span.clone()).await;
     match claimed {
-        Ok(Some(task)) => {
+        Ok(Some((task, level))) => {
             // The lease holds the task from here on. An acknowledgement that is lost brings a stale message, no more.
             let acknowledged = delivery.ack().await;
             if let Some(trace) = task.traceparent.as_deref().and_then(|text| text.parse::<TraceParent>().ok()) {
                 span.record("trace.id", trace.trace_id());
             }
-            execution.execute(slot, task, claimant.level).instrument(span).await;
+            execution.execute(slot, task, level).instrument(span).await;
             acknowledged
         }
         Ok(None) => {
             metrics::counter!("picket_worker_stale_messages_total").increment(1);
             delivery.ack().await
         }
-        Err(error) => {
+        Err(NotTaken::Unproven) => {
+            tracing::warn!("the sandbox is not proven any more, the message goes back");
+            delivery.give_back().await
+        }
+        Err(NotTaken::Store(error)) => {
             tracing::warn!(error = picket_domain::cause(&error), "a claim failed, the message goes back");
             delivery.give_back().await
         }
     }
 }
 
+/// Why a message goes back.
+enum NotTaken {
+    /// The level that was there at the start is lost.
+    Unproven,
+    Store(StoreError),
+}
+
 /// Claims the task. Keeps the message while the database is away: giving it back again and again would wear it out, and
 /// the broker would put it aside.
 async fn take(
     execution: &Execution,
-    claimant: Claimant,
+    standing: &Standing,
     tenant: OrganizationId,
     message: &TaskQueued,
     stopping: &Shutdown,
-) -> Result<Option<ClaimedTask>, StoreError> {
+) -> Result<Option<(ClaimedTask, SandboxLevel)>, NotTaken> {
     loop {
+        // Anew each time: while the database is away a self-test may find that the level is lost.
+        let claimant = standing.claimant().ok_or(NotTaken::Unproven)?;
         let now = execution.clock.now();
         let claimed =
             execution.db.run("worker.claim", tenant, async |tx| claim(tx, message, claimant, now).await).await;
@@ -96,7 +102,8 @@ async fn take(
                 tracing::warn!(error = picket_domain::cause(&error), "a claim waits for the database");
                 stopping.or(tokio::time::sleep(PAUSE)).await;
             }
-            ended => return ended,
+            Err(error) => return Err(NotTaken::Store(error)),
+            Ok(task) => return Ok(task.map(|task| (task, claimant.level))),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jiff::Timestamp;
 use picket_domain::{SandboxLevel, WorkerId};
 use picket_kit::{Clock, Shutdown};
-use picket_sandbox::{Proof, Sandbox};
+use picket_sandbox::{Attempt, Proof, Sandbox};
 use picket_store::tasks::lease::Claimant;
 
 use crate::{WorkerError, WorkerSettings, settings::LevelMin};
@@ -40,14 +40,7 @@ impl Standing {
     /// Who claims a task now; nobody when the level that was there at the start is lost.
     pub(crate) fn claimant(&self) -> Option<Claimant> {
         let (proof, _) = self.last();
-        let level = match proof.level {
-            // A task that needs this level needs raw sockets: without them it is no more than the next one.
-            SandboxLevel::L0 if !proof.raw => SandboxLevel::L1,
-            // The operator has agreed to it twice; no task ever asks for it by name.
-            SandboxLevel::None if self.settings.accepts_unsandboxed() => SandboxLevel::L2,
-            SandboxLevel::None => return None,
-            level @ (SandboxLevel::L0 | SandboxLevel::L1 | SandboxLevel::L2) => level,
-        };
+        let level = counted(proof.level, proof.raw, self.settings.accepts_unsandboxed())?;
         Some(Claimant { worker_id: self.worker_id, level, lease_seconds: f64::from(self.settings.lease_seconds) })
     }
 
@@ -66,7 +59,7 @@ impl Standing {
                 return;
             }
             let Some(proven) = stopping.or(prove(sandbox, slot)).await else { return };
-            let Ok(proof) = proven else { continue };
+            let proof = proven.unwrap_or_else(|error| broken(sandbox, &error));
             let (before, _) = self.last();
             if proof.level != before.level || proof.raw != before.raw {
                 tracing::warn!(
@@ -92,9 +85,29 @@ impl Standing {
     }
 }
 
+/// As which level of tasks a proven one counts; as none without the operator's agreement.
+pub(crate) const fn counted(level: SandboxLevel, is_raw: bool, is_agreed: bool) -> Option<SandboxLevel> {
+    match level {
+        // A task that needs this level needs raw sockets: without them it is no more than the next one.
+        SandboxLevel::L0 if !is_raw => Some(SandboxLevel::L1),
+        // The operator has agreed to it twice; no task ever asks for it by name.
+        SandboxLevel::None if is_agreed => Some(SandboxLevel::L2),
+        SandboxLevel::None => None,
+        level @ (SandboxLevel::L0 | SandboxLevel::L1 | SandboxLevel::L2) => Some(level),
+    }
+}
+
 async fn prove(sandbox: &Arc<Sandbox>, slot: u32) -> Result<Proof, WorkerError> {
     let sandbox = Arc::clone(sandbox);
     Ok(tokio::task::spawn_blocking(move || sandbox.prove(slot)).await?)
+}
+
+/// What a self-test that did not come back proves: nothing.
+fn broken(sandbox: &Sandbox, error: &WorkerError) -> Proof {
+    tracing::error!(error = picket_domain::cause(error), "a self-test broke, no level counts any more");
+    sandbox.distrust();
+    let failure = Some(error.to_string());
+    Proof { level: SandboxLevel::None, raw: false, attempts: vec![Attempt { level: SandboxLevel::L0, failure }] }
 }
 
 /// Whether the worker may work with what is proven.
@@ -120,7 +133,6 @@ fn check(settings: &WorkerSettings, proof: &Proof) -> Result<(), WorkerError> {
 #[cfg(test)]
 mod tests {
     use picket_domain::Pool;
-    use picket_sandbox::Attempt;
 
     use super::*;
     use crate::settings::Consent;

@@ -56,6 +56,7 @@ mod tests {
             Ending::TimedOut,
             Ending::OutputTruncated,
             Ending::Failed,
+            Ending::NetworkLost,
             Ending::OverLimit(Limit::Memory),
             Ending::Incomplete(Gap::OutputIncomplete),
         ];

@@ -129,6 +129,8 @@ write_env() {
     printf 'REDIS_URL=%s\n' "$(quote "${REDIS_URL:-redis://:$password@127.0.0.1:$(port_of "$instance" redis)/0}")"
     printf 'PICKET_BWRAP=%s\n' "$(quote "$STATE/bin/bwrap")"
     printf 'PICKET_SLIRP=%s\n' "$(quote "$STATE/bin/slirp4netns")"
+    # Where the tunnel device can be opened a sandbox of level L1 must hold: tests then fail rather than try nothing.
+    if (: <>/dev/net/tun) 2>/dev/null; then printf 'PICKET_TEST_LEVELS=%s\n' "$(quote "${PICKET_TEST_LEVELS-L1}")"; fi
     printf 'PICKET_TOOLS_ROOT=%s\n' "$(quote "$STATE/tools")"
     printf 'PICKET_FONTS_DIR=%s\n' "$(quote "$STATE/fonts")"
     printf 'PICKET_RECEIVER_PYTHON=%s\n' "$(quote "$STATE/receiver/python")"

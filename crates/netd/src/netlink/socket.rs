@@ -9,6 +9,9 @@ use rustix::net::{
 
 use super::Message;
 
+/// No answer that this crate asks for is longer; a namespace that is not ours may hold anything.
+const MAX_REPLIES: usize = 16_384;
+
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 /// The kernel answers while it is asked; this is only for a kernel that does not.
@@ -90,6 +93,7 @@ impl Netlink {
                 match header.kind {
                     ERROR => return error_of(body).map(|()| found),
                     DONE => return Ok(found),
+                    _ if found.len() >= MAX_REPLIES => return Err(io::Error::other("netlink answers too much")),
                     kind => found.push(Reply { kind, body: body.to_vec() }),
                 }
             }

@@ -202,12 +202,9 @@ pub(crate) fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// Inclusive ranges of ports, sorted and without overlaps: the kernel refuses elements that overlap. No range is every port.
+/// Inclusive ranges of ports, sorted and without overlaps: the kernel refuses elements that overlap. No range is no port.
 pub(crate) fn ranges(ports: &[(u16, u16)]) -> Vec<(u16, u16)> {
     let mut sorted: Vec<_> = ports.iter().copied().filter(|(first, last)| first <= last).collect();
-    if ports.is_empty() {
-        sorted.push((0, u16::MAX));
-    }
     sorted.sort_unstable();
     let mut merged: Vec<(u16, u16)> = Vec::new();
     for (first, last) in sorted {
@@ -224,8 +221,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_merged_and_no_port_is_every_port() {
-        assert_eq!(ranges(&[]), [(0, 65_535)]);
+    fn ports_are_merged_and_no_port_is_none() {
+        assert_eq!(ranges(&[]), []);
         assert_eq!(ranges(&[(80, 80), (1, 10), (5, 20), (21, 21)]), [(1, 21), (80, 80)]);
         assert_eq!(ranges(&[(9, 3)]), []);
         assert_eq!(ranges(&[(65_000, 65_535), (65_535, 65_535)]), [(65_000, 65_535)]);

@@ -2,13 +2,17 @@
 
 use super::{Wired, Wish, name};
 use crate::{
+    Mode,
     nft::{
-        ARP, Changes, EQUAL, Element, Field, ICMP, ICMPV6, INET, L4PROTO, NETWORK, OIF, Rule, Set, TCP, TRANSPORT, UDP,
-        key, octets, register,
+        ARP, Changes, EQUAL, Element, Field, ICMP, ICMPV6, INET, L4PROTO, NETWORK, NOT_EQUAL, OIF, Rule, Set, TCP,
+        TRANSPORT, UDP, key, octets, register,
     },
     router::{DROPPED, FROM_RUN, Families, NEIGHBORS, TABLE, TO_RUN, neighbor},
     settings::Ends,
 };
+
+/// What ICMP may ask the node's loopback: an echo, the time.
+const QUESTIONS: [u8; 2] = [8, 13];
 
 /// The rules of one run, while they are written.
 pub(super) struct Rules<'a> {
@@ -84,27 +88,61 @@ impl Rules<'_> {
         let chain = self.at("out");
         changes.add_chain(&chain);
         if self.wired.forwards {
-            let fields = self.v4_from_run().load(NETWORK, 16, 4, register(0)).meta(L4PROTO, register(1));
-            let fields = fields.load(TRANSPORT, 2, 2, register(2));
-            changes.add_rule(&chain, fields.in_set(&self.at("forward"), register(0)).accept());
+            self.to_stand_ins(changes, &chain);
         }
         if self.wired.has.v4 {
-            let to = || self.v4_from_run().load(NETWORK, 16, 4, register(0)).in_set(&self.at("allow4"), register(0));
-            changes.add_rule(&chain, to().not_in_set("special4", register(0)).accept());
-            if self.listed.v4 {
-                changes.add_rule(&chain, to().in_set("listed4", register(0)).accept());
-            }
+            self.to_listed4(changes, &chain);
         }
         if self.wired.has.v6 {
-            let from =
-                || self.outward().ipv6().load(NETWORK, 8, 16, register(0)).compare(register(0), EQUAL, &self.own6());
-            let to = || from().load(NETWORK, 24, 16, register(0)).in_set(&self.at("allow6"), register(0));
-            changes.add_rule(&chain, to().not_in_set("special6", register(0)).accept());
-            if self.listed.v6 {
-                changes.add_rule(&chain, to().in_set("listed6", register(0)).accept());
-            }
+            self.to_listed6(changes, &chain);
         }
         changes.add_rule(&chain, Rule::new().count(&self.at("dropped")).count(DROPPED).drop());
+    }
+
+    /// The node's own loopback is asked by ICMP for an echo or the time alone, and only by runs with raw sockets.
+    fn to_stand_ins(&self, changes: &mut Changes, chain: &str) {
+        let kind = |kind: u8| {
+            self.v4_from_run().protocol(ICMP).load(TRANSPORT, 0, 1, register(0)).compare(register(0), EQUAL, &[kind])
+        };
+        let asked = [TCP, UDP].map(|protocol| self.v4_from_run().protocol(protocol)).into_iter();
+        let asked = asked.chain(QUESTIONS.into_iter().filter(|_| self.is_raw()).map(kind));
+        for rule in asked {
+            let fields = rule.load(NETWORK, 16, 4, register(0)).meta(L4PROTO, register(1));
+            let fields = fields.load(TRANSPORT, 2, 2, register(2));
+            changes.add_rule(chain, fields.in_set(&self.at("forward"), register(0)).accept());
+        }
+    }
+
+    fn to_listed4(&self, changes: &mut Changes, chain: &str) {
+        for protocol in self.protocols(ICMP) {
+            let from = || self.v4_from_run().protocol(protocol).load(NETWORK, 16, 4, register(0));
+            let to = || from().in_set(&self.at("allow4"), register(0));
+            changes.add_rule(chain, to().not_in_set("special4", register(0)).accept());
+            if self.listed.v4 {
+                changes.add_rule(chain, to().in_set("listed4", register(0)).accept());
+            }
+        }
+    }
+
+    fn to_listed6(&self, changes: &mut Changes, chain: &str) {
+        for protocol in self.protocols(ICMPV6) {
+            let from = || directly(self.outward().ipv6(), protocol).load(NETWORK, 8, 16, register(0));
+            let own = || from().compare(register(0), EQUAL, &self.own6()).load(NETWORK, 24, 16, register(0));
+            let to = || own().in_set(&self.at("allow6"), register(0));
+            changes.add_rule(chain, to().not_in_set("special6", register(0)).accept());
+            if self.listed.v6 {
+                changes.add_rule(chain, to().in_set("listed6", register(0)).accept());
+            }
+        }
+    }
+
+    fn is_raw(&self) -> bool {
+        self.wish.checked.mode == Mode::Raw
+    }
+
+    /// What a run speaks: programs that make connections have no other protocol.
+    fn protocols(&self, icmp: u8) -> impl Iterator<Item = u8> {
+        [TCP, UDP].into_iter().chain(self.is_raw().then_some(icmp))
     }
 
     /// To the run: from whom it may reach, but no beginning of a connection; and what others report about packets to whom
@@ -114,19 +152,26 @@ impl Rules<'_> {
         changes.add_chain(&chain);
         let begins = Rule::new().protocol(TCP).load(TRANSPORT, 13, 1, register(0)).mask(register(0), &[0x12]);
         changes.add_rule(&chain, begins.compare(register(0), EQUAL, &[0x02]).drop());
+        // A piece without these bits, or before them, is a beginning that nobody sees; connections need no pieces.
+        let piece = Rule::new().ipv4().protocol(TCP).load(NETWORK, 6, 2, register(0)).mask(register(0), &[0x3f, 0xff]);
+        changes.add_rule(&chain, piece.compare(register(0), NOT_EQUAL, &[0, 0]).drop());
         if self.wired.forwards {
             let fields = self.v4_to_run().load(NETWORK, 12, 4, register(0)).meta(L4PROTO, register(1));
             let fields = fields.load(TRANSPORT, 0, 2, register(2));
             changes.add_rule(&chain, fields.in_set(&self.at("forward"), register(0)).accept());
         }
         if self.wired.has.v4 {
-            let from = self.v4_to_run().load(NETWORK, 12, 4, register(0));
-            changes.add_rule(&chain, from.in_set(&self.at("allow4"), register(0)).accept());
+            for protocol in self.protocols(ICMP) {
+                let from = self.v4_to_run().protocol(protocol).load(NETWORK, 12, 4, register(0));
+                changes.add_rule(&chain, from.in_set(&self.at("allow4"), register(0)).accept());
+            }
             self.reports4(changes, &chain);
         }
         if self.wired.has.v6 {
-            let from = self.v6_to_run().load(NETWORK, 8, 16, register(0));
-            changes.add_rule(&chain, from.in_set(&self.at("allow6"), register(0)).accept());
+            for protocol in self.protocols(ICMPV6) {
+                let from = directly(self.v6_to_run(), protocol).load(NETWORK, 8, 16, register(0));
+                changes.add_rule(&chain, from.in_set(&self.at("allow6"), register(0)).accept());
+            }
             self.reports6(changes, &chain);
         }
         changes.add_rule(&chain, Rule::new().drop());
@@ -146,7 +191,7 @@ impl Rules<'_> {
     /// The same, and "too big", which only IPv6 has as a kind of its own.
     fn reports6(&self, changes: &mut Changes, chain: &str) {
         for kind in [1_u8, 2, 3] {
-            let report = self.v6_to_run().protocol(ICMPV6).load(TRANSPORT, 0, 1, register(0));
+            let report = directly(self.v6_to_run(), ICMPV6).load(TRANSPORT, 0, 1, register(0));
             let about = report.compare(register(0), EQUAL, &[kind]).load(TRANSPORT, 16, 16, register(0));
             let about = about.compare(register(0), EQUAL, &self.own6());
             let to = about.load(TRANSPORT, 32, 16, register(0)).in_set(&self.at("allow6"), register(0));
@@ -176,4 +221,10 @@ impl Rules<'_> {
     fn v6_to_run(&self) -> Rule {
         Rule::new().ipv6().load(NETWORK, 24, 16, register(0)).compare(register(0), EQUAL, &self.own6())
     }
+}
+
+/// Goes on when `protocol` follows the header of IPv6 at once: headers between them could name a way through a listed
+/// machine to others, or hide the beginning of a connection.
+fn directly(rule: Rule, protocol: u8) -> Rule {
+    rule.load(NETWORK, 6, 1, register(0)).compare(register(0), EQUAL, &[protocol])
 }

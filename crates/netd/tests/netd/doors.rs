@@ -3,12 +3,12 @@
 use std::{
     collections::BTreeSet,
     net::IpAddr,
-    os::unix::net::UnixStream,
+    os::{fd::AsFd, unix::net::UnixStream},
     process::{Command, Stdio},
     thread,
 };
 
-use picket_netd::NetdSettings;
+use picket_netd::{NetdSettings, ServeError, serve};
 use rustix::process::Signal;
 
 use crate::{
@@ -127,6 +127,28 @@ fn while_the_helper_forwards_the_node_forwards_for_nobody_else() {
         assert_eq!(forwards(&world).trim(), "1");
         assert_eq!(tcp(&neighbor, target(), 80), Silent);
         helper.stop();
+    });
+}
+
+#[test]
+fn a_start_that_fails_half_way_leaves_nothing_on_the_node() {
+    inside("doors::a_start_that_fails_half_way_leaves_nothing_on_the_node", || {
+        let world = World::new();
+        let neighbor = Space::new();
+        world.node.wire("lan0", &neighbor, "eth0");
+        world.node.ip("addr add 192.0.3.1/24 dev lan0\n link set lan0 up");
+        neighbor.ip("addr add 192.0.3.2/24 dev eth0\n link set eth0 up\n route add default via 192.0.3.1");
+        world.internet.ip("route add 192.0.3.0/24 via 192.0.2.2");
+        // New interfaces of this node take no IPv6 address, and that comes after the rules.
+        let write = |path: &str, what: &str| world.node.run(|| std::fs::write(path, what).unwrap());
+        write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+        let (_stop, told) = UnixStream::pair().unwrap();
+        let failed = serve(&settings(&world.socket(), true), told.as_fd());
+        assert!(matches!(failed, Err(ServeError::Network(_))), "{failed:?}");
+        until("the interface is gone", || !has_link(&world.node, "picket0"));
+        // The rules that would forward for runs alone are gone too.
+        write("/proc/sys/net/ipv4/ip_forward", "1");
+        assert_eq!(tcp(&neighbor, target(), 80), Reached);
     });
 }
 

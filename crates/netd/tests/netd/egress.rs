@@ -14,7 +14,7 @@ use crate::{
     probe::{
         BRIEFLY,
         Outcome::{self, Reached, Refused, Silent},
-        PATIENCE, ping, serve, tcp, tcp_within, udp_within, until,
+        PATIENCE, begin_in_pieces, ping, serve, tcp, tcp_within, udp_within, until,
     },
     space::Space,
 };
@@ -134,6 +134,24 @@ fn a_run_that_listens_is_not_reached_even_by_its_target() {
         assert_eq!(tcp(&world.internet, address, 80), Silent);
         assert_eq!(tcp(&world.node, address, 80), Silent);
         assert_eq!(hits.count(), 0);
+        helper.stop();
+    });
+}
+
+#[test]
+fn a_connection_that_begins_in_pieces_does_not_come_to_a_run() {
+    inside("egress::a_connection_that_begins_in_pieces_does_not_come_to_a_run", || {
+        let world = World::new();
+        world.internet.ip("route add 198.18.64.0/19 via 192.0.2.2 src 203.0.113.10");
+        let helper = start(&world, false);
+        let (run, lease) = world.open(&grant(&[TARGET]));
+        assert_eq!(tcp(&run, TARGET.parse().unwrap(), 80), Reached);
+        begin_in_pieces(&world.internet, TARGET.parse().unwrap(), lease.granted.address);
+        assert_eq!(tcp(&run, TARGET.parse().unwrap(), 80), Reached);
+        let counters = run.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
+        let mut rows = counters.lines().filter(|line| line.starts_with("Ip:")).map(str::split_whitespace);
+        let place = rows.next().unwrap().position(|name| name == "ReasmReqds").unwrap();
+        assert_eq!(rows.next().unwrap().nth(place), Some("0"), "a piece came");
         helper.stop();
     });
 }

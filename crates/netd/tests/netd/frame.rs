@@ -1,7 +1,10 @@
 //! Frames as a tool with raw sockets can send them: past routing, past the namespace's own packet filter, with any source.
 #![expect(unsafe_code, reason = "packet sockets have no safe form")]
 
-use std::{mem::size_of, net::Ipv4Addr};
+use std::{
+    mem::size_of,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use crate::space::Space;
 
@@ -34,6 +37,37 @@ pub(crate) fn arp(claimed: Ipv4Addr, asked: Ipv4Addr) -> Vec<u8> {
     let head = [0, 1, 8, 0, 6, 4, 0, 2];
     let body = [&head[..], &RUN, &claimed.octets(), &ROUTER, &asked.octets()].concat();
     [&ROUTER[..], &RUN, &[0x08, 0x06], &body].concat()
+}
+
+/// A datagram to port 80 behind `headers`, the first of which is of the kind `next`.
+pub(crate) fn udp6(source: Ipv6Addr, destination: Ipv6Addr, next: u8, headers: &[u8]) -> Vec<u8> {
+    let mut datagram = vec![0x30, 0x39, 0, 80, 0, 9, 0, 0, b'?'];
+    let checksum = sum6(source, destination, 17, &datagram);
+    datagram[6..8].copy_from_slice(&checksum.to_be_bytes());
+    packet6(source, destination, next, 64, &[headers, &datagram].concat())
+}
+
+/// "Who has `asked`?", from the address `source`.
+pub(crate) fn solicitation(source: Ipv6Addr, asked: Ipv6Addr) -> Vec<u8> {
+    let mut message = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &asked.octets(), &[1, 1], &RUN].concat();
+    let checksum = sum6(source, asked, 58, &message);
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
+    packet6(source, asked, 58, 255, &message)
+}
+
+fn packet6(source: Ipv6Addr, destination: Ipv6Addr, next: u8, hops: u8, body: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(body.len()).unwrap();
+    let head = [0x60, 0, 0, 0, 0, length, next, hops];
+    [&ROUTER[..], &RUN, &[0x86, 0xdd], &head, &source.octets(), &destination.octets(), body].concat()
+}
+
+fn sum6(source: Ipv6Addr, destination: Ipv6Addr, protocol: u8, body: &[u8]) -> u16 {
+    let length = u8::try_from(body.len()).unwrap();
+    let all = [&source.octets()[..], &destination.octets(), &[0, length, 0, protocol], body].concat();
+    let pair = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+    let sum: u32 = all.chunks(2).map(pair).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap()
 }
 
 /// Sends a frame by the interface `t0`.

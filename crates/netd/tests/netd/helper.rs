@@ -91,14 +91,15 @@ impl World {
 /// The settings of every helper in the tests.
 pub(crate) fn settings(socket: &Path, masquerade: bool) -> NetdSettings {
     let listed = ["203.0.113.0/24", "2001:db8:1::/48", "127.0.0.1/32", "192.0.2.2/32"];
+    // An ordinary user's namespace has no such group.
+    let gid = std::fs::read_to_string("/proc/self/gid_map").unwrap().contains("4294967295").then_some(10_003);
     NetdSettings {
         socket: socket.to_owned(),
         allow_internal: listed.iter().map(|net| net.parse().unwrap()).collect(),
         ipv6: true,
         masquerade,
-        uids: vec![10_002],
-        // An ordinary user's namespace has no such group.
-        gid: std::fs::read_to_string("/proc/self/gid_map").unwrap().contains("4294967295").then_some(10_003),
+        uids: gid.iter().map(|_| 10_002).collect(),
+        gid,
         ..NetdSettings::default()
     }
 }

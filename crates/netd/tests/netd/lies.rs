@@ -1,10 +1,10 @@
 //! Frames that lie (case S21): another source, another destination, past the namespace's own queue, forged ARP.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::{
     frame,
-    helper::{TARGET, World, grant, start},
+    helper::{TARGET, TARGET6, World, grant, start},
     inside::inside,
     probe::{Outcome::Reached, tcp, until},
 };
@@ -71,6 +71,58 @@ fn arp_that_claims_another_address_is_dropped_and_changes_nothing() {
         for space in [&run, &other] {
             assert_eq!(tcp(space, TARGET.parse().unwrap(), 80), Reached);
         }
+        helper.stop();
+    });
+}
+
+/// Source routing, hop-by-hop options and pieces: whatever stands between the address and the datagram.
+#[test]
+fn headers_between_address_and_datagram_do_not_pass() {
+    inside("lies::headers_between_address_and_datagram_do_not_pass", || {
+        let world = World::new();
+        let helper = start(&world, true);
+        let (run, mut lease) = world.open(&grant(&[TARGET6]));
+        let (own, target) = ("fd70:6963:6b65::2".parse().unwrap(), TARGET6.parse().unwrap());
+        frame::send(&run, &frame::udp6(own, target, 17, &[]), true);
+        until("an honest frame arrives", || world.target.count() == 1);
+        let options = [17, 0, 1, 4, 0, 0, 0, 0];
+        // Routing of the kind that has no segments left, of one that has, and the kind for segments.
+        let routes = [[17, 0, 0, 0, 0, 0, 0, 0], [17, 0, 2, 1, 0, 0, 0, 0], [17, 0, 4, 0, 0, 0, 0, 0]];
+        let whole = [17, 0, 0, 0, 0, 0, 0, 7];
+        let headers = routes.map(|route| (43, route)).into_iter().chain([(60, options), (44, whole)]);
+        for (kind, header) in headers {
+            let before = lease.dropped_packets().unwrap();
+            frame::send(&run, &frame::udp6(own, target, kind, &header), true);
+            until("it is counted", || lease.dropped_packets().unwrap() == before + 1);
+        }
+        frame::send(&run, &frame::udp6(own, target, 17, &[]), true);
+        until("another honest frame arrives behind all of them", || world.target.count() == 2);
+        helper.stop();
+    });
+}
+
+#[test]
+fn the_router_answers_no_run_who_asks_for_its_neighbors() {
+    inside("lies::the_router_answers_no_run_who_asks_for_its_neighbors", || {
+        let world = World::new();
+        let helper = start(&world, true);
+        let (run, mut lease) = world.open(&grant(&[TARGET6]));
+        let router: Ipv6Addr = "fd70:6963:6b65::1".parse().unwrap();
+        let told = || {
+            let counters = run.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp6").unwrap());
+            let line = counters.lines().find(|line| line.starts_with("Icmp6InNeighborAdvertisements"));
+            line.and_then(|line| line.split_whitespace().nth(1)).unwrap().parse::<u64>().unwrap()
+        };
+        let before = (told(), lease.dropped_packets().unwrap());
+        for claim in ["fd70:6963:6b65::2", "fd70:6963:6b65::5", "fd70:6963:6b65:1::2"] {
+            frame::send(&run, &frame::solicitation(claim.parse().unwrap(), router), true);
+        }
+        // Behind them, something that is counted.
+        let own = "fd70:6963:6b65::2".parse().unwrap();
+        frame::send(&run, &frame::udp6(own, "2001:db8:1::20".parse().unwrap(), 17, &[]), true);
+        until("all were judged", || lease.dropped_packets().unwrap() > before.1);
+        assert_eq!(tcp(&run, TARGET6.parse().unwrap(), 80), Reached);
+        assert_eq!(told(), before.0, "the router answered");
         helper.stop();
     });
 }

@@ -95,6 +95,34 @@ pub(crate) fn ping(from: &Space, to: Ipv4Addr, patience: Duration) -> Outcome {
     })
 }
 
+/// Sends a message of ICMP and waits for nothing.
+pub(crate) fn icmp(from: &Space, to: Ipv4Addr, kind: u8) {
+    from.run(|| {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMP)).unwrap();
+        let mut message = [0; 20];
+        message[0] = kind;
+        message[2] = 0xff - kind;
+        message[3] = 0xff;
+        sendto(&socket, &message, SendFlags::empty(), &SocketAddrV4::new(to, 0)).unwrap();
+    });
+}
+
+/// Sends the beginning of a connection to port 80 in two pieces, so that the first one has no bits that tell it.
+pub(crate) fn begin_in_pieces(from: &Space, source: Ipv4Addr, to: Ipv4Addr) {
+    let pieces: [(u16, &[u8]); 2] =
+        [(0x2000, &[0x30, 0x39, 0, 80, 0, 0, 0, 1]), (1, &[0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0])];
+    from.run(|| {
+        // A socket of this protocol writes its own headers; the kernel adds length and checksum.
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::RAW)).unwrap();
+        for (place, data) in pieces {
+            let [high, low] = place.to_be_bytes();
+            let head = [0x45, 0, 0, 0, 0, 7, high, low, 64, 6, 0, 0];
+            let packet = [&head[..], &source.octets(), &to.octets(), data].concat();
+            sendto(&socket, &packet, SendFlags::empty(), &SocketAddrV4::new(to, 0)).unwrap();
+        }
+    });
+}
+
 /// How many connections and datagrams came to a server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hits(Arc<AtomicU64>);

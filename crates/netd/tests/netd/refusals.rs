@@ -5,22 +5,26 @@ use std::{
     io::{Read, Write},
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::{fs::PermissionsExt, net::UnixStream},
+        unix::{
+            fs::{PermissionsExt, chown, symlink},
+            net::UnixStream,
+        },
     },
     process::Command,
 };
 
-use picket_netd::{Grant, NetdClient, NetdError, ServeError, serve};
+use picket_netd::{Grant, NetdClient, NetdError, NetdSettings, ServeError, serve};
 
 use crate::{
     helper::{SOCKET, TARGET, World, grant, settings, start},
     inside::inside,
+    probe::{Outcome::Reached, tcp},
     space::Space,
 };
 
 fn refusal(world: &World, fd: BorrowedFd<'_>, grant: &Grant) -> String {
     match world.client().open(fd, grant) {
-        Err(NetdError::Refused(text)) => text,
+        Err(NetdError::Refused(text) | NetdError::Forbidden(text)) => text,
         other => panic!("expected a refusal: {other:?}"),
     }
 }
@@ -114,6 +118,59 @@ fn a_second_helper_at_the_same_socket_is_refused() {
         assert!(matches!(second, Err(ServeError::Running)), "{second:?}");
         let (_run, _lease) = world.open(&grant(&[TARGET]));
         helper.stop();
+    });
+}
+
+#[test]
+fn a_second_helper_of_the_same_name_is_refused_and_takes_nothing_from_the_first() {
+    inside("refusals::a_second_helper_of_the_same_name_is_refused_and_takes_nothing_from_the_first", || {
+        let world = World::new();
+        let helper = start(&world, true);
+        let (run, _lease) = world.open(&grant(&[TARGET]));
+        let (_stop, told) = UnixStream::pair().unwrap();
+        let elsewhere = settings(&world.folder.path().join("other.sock"), true);
+        assert!(matches!(serve(&elsewhere, told.as_fd()), Err(ServeError::Running)));
+        // Nor does it take an interface that is no helper's.
+        world.node.wire("docker0", &world.internet, "docker1");
+        let greedy = NetdSettings { name: "docker".to_owned(), ..elsewhere };
+        assert!(matches!(serve(&greedy, told.as_fd()), Err(ServeError::Running)));
+        world.node.ip("link show dev docker0");
+        assert_eq!(tcp(&run, TARGET.parse().unwrap(), 80), Reached);
+        helper.stop();
+    });
+}
+
+#[test]
+fn a_folder_that_others_may_write_to_is_refused_and_no_link_in_it_is_followed() {
+    inside("refusals::a_folder_that_others_may_write_to_is_refused_and_no_link_in_it_is_followed", || {
+        let world = World::new();
+        let (_stop, told) = UnixStream::pair().unwrap();
+        let serve = || serve(&settings(&world.socket(), true), told.as_fd());
+        let folder = world.folder.path();
+        for mode in [0o777, 0o1777, 0o770, 0o702] {
+            std::fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(serve(), Err(ServeError::Folder)), "{mode:o}");
+        }
+        assert_eq!(folder.read_dir().unwrap().count(), 0);
+        std::fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+        if chown(folder, Some(10_001), None).is_ok() {
+            assert!(matches!(serve(), Err(ServeError::Folder)));
+            chown(folder, Some(0), None).unwrap();
+        }
+        let victim = folder.join("victim");
+        std::fs::write(&victim, "kept").unwrap();
+        symlink(&victim, folder.join("netd.sock.lock")).unwrap();
+        assert!(matches!(serve(), Err(ServeError::Socket(_))));
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "kept");
+        std::fs::remove_file(folder.join("netd.sock.lock")).unwrap();
+        // A socket that is a link is replaced, and what it leads to stays as it was.
+        std::fs::set_permissions(&victim, Permissions::from_mode(0o600)).unwrap();
+        symlink(&victim, world.socket()).unwrap();
+        let helper = start(&world, true);
+        assert_eq!(std::fs::symlink_metadata(world.socket()).unwrap().permissions().mode() & 0o777, 0o660);
+        assert_eq!(std::fs::metadata(&victim).unwrap().permissions().mode() & 0o777, 0o600);
+        helper.stop();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "kept");
     });
 }
 

@@ -5,14 +5,14 @@ use std::{
     process::Command,
 };
 
-use picket_netd::{NetdError, NetdSettings};
+use picket_netd::{Grant, Mode, NetdError, NetdSettings};
 
 use crate::{
     helper::{TARGET, World, grant, settings, start, start_with},
     inside::inside,
     probe::{
         Outcome::{Reached, Refused, Silent},
-        PATIENCE, ping, serve, tcp, udp, until,
+        PATIENCE, icmp, ping, serve, tcp, udp, until,
     },
 };
 
@@ -47,6 +47,47 @@ fn a_stand_in_leads_to_listed_ports_of_the_loopback_address_alone() {
         // A run that was granted something else has no stand-in.
         let (stranger, _its_lease) = world.open(&grant(&[TARGET]));
         assert_eq!(tcp(&stranger, to, 8080), Silent);
+        helper.stop();
+    });
+}
+
+/// Of ICMP, raw runs may ask the node's loopback for an echo and the time; others may ask nobody anything.
+#[test]
+fn a_stand_in_is_asked_for_an_echo_and_the_time_alone_and_only_by_raw_runs() {
+    inside("stand_ins::a_stand_in_is_asked_for_an_echo_and_the_time_alone_and_only_by_raw_runs", || {
+        let world = World::new();
+        let helper = start(&world, true);
+        let raw = grant(&["127.0.0.1", TARGET]);
+        let plain = Grant { mode: Mode::Connect, ..raw.clone() };
+        for (wish, asks) in [(raw, true), (plain, false)] {
+            let (run, mut lease) = world.open(&wish);
+            let stand_in = lease.granted.forwards[0].stand_in;
+            let target = TARGET.parse().unwrap();
+            // Echo and time; then: no such host, redirect, router, mask.
+            let listed = wish.mode == Mode::Raw;
+            let tries = [(8, asks), (13, asks), (3, false), (5, false), (9, false), (17, false)];
+            for (to, kind, passes) in
+                tries.map(|(kind, passes)| (stand_in, kind, passes)).into_iter().chain([(target, 8, listed)])
+            {
+                let before = lease.dropped_packets().unwrap();
+                icmp(&run, to, kind);
+                // Behind it: something that is dropped for certain, so that both have been judged when that is counted.
+                udp(&run, "192.0.2.1".parse().unwrap(), 53);
+                until("both were judged", || lease.dropped_packets().unwrap() > before);
+                let expected = before + 1 + u64::from(!passes);
+                assert_eq!(lease.dropped_packets().unwrap(), expected, "{:?}: kind {kind} to {to}", wish.mode);
+            }
+            let answer = if asks { Reached } else { Silent };
+            assert_eq!(ping(&run, stand_in, PATIENCE), answer);
+            assert_eq!(ping(&run, target, PATIENCE), answer);
+            // Connections, and what comes back about them, are the same for both.
+            assert_eq!(tcp(&run, stand_in.into(), 8080), Reached);
+            assert_eq!(udp(&run, stand_in.into(), 8080), Reached);
+            assert_eq!(
+                (tcp(&run, TARGET.parse().unwrap(), 80), udp(&run, TARGET.parse().unwrap(), 81)),
+                (Reached, Refused)
+            );
+        }
         helper.stop();
     });
 }
@@ -98,7 +139,7 @@ fn only_loopback_addresses_that_the_node_allows_get_a_stand_in() {
             &[[127, 0, 0, 1].into(), [8, 8, 8, 8].into()],
             &many,
         ] {
-            assert!(matches!(world.client().reserve(wrong), Err(NetdError::Refused(_))), "{wrong:?}");
+            assert!(matches!(world.client().reserve(wrong), Err(NetdError::Forbidden(_))), "{wrong:?}");
         }
         helper.stop();
     });
@@ -128,7 +169,12 @@ fn nmaps_raw_packets_reach_the_loopback_through_its_stand_in() {
         for row in ["8080/tcp open", "8085/tcp closed", "9000/tcp filtered"] {
             assert!(text.contains(row), "{row}");
         }
-        assert!(text.contains("Network Distance: 2 hops") || text.contains("OS"), "the fingerprint is taken");
+        // The node's own answers, and enough of them to tell whose they are.
+        let guesses = ["OS details: Linux", "Aggressive OS guesses: Linux", "Running: Linux"];
+        assert!(
+            text.lines().any(|line| guesses.iter().any(|guess| line.starts_with(guess))),
+            "the fingerprint is taken"
+        );
         let text = nmap(&["-n", "-Pn", "-sU", "-T4", "--max-retries", "1", "-p", "8090,8086,9000"]);
         for row in ["8086/udp closed", "9000/udp open|filtered"] {
             assert!(text.contains(row), "{row}");

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use picket_domain::{Observation, PinnedHost, SandboxLevel, Shard};
-use picket_netd::{Forward, NetdClient, Reservation, USER_GATEWAY, USER_NETWORK};
+use picket_netd::{Forward, NetdClient, Reservation, USER_GATEWAY, USER_NETWORK, USER_NETWORK6};
 
 use super::Ways;
 use crate::SandboxError;
@@ -16,6 +16,8 @@ use crate::SandboxError;
 #[derive(Debug, Clone)]
 pub struct Route {
     level: SandboxLevel,
+    /// Whether raw sockets are proven, or the caller's own choice.
+    pub(crate) is_raw: bool,
     forwards: Vec<Forward>,
     _reservation: Option<Arc<Reservation>>,
 }
@@ -29,13 +31,19 @@ impl Route {
             (None, SandboxLevel::L1) => user_mode_forwards(addresses)?,
             (None, SandboxLevel::L0 | SandboxLevel::L2 | SandboxLevel::None) => Vec::new(),
         };
-        Ok(Self { level, forwards, _reservation: reservation.map(Arc::new) })
+        Ok(Self { level, is_raw: true, forwards, _reservation: reservation.map(Arc::new) })
     }
 
     /// The level of the runs that it leads.
     #[must_use]
     pub const fn level(&self) -> SandboxLevel {
         self.level
+    }
+
+    /// Whether runs may have raw sockets there.
+    #[must_use]
+    pub const fn is_raw(&self) -> bool {
+        self.is_raw && matches!(self.level, SandboxLevel::L0)
     }
 
     pub(crate) fn forwards(&self) -> &[Forward] {
@@ -139,7 +147,7 @@ fn user_mode_forwards(addresses: &[IpAddr]) -> Result<Vec<Forward>, SandboxError
                 forwards = vec![Forward { loopback: Ipv4Addr::LOCALHOST, stand_in: USER_GATEWAY }];
             }
             IpAddr::V4(v4) if !v4.is_loopback() && !USER_NETWORK.contains(&v4) => {}
-            IpAddr::V6(v6) if !v6.is_loopback() => {}
+            IpAddr::V6(v6) if !v6.is_loopback() && !USER_NETWORK6.contains(&v6) => {}
             IpAddr::V4(_) | IpAddr::V6(_) => {
                 return Err(SandboxError::Unreachable { address: *address, level: SandboxLevel::L1 });
             }
@@ -237,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_reached_is_refused_and_never_replaced() {
-        for address in ["127.0.0.2", "::1", "10.0.2.9", "::ffff:127.0.0.9"] {
+        for address in ["127.0.0.2", "::1", "10.0.2.9", "::ffff:127.0.0.9", "fd00::2", "fd00::3"] {
             assert!(at_l1(&[address]).is_err(), "{address}");
         }
         let at = |level, address: &str| Route::new(level, &[address.parse().unwrap()], &Ways::default());

@@ -2,7 +2,7 @@
 //! the worker: it watches a pipe that only the worker holds open. It must never be attached without the packet filter.
 
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::SandboxError;
 
@@ -33,6 +34,8 @@ pub(crate) struct Slirp {
 #[derive(Debug)]
 pub(crate) struct Stack {
     child: Child,
+    /// Readable when it has ended.
+    pidfd: OwnedFd,
     /// When this is closed, also by the kernel after the worker's death, the stack ends.
     _life: Option<ChildStdin>,
 }
@@ -64,7 +67,15 @@ impl Slirp {
         // The command keeps its end of the pipe open.
         drop(command);
         let (life, ready) = (child.stdin.take(), child.stdout.take());
-        let mut stack = Stack { child, _life: life };
+        let pidfd = match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).map_err(io::Error::from) {
+            Ok(pidfd) => pidfd,
+            Err(error) => {
+                // Nobody watches it: it must not go on.
+                let _ = child.kill().and_then(|()| child.wait());
+                return Err(SandboxError::set_up("watch slirp4netns")(error));
+            }
+        };
+        let mut stack = Stack { child, pidfd, _life: life };
         match ready.map(is_ready) {
             Some(Ok(true)) => Ok(stack),
             Some(Err(error)) => Err(SandboxError::set_up("wait for slirp4netns")(error)),
@@ -100,6 +111,11 @@ impl Stack {
     /// Whether it still runs.
     pub(super) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Becomes readable when it ends by itself.
+    pub(crate) fn end_of(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
 
     fn end(&mut self) {

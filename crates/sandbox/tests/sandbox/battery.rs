@@ -52,6 +52,7 @@ fn tries_every_door(column: Column) {
     let limits = Limits { wall: Duration::from_secs(60), ..small() };
     let (level, network) = match column {
         Column::Level(level) => (level, Network::Connect),
+        Column::Raw => (SandboxLevel::L0, Network::Raw),
         Column::None => (SandboxLevel::None, Network::None),
     };
     let route = room.sandbox.route_at(level, &[]).unwrap();
@@ -72,6 +73,14 @@ fn every_door_without_a_network_is_as_the_table_says() {
 fn every_door_of_every_level_is_as_the_table_says() {
     for level in levels(&Room::new().sandbox) {
         tries_every_door(Column::Level(level));
+    }
+}
+
+/// The right to raw sockets opens their doors and no other.
+#[test]
+fn every_door_of_a_run_with_raw_sockets_is_as_the_table_says() {
+    if levels(&Room::new().sandbox).contains(&SandboxLevel::L0) {
+        tries_every_door(Column::Raw);
     }
 }
 

@@ -5,14 +5,17 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use picket_domain::SandboxLevel;
+use picket_domain::{Network, SandboxLevel};
 use picket_netd::NetdClient;
-use picket_sandbox::End;
+use picket_sandbox::{End, Sandbox, SandboxSettings};
 use rustix::process::{Signal, kill_process};
 
 use crate::levels::levels;
 use crate::process::{await_end, children, eventually, handles, with_word};
-use crate::room::{HELPER_VARIABLE, Room, SOCKET_VARIABLE, await_ready, finish, helper, open_folder, small, this_test};
+use crate::room::{
+    HELPER_VARIABLE, Room, SOCKET_VARIABLE, await_ready, finish, helper, invocation, open_folder, second_helper,
+    settings, small, this_test,
+};
 use crate::stand_in::{TASK_VARIABLE, WORD_VARIABLE};
 
 /// A word that no other test's processes have in their command line.
@@ -134,6 +137,35 @@ fn no_network_outlives_a_worker_that_is_killed() {
         // Wire, rules and stand-ins go before the helper calls the slot free.
         eventually("the end of the connection", || connected() == 0);
         assert!(with_word(&word).is_empty());
+    }
+}
+
+/// Whoever connects a run may end before it: its tool takes that for silence, so it has not finished.
+#[test]
+fn a_run_whose_network_ends_has_lost_it() {
+    let levels = levels(&Room::new().sandbox);
+    if levels.contains(&SandboxLevel::L1) {
+        let (folder, word) = (open_folder(), unique("cut"));
+        let mut worker = worker(folder.path(), "hold-connected-L1", &word);
+        await_line(&mut worker, "the tool runs");
+        let inside = with_word(&word);
+        for stack in children(worker.id()).into_iter().filter(|pid| !inside.contains(pid)) {
+            kill_process(stack, Signal::KILL).unwrap();
+        }
+        await_line(&mut worker, "the run ended: NetworkLost");
+        worker.wait().unwrap();
+    }
+    if levels.contains(&SandboxLevel::L0) {
+        let room = Room::new();
+        let (second, end) = second_helper(room.folder.path());
+        let sandbox = Sandbox::new(SandboxSettings { netd: Some(second), ..settings(room.folder.path()) }).unwrap();
+        let route = sandbox.route_at(SandboxLevel::L0, &[]).unwrap();
+        let mut holding = invocation(Network::Connect, &["hold"]);
+        holding.egress.addresses = vec![[1, 1, 1, 1].into()];
+        let mut run = sandbox.start_by(&route, 0, &holding, &small()).unwrap();
+        await_ready(&mut run.stdout().unwrap());
+        drop(end);
+        assert_eq!(run.wait_blocking().end, End::NetworkLost);
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::thread;
 
-use picket_domain::{Egress, InputFile, Invocation, Network, PinnedHost};
+use picket_domain::{Egress, InputFile, Invocation, Network, PinnedHost, SandboxLevel, TopPorts};
 use picket_sandbox::{End, Sandbox};
 
 use crate::levels::levels;
@@ -43,6 +43,44 @@ fn nmap_finds_a_service_by_its_pinned_name() {
         assert_eq!(ran.outcome.end, End::Exited(0), "{}", ran.outcome.stderr);
         assert!(ran.text.contains("product=\"OpenSSH\" version=\"7.4\""), "{} {}", level.name(), ran.text);
         assert!(ran.text.trim_end().ends_with("</nmaprun>"), "{}", ran.text);
+    }
+}
+
+/// Without ports of its own a run opens those that nmap will try, as nmap chooses them, and no other of the host.
+#[test]
+fn the_most_common_ports_of_a_stand_in_are_open_and_no_list_is_none() {
+    let Some(tools) = variable("PICKET_TOOLS_ROOT").map(PathBuf::from).filter(|tools| tools.join("nmap").is_dir())
+    else {
+        println!("no nmap below PICKET_TOOLS_ROOT: not tried");
+        return;
+    };
+    let sandbox = Sandbox::new(settings(&tools)).unwrap();
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    for level in levels(&sandbox).into_iter().filter(|level| *level < SandboxLevel::L2) {
+        let route = sandbox.route_at(level, &[loopback]).unwrap();
+        let inside = route.inside(loopback);
+        let scan = |count: u16, top_ports| {
+            let words = format!("--unprivileged -sT -n -Pn -T4 --max-retries 0 --top-ports {count} -oX - {inside}");
+            let invocation = Invocation {
+                args: words.split(' ').map(str::to_owned).collect(),
+                network: Network::Connect,
+                egress: Egress { addresses: vec![inside], ports: vec![] },
+                top_ports,
+                ..Invocation::of("nmap", "/usr/bin/nmap")
+            };
+            let ran = finish(sandbox.start_by(&route, 0, &invocation, &small()).unwrap());
+            assert_eq!(ran.outcome.end, End::Exited(0), "{}", ran.outcome.stderr);
+            ran.text
+        };
+        // A port that nmap tries and the filter does not open would be called filtered.
+        for count in [1, 100, 1000] {
+            let ranking = "/usr/share/nmap/nmap-services";
+            let text = scan(count, Some(TopPorts { count, protocol: "tcp", ranking }));
+            assert!(text.contains("<extraports state=\"closed\"") || text.contains("<port "), "{text}");
+            assert!(!text.contains("state=\"filtered\""), "{} {count}: {text}", level.name());
+        }
+        let text = scan(20, None);
+        assert_eq!(text.matches("state=\"filtered\"").count(), 20, "{}: {text}", level.name());
     }
 }
 

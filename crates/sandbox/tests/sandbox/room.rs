@@ -6,6 +6,7 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -26,6 +27,9 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
 
 /// Set for a process that is in a network namespace of the test's own and may run a network helper there.
 pub(crate) const HELPER_VARIABLE: &str = "PICKET_TEST_NETD";
+
+/// The levels that must hold here, separated by blanks: a stack that has everything they need sets it.
+pub(crate) const LEVELS_VARIABLE: &str = "PICKET_TEST_LEVELS";
 
 /// The socket of a network helper that another process serves.
 pub(crate) const SOCKET_VARIABLE: &str = "PICKET_TEST_NETD_SOCKET";
@@ -50,11 +54,26 @@ fn serve_network(folder: &Path) -> PathBuf {
     };
     std::thread::spawn(move || {
         // Never told to stop: its end is the process's.
-        let (stop, _kept) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (stop, _kept) = UnixStream::pair().unwrap();
         panic!("the network helper ended: {:?}", serve(&settings, stop.as_fd()));
     });
     crate::process::eventually("the network helper", || NetdClient::new(socket.clone()).status().is_ok());
     socket
+}
+
+/// Another helper beside the first, and what ends it when it is dropped.
+pub(crate) fn second_helper(folder: &Path) -> (PathBuf, UnixStream) {
+    let socket = folder.join("second.sock");
+    let settings = NetdSettings {
+        socket: socket.clone(),
+        name: "pksecond".into(),
+        range: "198.19.128.0/19".parse().unwrap(),
+        ..NetdSettings::default()
+    };
+    let (stop, kept) = UnixStream::pair().unwrap();
+    std::thread::spawn(move || serve(&settings, stop.as_fd()).unwrap());
+    crate::process::eventually("the second helper", || NetdClient::new(socket.clone()).status().is_ok());
+    (socket, kept)
 }
 
 pub(crate) fn bwrap() -> PathBuf {

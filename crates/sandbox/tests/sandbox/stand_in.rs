@@ -53,7 +53,7 @@ fn hold_connected(word: &str, level: SandboxLevel) {
     let mut run = room.start_at(level, 0, grant, |_| vec!["daemon".into(), word.into()]);
     await_ready(&mut run.stdout().unwrap());
     println!("the tool runs");
-    drop(run.wait_blocking());
+    println!("the run ended: {:?}", run.wait_blocking().end);
 }
 
 fn start(word: &str) {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use picket_domain::{Egress, Invocation, Network, Shard};
+use picket_domain::{Egress, Invocation, Network, Shard, TopPorts};
 
 use super::params::{Selection, Shape, Technique};
 use crate::ParamsError;
@@ -21,6 +21,9 @@ const ALWAYS: [&str; 18] = [
 /// What `-sC` means here: nmap's default scripts without those that call third parties, guess, or disturb.
 const DEFAULT_SCRIPTS: &str =
     "default and not (external or intrusive or dos or brute or exploit or fuzzer or broadcast or malware)";
+
+/// Where nmap keeps how often each port is open; `--top-ports` chooses by it.
+const RANKING: &str = "/usr/share/nmap/nmap-services";
 
 /// The command line of `shape` for the addresses of `shard`.
 pub(super) fn invocation(shape: &Shape, shard: &Shard) -> Result<Invocation, ParamsError> {
@@ -43,13 +46,14 @@ pub(super) fn invocation(shape: &Shape, shard: &Shard) -> Result<Invocation, Par
     args.push("--".to_owned());
     args.extend(shard.addresses.iter().map(IpAddr::to_string));
     let network = if shape.technique == Technique::Connect { Network::Connect } else { Network::Raw };
-    let ports = match &shape.selection {
-        Selection::Top(_) => Vec::new(),
-        Selection::Listed(ranges) => ranges.pairs(),
+    let protocol = if shape.technique == Technique::Udp { "udp" } else { "tcp" };
+    let (ports, top_ports) = match &shape.selection {
+        Selection::Top(count) => (Vec::new(), Some(TopPorts { count: *count, protocol, ranking: RANKING })),
+        Selection::Listed(ranges) => (ranges.pairs(), None),
     };
     let egress = Egress { addresses: shard.addresses.clone(), ports };
     let hosts = shard.hosts.clone();
-    Ok(Invocation { args, hosts, network, egress, ..Invocation::of("nmap", "/usr/bin/nmap") })
+    Ok(Invocation { args, hosts, network, egress, top_ports, ..Invocation::of("nmap", "/usr/bin/nmap") })
 }
 
 const fn technique(technique: Technique) -> &'static [&'static str] {
