@@ -47,9 +47,18 @@ pub(crate) fn weakness(rule: Rule, evidence: &str) -> Weakness {
     Weakness::of(rule, evidence).at("/")
 }
 
-/// What a tool says of one cookie.
+/// What a tool says of one cookie. Its value, which some tools print behind the name, is a secret and of no identity.
 pub(crate) fn cookie(rule: Rule, name: &str, evidence: &str) -> Weakness {
-    Weakness::of(rule, evidence).at("/").about(name.trim())
+    Weakness::of(rule, evidence).at("/").about(cookie_name(name))
+}
+
+/// The name in `session`, `session=abc; Path=/` or a whole header.
+pub(crate) fn cookie_name(text: &str) -> &str {
+    const HEADER: &str = "set-cookie:";
+    let text = text.trim();
+    let is_header = text.get(..HEADER.len()).is_some_and(|head| head.eq_ignore_ascii_case(HEADER));
+    let cookie = if is_header { text.get(HEADER.len()..).unwrap_or_default() } else { text };
+    cookie.split(['=', ';']).next().unwrap_or_default().trim()
 }
 
 #[cfg(test)]
@@ -70,6 +79,13 @@ mod tests {
             ("X-Content-Type-Options Header Missing", rules::HTTP_HEADER_MISSING_X_CONTENT_TYPE_OPTIONS),
         ] {
             assert_eq!(missing_in(sentence), Some(rule), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_its_name_however_it_is_written() {
+        for text in ["session", " session=abc; Path=/", "Set-Cookie: session=abc", "set-cookie:session"] {
+            assert_eq!(cookie_name(text), "session", "{text}");
         }
     }
 

@@ -12,6 +12,8 @@ use serde_json::{Map, Value, error::Category};
 
 /// Text of one element, of one line, and of everything around the elements.
 const MAX_PIECE_BYTES: usize = 16 << 20;
+/// Values of one piece, however short their text is: each takes many times its text in memory.
+const MAX_PIECE_VALUES: usize = 200_000;
 /// What remains of a value that was handed on.
 const WATCHED_BYTES: usize = 64;
 /// How an element of any array is called in a path.
@@ -30,6 +32,8 @@ pub(crate) enum Fault {
     Syntax { line: usize, column: usize },
     #[error("the output could not be read, or holds a piece of more than 16 MiB")]
     Unreadable,
+    #[error("the output holds a piece of more than 200,000 values")]
+    Crowded,
     #[error("the output goes on after its end")]
     Trailing,
 }
@@ -54,9 +58,25 @@ fn walk(
     let left = Cell::new(MAX_PIECE_BYTES);
     skip_mark(input).map_err(|_| Fault::Unreadable)?;
     let mut reader = serde_json::Deserializer::from_reader(Bounded { inner: input, left: &left });
-    let mut path = Vec::new();
-    let mut walk = Walk { arrays, path: &mut path, each, left: &left, is_watching };
-    let rest = walk.reborrow().deserialize(&mut reader).map_err(|error| fault(&error))?;
+    let (mut path, values) = (Vec::new(), Cell::new(MAX_PIECE_VALUES));
+    let walk = Walk { arrays, path: &mut path, each, left: &left, values: &values, is_watching };
+    finish(&mut reader, walk)
+}
+
+/// One value that is at hand, such as a line.
+pub(crate) fn value(text: &[u8]) -> Result<Value, Fault> {
+    let (left, values) = (Cell::new(text.len()), Cell::new(MAX_PIECE_VALUES));
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    finish(&mut reader, Walk::whole(&mut Vec::new(), &mut |_, _| {}, &left, &values))
+}
+
+fn finish<'de, R: serde_json::de::Read<'de>>(
+    reader: &mut serde_json::Deserializer<R>,
+    walk: Walk<'_>,
+) -> Result<Value, Fault> {
+    let values = walk.values;
+    let rest = walk.deserialize(&mut *reader);
+    let rest = rest.map_err(|error| if values.get() == 0 { Fault::Crowded } else { fault(&error) })?;
     reader.end().map(|()| rest).map_err(|error| match error.classify() {
         Category::Io => Fault::Unreadable,
         Category::Syntax | Category::Data | Category::Eof => Fault::Trailing,
@@ -185,12 +205,24 @@ struct Walk<'w> {
     path: &'w mut Vec<String>,
     each: &'w mut dyn FnMut(usize, Value),
     left: &'w Cell<usize>,
+    /// Values that the piece may still hold.
+    values: &'w Cell<usize>,
     is_watching: bool,
 }
 
-impl Walk<'_> {
+impl<'w> Walk<'w> {
+    /// Of a value that is kept whole.
+    fn whole(
+        path: &'w mut Vec<String>,
+        each: &'w mut dyn FnMut(usize, Value),
+        left: &'w Cell<usize>,
+        values: &'w Cell<usize>,
+    ) -> Self {
+        Self { arrays: &[], path, each, left, values, is_watching: false }
+    }
+
     fn reborrow(&mut self) -> Walk<'_> {
-        Walk { arrays: self.arrays, path: self.path, each: self.each, left: self.left, is_watching: self.is_watching }
+        Walk { path: self.path, each: self.each, ..*self }
     }
 
     fn wanted(&self) -> Option<usize> {
@@ -206,12 +238,15 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<Value, D::Error> {
         let watched = if self.is_watching { self.wanted() } else { None };
         let left = self.left.get();
+        let values = self.values.get().checked_sub(1).ok_or_else(|| D::Error::custom("too many values"))?;
+        self.values.set(values);
         let value = deserializer.deserialize_any(self.reborrow())?;
         match watched {
             Some(path) if !value.is_array() => {
                 (self.each)(path, value);
                 // Its text is not kept, its place among the others is.
                 self.left.set(left.saturating_sub(WATCHED_BYTES));
+                self.values.set(values);
                 Ok(Value::Null)
             }
             _ => Ok(value),
@@ -260,12 +295,17 @@ impl<'de> Visitor<'de> for Walk<'_> {
             self.path.pop();
             return Ok(Value::Array(values));
         };
-        let around = self.left.replace(MAX_PIECE_BYTES);
-        while let Some(value) = access.next_element()? {
+        let around = (self.left.replace(MAX_PIECE_BYTES), self.values.replace(MAX_PIECE_VALUES));
+        let (mut path, mut nothing) = (Vec::new(), |_: usize, _: Value| {});
+        while let Some(value) =
+            access.next_element_seed(Walk::whole(&mut path, &mut nothing, self.left, self.values))?
+        {
             (self.each)(wanted, value);
             self.left.set(MAX_PIECE_BYTES);
+            self.values.set(MAX_PIECE_VALUES);
         }
-        self.left.set(around);
+        self.left.set(around.0);
+        self.values.set(around.1);
         Ok(Value::Array(Vec::new()))
     }
 
@@ -333,6 +373,17 @@ mod tests {
         let many = format!("[{}1]", format!("\"{}\",", "a".repeat(1 << 20)).repeat(40));
         assert_eq!(read(&many, &[&[]]).1.len(), 41, "many elements are no large piece");
         assert_eq!(read(&many, &[]).0, Err(Fault::Unreadable), "what is kept is bounded");
+    }
+
+    #[test]
+    fn many_small_values_are_as_bounded_as_long_texts() {
+        let objects = format!("[{}0]", "{\"\":0},".repeat(MAX_PIECE_VALUES));
+        assert_eq!(read(&objects, &[]).0, Err(Fault::Crowded), "what is kept");
+        assert_eq!(read(&format!("[{objects}]"), &[&[]]), (Err(Fault::Crowded), Vec::new()), "one element");
+        assert_eq!(value(objects.as_bytes()), Err(Fault::Crowded), "one line");
+        assert_eq!(read(&objects, &[&[]]).1.len(), MAX_PIECE_VALUES + 1, "many elements are no large piece");
+        assert_eq!(value(b"{\"a\":[1]}"), Ok(json!({"a":[1]})));
+        assert!(value(b"{} {}").is_err() && value(b"{").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use picket_domain::{Egress, Invocation, Needs, Network, Pool, SandboxLevel, Shard};
+use picket_domain::{Egress, Invocation, Needs, Network, PinnedHost, Pool, SandboxLevel, Shard};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -38,8 +38,10 @@ impl Start {
         };
         let is_tls = tls.unwrap_or_else(|| port.is_some_and(|port| port.0 == 443));
         let port = port.map_or(if is_tls { 443 } else { 80 }, |port| port.0);
-        let pinned = shard.hosts.iter().find(|host| host.address == *address && is_plain_name(&host.name));
-        let name = pinned.map(|host| host.name.to_ascii_lowercase());
+        let pinned = |host: &&PinnedHost| host.address == *address && is_plain_name(&host.name);
+        // The target's own name goes before others of its address.
+        let own = shard.hosts.iter().filter(pinned).find(|host| host.name.eq_ignore_ascii_case(&shard.target));
+        let name = own.or_else(|| shard.hosts.iter().find(pinned)).map(|host| host.name.to_ascii_lowercase());
         Ok(Self { address: *address, name, port, is_tls, path: path.to_string() })
     }
 
@@ -101,8 +103,6 @@ pub(crate) fn words(words: &[&str]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use picket_domain::PinnedHost;
-
     use super::*;
 
     fn shard(name: &str, address: &str) -> Shard {
@@ -134,6 +134,16 @@ mod tests {
         {
             assert_eq!(url(None, None, name, "192.0.2.1"), "http://192.0.2.1:80/", "{name:?}");
         }
+    }
+
+    #[test]
+    fn the_targets_own_name_goes_before_others_of_the_address() {
+        let mut shard = shard("www.example.com", "192.0.2.1");
+        shard.hosts.insert(0, PinnedHost { name: "a.example.com".to_owned(), ..shard.hosts[0].clone() });
+        let name = |shard: &Shard| Start::of(None, None, &RootPath::default(), shard).unwrap().name;
+        assert_eq!(name(&shard).as_deref(), Some("www.example.com"));
+        shard.target = "192.0.2.1".to_owned();
+        assert_eq!(name(&shard).as_deref(), Some("a.example.com"));
     }
 
     #[test]

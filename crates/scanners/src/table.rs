@@ -23,26 +23,30 @@ impl Row<'_> {
     }
 }
 
-/// Reads all rows of a table that has the column `needed`. The error says in words what is wrong with the file.
+/// Reads all rows of a table that has the column `needed`. A row that cannot be understood is left out and said at the end. The error says in words what is wrong with the file.
 pub(crate) fn rows(input: &mut dyn BufRead, needed: &str, each: &mut dyn FnMut(&Row<'_>)) -> Result<(), &'static str> {
     let state = State { left: Cell::new(MAX_ROW_BYTES), last: Cell::new(b'\n'), is_quoted: Cell::new(false) };
-    let mut reader = ReaderBuilder::new().from_reader(Bounded { inner: input, state: &state });
+    let mut reader = ReaderBuilder::new().flexible(true).from_reader(Bounded { inner: input, state: &state });
     let names = reader.headers().map_err(|error| fault(&error))?;
     let head: Vec<String> = names.iter().map(|name| name.trim_matches(['\u{feff}', ' ']).to_lowercase()).collect();
     if !head.iter().any(|column| column == needed) {
         return Err("the output does not begin with the names of its columns");
     }
+    let mut bad = None;
     let mut cells = StringRecord::new();
     loop {
         state.left.set(MAX_ROW_BYTES);
-        if !reader.read_record(&mut cells).map_err(|error| fault(&error))? {
-            break;
+        match reader.read_record(&mut cells) {
+            Ok(false) => break,
+            Ok(true) if cells.len() == head.len() => each(&Row { head: &head, cells: &cells }),
+            Ok(true) => bad = Some("the output holds a row with too few or too many cells"),
+            Err(error) if matches!(error.kind(), ErrorKind::Utf8 { .. }) => bad = Some(fault(&error)),
+            Err(error) => return Err(fault(&error)),
         }
-        each(&Row { head: &head, cells: &cells });
     }
     match (state.is_quoted.get(), state.last.get()) {
         (true, _) => Err("the output breaks off inside a quoted cell"),
-        (false, b'\n' | b'\r') => Ok(()),
+        (false, b'\n' | b'\r') => bad.map_or(Ok(()), Err),
         (false, _) => Err("the last line has no end"),
     }
 }
@@ -101,6 +105,17 @@ mod tests {
     #[test]
     fn rows_are_read_by_the_names_of_their_columns() {
         assert_eq!(read("\u{feff}A,b\n1,2\n\"x\ny\",3\n"), (Ok(()), vec!["1|".to_owned(), "x\ny|".to_owned()]));
+    }
+
+    #[test]
+    fn a_bad_row_does_not_take_the_others_with_it() {
+        let (end, seen) = read("a,c\n1,2\n3\n4,5,6\n7,8\n");
+        assert!(end.is_err());
+        assert_eq!(seen, ["1|2", "7|8"]);
+        let mut seen = 0;
+        let text = b"a,c\n1,\xff\n2,3\n";
+        assert!(rows(&mut text.as_slice(), "a", &mut |_| seen += 1).is_err());
+        assert_eq!(seen, 1);
     }
 
     #[test]

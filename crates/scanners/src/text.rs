@@ -6,13 +6,20 @@ const CUT: &str = " […]";
 
 /// Text of several lines, at most `max_bytes` long.
 pub(crate) fn lines(text: &str, max_bytes: usize) -> String {
-    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) || byte == b'\n';
+    clean(text, max_bytes, true)
+}
+
+/// Looks at no more of the text than is kept, however long it is.
+fn clean(text: &str, max_bytes: usize, keeps_lines: bool) -> String {
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) || (keeps_lines && byte == b'\n');
     if text.len() <= max_bytes.saturating_sub(CUT.len()) && text.bytes().all(is_plain) {
         return text.trim().to_owned();
     }
     let mut clean = String::with_capacity(text.len().min(max_bytes));
     for character in text.trim().chars() {
-        let character = if character == '\t' { ' ' } else { character };
+        let is_end = matches!(character, '\n' | '\r' | '\u{2028}' | '\u{2029}');
+        let is_space = character == '\t' || (is_end && !keeps_lines);
+        let character = if is_space { ' ' } else { character };
         if character != '\n' && is_hidden(character) {
             continue;
         }
@@ -27,13 +34,7 @@ pub(crate) fn lines(text: &str, max_bytes: usize) -> String {
 
 /// Text of one line, at most `max_bytes` long.
 pub(crate) fn line(text: &str, max_bytes: usize) -> String {
-    let is_plain =
-        text.len() <= max_bytes.saturating_sub(CUT.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if is_plain {
-        text.trim().to_owned()
-    } else {
-        lines(&text.replace(['\n', '\r', '\u{2028}', '\u{2029}'], " "), max_bytes)
-    }
+    clean(text, max_bytes, false)
 }
 
 /// Appends to text that is being read, up to a limit.

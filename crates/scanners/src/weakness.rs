@@ -3,12 +3,14 @@
 
 use jiff::Timestamp;
 use picket_domain::{Confidence, Location, Observation, Protocol, Service, Severity};
+use sha2::{Digest, Sha256};
 
-use crate::{rules::Rule, text};
+use crate::{Context, rules::Rule, text};
 
 const MAX_TITLE_BYTES: usize = 300;
 const MAX_SUBJECT_BYTES: usize = 200;
 const MAX_PATH_BYTES: usize = 500;
+const DIGEST_BYTES: usize = 8;
 const MAX_TEXT_BYTES: usize = 4096;
 const MAX_REFERENCES: usize = 16;
 
@@ -36,6 +38,15 @@ impl<'a> Place<'a> {
         Self { port: Some((port, Protocol::Tcp)), is_tls, ..Self::of(host) }
     }
 
+    /// The observation of a weakness that a tool found through a web site: one of the service behind it, not of the site
+    /// or of a page, is of the address, where tools that know no sites see it too.
+    pub(crate) fn seen(&self, weakness: Weakness, context: &Context<'_>) -> Observation {
+        match context.host(self.host).filter(|_| weakness.path.is_none()) {
+            Some(host) => weakness.observed(&Place { host: &host, ..*self }),
+            None => weakness.observed(self),
+        }
+    }
+
     /// The product behind the port, when it is known.
     pub(crate) fn product(&self) -> Option<&str> {
         self.service.and_then(|service| service.product.as_deref())
@@ -54,13 +65,42 @@ impl<'a> Place<'a> {
     fn url(&self, path: &str) -> Option<String> {
         let (port, _) = self.port?;
         let path = path.split(['?', '#']).next()?;
-        let is_plain =
-            path.starts_with('/') && path.len() <= MAX_PATH_BYTES && path.bytes().all(|byte| byte.is_ascii_graphic());
+        let path = path.starts_with('/').then(|| plain_path(path))?;
         let (scheme, default) = if self.is_tls { ("https", 443) } else { ("http", 80) };
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.to_owned() };
         let port = if port == default { String::new() } else { format!(":{port}") };
-        is_plain.then(|| format!("{scheme}://{host}{port}{path}"))
+        Some(format!("{scheme}://{host}{port}{path}"))
     }
+}
+
+/// The path as URLs write it, whichever way the tool did. A long one is cut and ends in a hash of the whole, so that
+/// different pages stay different findings.
+fn plain_path(path: &str) -> String {
+    let mut plain = String::new();
+    for byte in path.bytes() {
+        if plain.len() > MAX_PATH_BYTES {
+            return cut_path(&plain, path);
+        }
+        match byte {
+            b'"' | b'<' | b'>' | b'\\' | b'`' | b'{' | b'}' => plain.push_str(&format!("%{byte:02X}")),
+            _ if byte.is_ascii_graphic() => plain.push(char::from(byte)),
+            _ => plain.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    if plain.len() > MAX_PATH_BYTES { cut_path(&plain, path) } else { plain }
+}
+
+fn cut_path(plain: &str, whole: &str) -> String {
+    let kept = text::prefix(plain, MAX_PATH_BYTES.saturating_sub(1 + 2 * DIGEST_BYTES));
+    // Never the half of an escape.
+    let start = kept.len().saturating_sub(2);
+    let end = kept.get(start..).and_then(|tail| tail.find('%')).map_or(kept.len(), |at| start.saturating_add(at));
+    format!("{}~{}", text::prefix(kept, end), digest(whole))
+}
+
+/// A short name for a long text: the same in every version and on every machine.
+pub(crate) fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One weakness before it has a place.
@@ -123,6 +163,13 @@ impl Weakness {
     /// Which of several things at the place it is; part of the finding's identity.
     pub(crate) fn about(self, subject: &str) -> Self {
         Self { subject: text::line(subject, MAX_SUBJECT_BYTES), ..self }
+    }
+
+    /// Which part of the place it is in, in front of what it is about.
+    pub(crate) fn within(self, part: &str) -> Self {
+        let colon = if part.is_empty() || self.subject.is_empty() { "" } else { ": " };
+        let subject = format!("{part}{colon}{}", self.subject);
+        self.about(&subject)
     }
 
     /// The page it is about; part of the finding's identity. Ignored when it is no plain path.
@@ -214,9 +261,33 @@ mod tests {
         assert_eq!(url(Place::tcp("192.0.2.1", 80, false), "/a?b=c").as_deref(), Some("http://192.0.2.1/a"));
         assert_eq!(url(Place::tcp("192.0.2.1", 443, true), "/").as_deref(), Some("https://192.0.2.1/"));
         assert_eq!(url(Place::tcp("2001:db8::1", 8443, true), "/").as_deref(), Some("https://[2001:db8::1]:8443/"));
-        for path in ["", "a", "/a b", "/\u{1b}", "javascript:x", "/ü"] {
+        for (path, plain) in [("/a b", "/a%20b"), ("/\u{1b}", "/%1B"), ("/ü/%20", "/%C3%BC/%20"), ("/<x>", "/%3Cx%3E")]
+        {
+            let place = Place::tcp("192.0.2.1", 80, false);
+            assert_eq!(url(place, path), Some(format!("http://192.0.2.1{plain}")), "{path:?}");
+        }
+        for path in ["", "a", "javascript:x"] {
             assert_eq!(url(Place::tcp("192.0.2.1", 80, false), path), None, "{path:?}");
         }
+    }
+
+    #[test]
+    fn long_paths_are_cut_and_stay_different() {
+        let place = Place::tcp("192.0.2.1", 80, false);
+        let url = |path: &str| Weakness::of(rules::HTTP_TITLE, "").at(path).observed(&place).location.url.unwrap();
+        for fill in ["a", "ü", "%C3%BC", "x%20"] {
+            let long = format!("/{}", fill.repeat(600));
+            let (one, other) = (url(&format!("{long}1")), url(&format!("{long}2")));
+            assert_ne!(one, other);
+            assert_eq!(one, url(&format!("{long}1?q=1")));
+            let (path, _) = one.rsplit_once('~').unwrap();
+            assert!(
+                one.len() < 600 && path.rsplit('%').next().is_none_or(|tail| fill == "a" || tail.len() >= 2),
+                "{one}"
+            );
+        }
+        let huge = url(&format!("/{}", "\u{1}".repeat(8 << 20)));
+        assert!(huge.len() < 600, "and only its beginning is written anew");
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(crate) use tags;
 pub(crate) struct Root<T: 'static> {
     /// The root elements that it may have.
     pub(crate) tags: &'static [T],
-    /// The texts behind `<!DOCTYPE` that tools print by themselves. Every other one could declare entities.
+    /// The names behind `<!DOCTYPE` that tools print by themselves.
     pub(crate) doctypes: &'static [&'static str],
 }
 
@@ -148,7 +148,7 @@ impl<T: Tag> Walk<T> {
             Event::CData(text) => self.text(text, handler),
             Event::GeneralRef(reference) => self.text(resolve(reference)?.encode_utf8(&mut [0; 4]), handler),
             // One with an internal subset could declare entities.
-            Event::DocType(text) if self.root.doctypes.contains(&text.trim()) && !self.is_begun => Ok(()),
+            Event::DocType(text) if !self.is_begun && is_plain_doctype(text, self.root.doctypes) => Ok(()),
             Event::DocType(_) => Err(Fault::Entities),
             Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Eof => Ok(()),
         }
@@ -213,6 +213,35 @@ impl<T: Tag> Walk<T> {
     }
 }
 
+/// `NAME`, `NAME SYSTEM "…"` or `NAME PUBLIC "…" "…"`: nothing is ever fetched. One with a part in brackets could declare
+/// entities, whatever its name is.
+fn is_plain_doctype(text: &str, names: &[&str]) -> bool {
+    let text = text.trim();
+    let (name, rest) = text.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((text, ""));
+    let rest = rest.trim();
+    let (word, places) = rest.split_at_checked(6).unwrap_or((rest, ""));
+    let most = match word {
+        "" => 0,
+        "SYSTEM" => 1,
+        "PUBLIC" => 2,
+        _ => return false,
+    };
+    names.contains(&name)
+        && !text.contains(['[', ']', '<', '%'])
+        && literals(places).is_some_and(|count| count <= most && (most == 0 || count > 0))
+}
+
+/// How many texts in quotes there are, when there is nothing else.
+fn literals(text: &str) -> Option<u32> {
+    let (mut rest, mut count) = (text.trim(), 0_u32);
+    while let Some(quote) = rest.chars().next() {
+        let behind = rest.strip_prefix(quote).filter(|_| matches!(quote, '"' | '\''))?;
+        rest = behind.split_once(quote)?.1.trim_start();
+        count = count.saturating_add(1);
+    }
+    Some(count)
+}
+
 /// One of the five entities of XML, or a character by its number.
 fn resolve(reference: &BytesRef<'_>) -> Result<char, Fault> {
     match reference.resolve_char_ref() {
@@ -255,5 +284,38 @@ impl BufRead for Bounded<'_> {
     fn consume(&mut self, count: usize) {
         self.left = self.left.saturating_sub(count);
         self.inner.consume(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_type_names_itself_and_declares_nothing() {
+        let is_plain = |text| is_plain_doctype(text, &["nmaprun"]);
+        for text in [
+            "nmaprun",
+            " nmaprun SYSTEM \"docs/nikto.dtd\" ",
+            "nmaprun SYSTEM '/opt/x.dtd'",
+            "nmaprun PUBLIC \"-//X//EN\" \"http://192.0.2.1/x.dtd\"",
+        ] {
+            assert!(is_plain(text), "{text}");
+        }
+        for text in [
+            "",
+            "html",
+            "nmaprun []",
+            "nmaprun SYSTEM",
+            "nmaprun SYSTEM \"a\" \"b\"",
+            "nmaprun SYSTEM \"a\" [<!ENTITY a 'b'>]",
+            "nmaprun SYSTEM \"a",
+            "nmaprun \"a\"",
+            "nmaprun x",
+            "nmaprunx",
+            "nmaprun PUBLIC \"a\" %b;",
+        ] {
+            assert!(!is_plain(text), "{text}");
+        }
     }
 }

@@ -25,7 +25,7 @@ fn read(input: &mut dyn BufRead, context: &Context<'_>, tally: Tally<'_>) -> Par
     let (mut all, mut whole) = (0_u64, 0_u64);
     let lines = json::lines(input, &mut |line| {
         all = all.saturating_add(1);
-        let Ok(value) = serde_json::from_slice::<serde_json::Value>(line) else { return };
+        let Ok(value) = json::value(line) else { return };
         match json::text(&value, "type") {
             "response" => {
                 let Some(page) = Page::of(json::text(&value, "url"), context) else { return };

@@ -29,6 +29,8 @@ const WORDS: &str = "/input/words.txt";
 pub(super) const WORD_LIST: &str = include_str!("../../data/wordlist.txt");
 const THREADS: u32 = 5;
 const MAX_EXTENSIONS: usize = 4;
+/// Of the fifteen minutes of a run; the rest is for slow answers.
+const TRYING_SECONDS: u32 = 13 * 60;
 const DEFAULT_RATE: u32 = 20;
 
 pub(super) struct Adapter;
@@ -100,7 +102,22 @@ impl Params {
         if params.extensions.len() > MAX_EXTENSIONS {
             return Err(ParamsError::of("extensions", "too_many", "expected at most 4 endings"));
         }
+        let least = params.least_rate();
+        if params.rate() < least {
+            let message = format!("expected at least {least} requests per second: else the paths with their endings take longer than a run may");
+            return Err(ParamsError::of("rate", "too_slow", &message));
+        }
         Ok(params)
+    }
+
+    fn rate(&self) -> u32 {
+        self.rate.map_or(DEFAULT_RATE, |rate| rate.0)
+    }
+
+    /// Requests per second with which all paths are tried in time.
+    fn least_rate(&self) -> u32 {
+        let paths = WORD_LIST.lines().count().saturating_mul(self.extensions.len().saturating_add(1));
+        u32::try_from(paths).unwrap_or(u32::MAX).div_ceil(TRYING_SECONDS)
     }
 
     fn args(&self, start: &Start) -> Vec<String> {
@@ -108,8 +125,7 @@ impl Params {
             "-s", "-ac", "-of", "json", "-o", REPORT, "-w", WORDS, "-timeout", "10", "-mc", "200,204,301,302,307,401,403,500",
         ]);
         // Older versions know no rate, so every thread waits between its requests.
-        let rate = self.rate.map_or(DEFAULT_RATE, |rate| rate.0);
-        let pause = f64::from(THREADS) / f64::from(rate);
+        let pause = f64::from(THREADS) / f64::from(self.rate());
         args.extend(["-t".to_owned(), THREADS.to_string(), "-p".to_owned(), format!("{pause:.2}")]);
         if !self.extensions.is_empty() {
             let extensions: Vec<&str> = self.extensions.iter().map(|extension| extension.text()).collect();

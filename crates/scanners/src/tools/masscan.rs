@@ -30,12 +30,18 @@ fn is_xml(head: &Head<'_>) -> bool {
 struct Port {
     number: Option<u16>,
     protocol: Option<Protocol>,
+    /// An answer to a ping (`--ping`), which is of the host and no port.
+    is_echo: bool,
     service: String,
     banner: String,
 }
 
 impl Port {
     fn tell(&self, address: &str, context: &Context<'_>, tally: &mut Tally<'_>) {
+        if let (true, Some(host)) = (self.is_echo, context.host(address)) {
+            tally.host_up();
+            return tally.tell(Weakness::of(rules::HOST_UP, "It answered a ping.").observed(&Place::of(&host)));
+        }
         let (Some(host), Some(number), Some(protocol)) = (context.host(address), self.number, self.protocol) else {
             return tally.garbled();
         };
@@ -46,5 +52,21 @@ impl Port {
         let weakness = Weakness::of(rules::PORT_OPEN, &self.banner).titled(&title);
         let known = Some(&service).filter(|service| service.name.is_some());
         tally.tell(weakness.observed(&Place { port: Some((number, protocol)), service: known, ..Place::of(&host) }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_a_ping_is_a_host_that_is_up() {
+        let lines = "[\n{\"ip\": \"192.0.2.1\", \"timestamp\": \"1\", \"ports\": [ {\"port\": 0, \"proto\": \"icmp\", \"status\": \"open\", \"reason\": \"none\", \"ttl\": 64} ] }\n]\n";
+        let xml = "<nmaprun scanner=\"masscan\"><host><address addr=\"192.0.2.1\"/><ports><port protocol=\"icmp\" portid=\"0\"><state state=\"open\"/></port></ports></host><runstats><finished/></runstats></nmaprun>";
+        for (format, report) in FORMATS.iter().zip([lines, xml]) {
+            let (parsed, seen) = crate::testing::read(*format, report.as_bytes());
+            assert!(parsed.is_complete(), "{parsed:?}");
+            assert_eq!((seen.len(), seen[0].rule.as_str(), seen[0].location.port), (1, "host.up", None));
+        }
     }
 }

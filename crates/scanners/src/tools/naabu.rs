@@ -19,8 +19,15 @@ fn recognizes(head: &Head<'_>) -> bool {
     let line = head.first_line();
     let first = Head { text: line, is_whole: true };
     let is_port = first.is_json('{', &["port"]) && (first.has_key("ip") || first.has_key("host"));
-    is_port && (first.has_key("tls") || first.has_key("protocol") || line.contains("\"TLS\""))
+    let is_plain = first.has_key("host") && first.has_key("ip") && is_old(line);
+    is_port && (is_plain || first.has_key("tls") || first.has_key("protocol") || line.contains("\"TLS\""))
         && !["url", "service", "event", "login", "rec_type", "template-id", "ports"].iter().any(|key| first.has_key(key))
+}
+
+/// Version 2.0 printed nothing that only it prints: exactly these keys.
+fn is_old(line: &str) -> bool {
+    let value = json::value(line.as_bytes()).unwrap_or_default();
+    value.as_object().is_some_and(|keys| keys.keys().all(|key| matches!(key.as_str(), "host" | "ip" | "port" | "timestamp")))
 }
 
 fn read(input: &mut dyn BufRead, context: &Context<'_>, tally: Tally<'_>) -> Parsed {
@@ -42,4 +49,18 @@ fn read(input: &mut dyn BufRead, context: &Context<'_>, tally: Tally<'_>) -> Par
         }
         true
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_oldest_versions_are_known_by_having_no_other_keys() {
+        let is_known = |line: &str| recognizes(&Head::new(line.as_bytes(), true));
+        assert!(is_known("{\"host\":\"a.example\",\"ip\":\"192.0.2.1\",\"port\":80}\n"));
+        assert!(is_known("{\"host\":\"a.example\",\"ip\":\"192.0.2.1\",\"port\":80,\"timestamp\":\"2026-11-22T05:00:00Z\"}\n"));
+        assert!(!is_known("{\"host\":\"a.example\",\"ip\":\"192.0.2.1\",\"port\":80,\"status\":200}\n"));
+        assert!(!is_known("{\"ip\":\"192.0.2.1\",\"port\":80}\n"));
+    }
 }

@@ -21,8 +21,10 @@ pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "wpscan", name: "js
 const PATHS: &[&[&str]] = &[&["effective_url"], &["target_url"], &["interesting_findings"]];
 
 fn recognizes(head: &Head<'_>) -> bool {
-    let is_named = head.text.contains("WPScan") || head.has_key("interesting_findings") || head.has_key("scan_aborted");
-    head.text.starts_with('{') && is_named && !head.has_key("runs")
+    let is_banner = head.has_key("banner") && head.text.contains("WPScan");
+    let is_named = is_banner || head.has_key("interesting_findings") || head.has_key("scan_aborted");
+    let is_run = ["start_time", "target_url", "effective_url", "db_update_started"].iter().any(|key| head.has_key(key));
+    head.text.starts_with('{') && is_named && (is_run || head.is_whole) && !head.has_key("runs")
 }
 
 fn read(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) -> Parsed {
@@ -174,5 +176,18 @@ fn weakness(value: &Value, subject: &str, version: &str) -> Weakness {
     match cves.as_slice() {
         [cve] => weakness.known_as(cve, score),
         _ => weakness,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn naming_the_tool_makes_no_report_of_it() {
+        let is_known = |text: &str| recognizes(&Head::new(text.as_bytes(), true));
+        assert!(is_known("{\"banner\":{\"description\":\"by the WPScan Team\"},\"start_time\":1}"));
+        assert!(is_known("{\"scan_aborted\":\"no\",\"target_url\":\"http://a.example/\"}"));
+        assert!(!is_known("{\"note\":\"WPScan\"}") && !is_known("{\"tools\":[\"WPScan\"],\"start_time\":1}"));
     }
 }

@@ -31,6 +31,15 @@ fn a19_a21_a22_hostile_parameters_are_refused() {
 }
 
 #[test]
+fn what_cannot_end_in_time_is_refused() {
+    testing::refused(&Adapter, &json!({ "rate": 1, "extensions": ["php"] }), "parameters.rate");
+    testing::refused(&Adapter, &json!({ "rate": 4, "extensions": ["asp", "bak", "html", "json"] }), "parameters.rate");
+    for params in [json!({"rate": 1}), json!({"rate": 2, "extensions": ["php"]}), json!({"extensions": ["asp", "bak", "html", "json"]})] {
+        assert!(Adapter.shapes(Some(&params)).is_ok(), "{params}");
+    }
+}
+
+#[test]
 fn our_words_are_paths_and_the_first_is_the_start_page() {
     let words: Vec<&str> = WORD_LIST.lines().collect();
     assert!(words.len() > 500 && words[0].is_empty());

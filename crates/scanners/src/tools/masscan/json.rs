@@ -20,7 +20,7 @@ pub(super) fn recognizes(head: &Head<'_>) -> bool {
 pub(super) fn read(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) -> Parsed {
     let mut scanner = Scanner::default();
     let mut is_foreign = false;
-    let end = scanner.run(input, &mut |record| match serde_json::from_slice::<Value>(record) {
+    let end = scanner.run(input, &mut |record| match json::value(record) {
         Ok(value) => tell(&value, context, &mut tally),
         Err(_) if record.starts_with(b"{finished") => {}
         Err(_) => {
@@ -54,6 +54,7 @@ fn tell(record: &Value, context: &Context<'_>, tally: &mut Tally<'_>) {
         let port = Port {
             number: json::port(port, "port"),
             protocol: Protocol::find(json::text(port, "proto")),
+            is_echo: json::text(port, "proto") == "icmp",
             service: import::first(service, &["name", "service_name"]).to_owned(),
             banner: json::text(service, "banner").to_owned(),
         };

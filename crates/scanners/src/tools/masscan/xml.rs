@@ -58,7 +58,9 @@ impl Handler<Tag> for Report<'_, '_> {
         attributes.each(|name, value| match (tag, name) {
             (Tag::Address, "addr") if self.address.is_empty() => self.address = text::line(value, 100),
             (Tag::Port, "portid") => self.port.number = value.parse().ok().filter(|port| *port != 0),
-            (Tag::Port, "protocol") => self.port.protocol = Protocol::find(value),
+            (Tag::Port, "protocol") => {
+                (self.port.protocol, self.port.is_echo) = (Protocol::find(value), value == "icmp");
+            }
             (Tag::State, "state") => self.is_open = value == "open",
             (Tag::Service, "name") => self.port.service = text::line(value, 100),
             (Tag::Service, "banner") => self.port.banner = text::lines(value, 4096),

@@ -80,7 +80,7 @@ impl Item {
             return Some(headers::weakness(rules::HTTP_VERSION_DISCLOSED, evidence));
         }
         let is_internal = lower.contains("rfc-1918") || lower.contains("internal ip") || lower.contains("ip address found in the");
-        is_internal.then(|| Weakness::of(rules::HTTP_INTERNAL_ADDRESS_DISCLOSED, evidence))
+        is_internal.then(|| headers::weakness(rules::HTTP_INTERNAL_ADDRESS_DISCLOSED, evidence))
     }
 
     /// What is served and should not be.

@@ -35,7 +35,7 @@ fn read_host(host: &Value, context: &Context<'_>, tally: &mut Tally<'_>, trouble
     let name = context.site(json::text(host, "host")).or_else(|| context.site(json::text(host, "ip")));
     let port = json::port(host, "port");
     let place = match (&name, port) {
-        (Some(name), Some(port)) => Some(Place::tcp(name, port, TLS_PORTS.contains(&port))),
+        (Some(name), Some(port)) => Some(Place::tcp(name, port, is_tls_port(port))),
         (Some(name), None) => Some(Place::of(name)),
         (None, _) => None,
     };
@@ -43,8 +43,13 @@ fn read_host(host: &Value, context: &Context<'_>, tally: &mut Tally<'_>, trouble
         tally.host_up();
     }
     for item in json::items(host, "vulnerabilities") {
-        trouble.read(&item_of(item), place.as_ref(), tally);
+        trouble.read(&item_of(item), place.as_ref(), context, tally);
     }
+}
+
+/// The rule of both formats where a report does not say whether it speaks TLS.
+pub(super) fn is_tls_port(port: u16) -> bool {
+    TLS_PORTS.contains(&port)
 }
 
 fn item_of(item: &Value) -> Item {
@@ -66,9 +71,9 @@ pub(super) struct Trouble {
 
 impl Trouble {
     /// One item of the host at `place`.
-    pub(super) fn read(&mut self, item: &Item, place: Option<&Place<'_>>, tally: &mut Tally<'_>) {
+    pub(super) fn read(&mut self, item: &Item, place: Option<&Place<'_>>, context: &Context<'_>, tally: &mut Tally<'_>) {
         match (item.meaning(place.is_some_and(|place| place.is_tls)), place) {
-            (Meaning::Seen(weakness), Some(place)) => tally.tell(weakness.observed(place)),
+            (Meaning::Seen(weakness), Some(place)) => tally.tell(place.seen(*weakness, context)),
             (Meaning::Seen(_), None) => tally.garbled(),
             (Meaning::Failed(failure), _) => self.failure = Some(failure),
             (Meaning::RanOutOfTime, _) => self.is_late = true,

@@ -50,6 +50,25 @@ fn a14_a19_a21_a22_hostile_parameters_are_refused() {
 }
 
 #[test]
+fn a_weakness_of_the_service_stands_at_the_address_and_both_formats_know_tls_alike() {
+    let hosts = [picket_domain::PinnedHost { name: "www.example.com".to_owned(), address: [192, 0, 2, 7].into() }];
+    let context = Context { hosts: &hosts, ..Context::default() };
+    let message = "HTTP TRACE method is active, suggesting the host is vulnerable to XST";
+    let xml = format!(
+        "<niktoscan><scandetails targethostname=\"www.example.com\" targetport=\"8443\"><item id=\"1\" method=\"TRACE\"><description>{message}</description><uri>/</uri></item>\
+         <item id=\"2\" method=\"GET\"><description>/files/: Directory indexing found.</description><uri>/files/</uri></item><statistics/></scandetails></niktoscan>"
+    );
+    let items = json!([{"id": "1", "method": "TRACE", "url": "/", "msg": message}, {"id": "2", "method": "GET", "url": "/files/", "msg": "/files/: Directory indexing found."}]);
+    let json = json!([{"host": "www.example.com", "port": "8443", "vulnerabilities": items}]).to_string();
+    for (format, report) in [(&Xml as &dyn Format, xml), (&Json, json)] {
+        let mut seen = Vec::new();
+        format.parse(&mut report.as_bytes(), &context, &mut |one| seen.push(one));
+        assert_eq!((seen[0].rule.as_str(), seen[0].location.host.as_str()), ("http.trace_enabled", "192.0.2.7"));
+        assert_eq!(seen[1].location.url.as_deref(), Some("https://www.example.com:8443/files/"));
+    }
+}
+
+#[test]
 fn items_are_known_by_what_they_say() {
     let (parsed, seen) = testing::read(&Xml, OLD.as_bytes());
     assert!(parsed.is_complete(), "{parsed:?}");

@@ -5,7 +5,7 @@ use std::{io::BufRead, net::IpAddr};
 
 use picket_domain::{Gap, Observation};
 
-use super::{item::Item, report::Trouble};
+use super::{item::Item, report::{Trouble, is_tls_port}};
 use crate::{
     Context, Parsed,
     page::Page,
@@ -29,18 +29,7 @@ tags! {
 }
 
 /// Nikto names the folder of its definition, which is never read.
-const ROOT: Root<Tag> = Root {
-    tags: &[Tag::Scan, Tag::Scans],
-    doctypes: &[
-        "niktoscan SYSTEM \"docs/nikto.dtd\"",
-        "niktoscan SYSTEM \"/usr/share/doc/nikto/nikto.dtd\"",
-        "niktoscan SYSTEM \"/usr/share/nikto/docs/nikto.dtd\"",
-        "niktoscan SYSTEM \"/var/lib/nikto/docs/nikto.dtd\"",
-        "niktoscan SYSTEM \"nikto.dtd\"",
-        "niktoscans SYSTEM \"docs/nikto.dtd\"",
-        "niktoscan",
-    ],
-};
+const ROOT: Root<Tag> = Root { tags: &[Tag::Scan, Tag::Scans], doctypes: &["niktoscan", "niktoscans"] };
 
 pub(super) fn parse(input: &mut dyn BufRead, context: &Context<'_>, sink: &mut dyn FnMut(Observation)) -> Parsed {
     let mut reader = Reader {
@@ -89,7 +78,7 @@ impl Reader<'_, '_> {
         });
         let named = Page::of(&site, self.context);
         let host = self.context.site(&name).or_else(|| self.context.site(&address));
-        let told = host.zip(port).map(|(host, port)| Page { host, port, is_tls: port == 443, path: "/".to_owned() });
+        let told = host.zip(port).map(|(host, port)| Page { host, port, is_tls: is_tls_port(port), path: "/".to_owned() });
         // The site that was asked for by its name (`-vhost`) is told nowhere else.
         let asked = self.context.site(&asked).filter(|name| name.parse::<IpAddr>().is_err());
         self.page = named.or(told).map(|page| Page { host: asked.unwrap_or_else(|| page.host.clone()), ..page });
@@ -113,7 +102,7 @@ impl Reader<'_, '_> {
     fn end_item(&mut self) {
         let item = std::mem::take(&mut self.item);
         let place = self.page.as_ref().map(|page| Place::tcp(&page.host, page.port, page.is_tls));
-        self.trouble.read(&item, place.as_ref(), &mut self.tally);
+        self.trouble.read(&item, place.as_ref(), self.context, &mut self.tally);
     }
 }
 

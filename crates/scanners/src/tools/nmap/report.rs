@@ -167,7 +167,10 @@ impl<'s> Report<'s> {
         let mut port = Port::default();
         attributes.each(|name, value| match name {
             "portid" => port.number = value.parse().ok(),
-            "protocol" => port.protocol = Protocol::find(value),
+            "protocol" => {
+                port.protocol = Protocol::find(value);
+                port.is_of_ip = value == "ip";
+            }
             _ => {}
         });
         self.port = Some(port);
@@ -176,7 +179,7 @@ impl<'s> Report<'s> {
     /// `open` alone: `open|filtered` means that nothing answered.
     fn read_state(&mut self, attributes: &Attributes<'_>) {
         if let Some(port) = &mut self.port {
-            attributes.each(|name, value| port.is_open |= name == "state" && value == "open");
+            attributes.each(|name, value| port.is_open |= name == "state" && value == "open" && !port.is_of_ip);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a template means: a rule of ours where other tools see the same weakness, else a check of nuclei's own.
 
+use std::collections::BTreeSet;
+
 use picket_domain::{Confidence, Severity};
 
 use super::record::Record;
@@ -17,8 +19,8 @@ const MAX_EVIDENCE_BYTES: usize = 2000;
 enum About {
     /// The service.
     Service,
-    /// The site, at its root path.
-    Site,
+    /// The cookies that were extracted, each of the site.
+    Cookies,
     /// The page.
     Page,
     /// The page, by what its path says.
@@ -30,9 +32,9 @@ enum About {
 /// Templates that see what other tools see, sorted by their names.
 const TEMPLATES: &[(&str, Rule, About)] = &[
     ("apache-server-status", rules::HTTP_SERVER_STATUS_EXPOSED, About::Page),
-    ("cookies-without-httponly", rules::HTTP_COOKIE_WITHOUT_HTTPONLY, About::Site),
-    ("cookies-without-httponly-secure", rules::HTTP_COOKIE_WITHOUT_HTTPONLY, About::Site),
-    ("cookies-without-secure", rules::HTTP_COOKIE_WITHOUT_SECURE, About::Site),
+    ("cookies-without-httponly", rules::HTTP_COOKIE_WITHOUT_HTTPONLY, About::Cookies),
+    ("cookies-without-httponly-secure", rules::HTTP_COOKIE_WITHOUT_HTTPONLY, About::Cookies),
+    ("cookies-without-secure", rules::HTTP_COOKIE_WITHOUT_SECURE, About::Cookies),
     ("cors-misconfig", rules::HTTP_CORS_ANY_ORIGIN, About::Page),
     ("dir-listing", rules::HTTP_DIRECTORY_LISTING, About::Page),
     ("exposed-redis", rules::REDIS_NO_AUTHENTICATION, About::Service),
@@ -45,7 +47,7 @@ const TEMPLATES: &[(&str, Rule, About)] = &[
     ("http-trace", rules::HTTP_TRACE_ENABLED, About::Service),
     ("laravel-env", rules::HTTP_ENV_FILE_EXPOSED, About::Page),
     ("mismatched-ssl-certificate", rules::TLS_CERTIFICATE_NAME_MISMATCH, About::Service),
-    ("missing-cookie-samesite-strict", rules::HTTP_COOKIE_WITHOUT_SAMESITE, About::Site),
+    ("missing-cookie-samesite-strict", rules::HTTP_COOKIE_WITHOUT_SAMESITE, About::Cookies),
     ("mongodb-unauth", rules::MONGODB_NO_AUTHENTICATION, About::Service),
     ("open-redirect-generic", rules::WEB_OPEN_REDIRECT, About::Page),
     ("openapi", rules::HTTP_API_DESCRIPTION_EXPOSED, About::Page),
@@ -64,8 +66,26 @@ const TEMPLATES: &[(&str, Rule, About)] = &[
     ("weak-cipher-suites", rules::TLS_WEAK_CIPHER_OTHER, About::Service),
 ];
 
-/// The weakness of a record that matched at `path`.
-pub(super) fn weakness(record: &Record<'_>, path: Option<&str>) -> Weakness {
+/// The weaknesses of a record that matched at `path`: one, but of cookies one each.
+pub(super) fn weaknesses(record: &Record<'_>, path: Option<&str>) -> Vec<Weakness> {
+    let template = record.template.as_str();
+    match TEMPLATES.iter().find(|(name, _, about)| *name == template && *about == About::Cookies) {
+        Some((_, rule, _)) => cookies(record).into_iter().map(|name| headers::cookie(*rule, name, &evidence(record))).collect(),
+        None => vec![weakness(record, path)],
+    }
+}
+
+/// The names of the cookies, never their values; an empty one when nothing is named.
+fn cookies<'r>(record: &'r Record<'_>) -> BTreeSet<&'r str> {
+    let is_name = |name: &&str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    let mut names: BTreeSet<&str> = record.extracted.iter().map(headers::cookie_name).filter(is_name).collect();
+    if names.is_empty() {
+        names.insert("");
+    }
+    names
+}
+
+fn weakness(record: &Record<'_>, path: Option<&str>) -> Weakness {
     let (template, matcher, evidence) = (record.template.as_str(), record.matcher.as_str(), evidence(record));
     let path = path.unwrap_or("/");
     if template == "http-missing-security-headers" && let Some(rule) = headers::missing(matcher) {
@@ -80,16 +100,11 @@ pub(super) fn weakness(record: &Record<'_>, path: Option<&str>) -> Weakness {
     let weakness = Weakness::of(*rule, &evidence);
     match about {
         About::Service => weakness,
-        About::Site => weakness.at("/").about(only(record.extracted.iter())),
+        About::Cookies => weakness.at("/"),
         About::Page => weakness.at(path).about(record.parameter.as_str()),
         About::Path => weakness.at(&paths::exposed(path).map_or_else(|| path.to_owned(), |(_, place)| place)),
         About::Matcher => weakness.at("/").about(matcher).titled(&format!("{}: {matcher}", record.info.name.as_str())),
     }
-}
-
-/// The only name of a list.
-fn only<'a>(mut names: impl Iterator<Item = &'a str>) -> &'a str {
-    names.next().filter(|_| names.next().is_none()).unwrap_or_default()
 }
 
 fn old_tls(record: &Record<'_>) -> Option<Rule> {
@@ -156,9 +171,13 @@ fn severity(name: &str) -> Severity {
     }
 }
 
+/// Where it matched and by what. What was extracted is kept of templates that name software or protocols alone: of others
+/// it can be a password or a token.
 fn evidence(record: &Record<'_>) -> String {
     let mut evidence = String::new();
-    for piece in [record.matched.as_str(), record.matcher.as_str()].into_iter().chain(record.extracted.iter()) {
+    let place = plain_place(record.matched.as_str());
+    let extracts = record.extracted.iter().filter(|_| names_software(record));
+    for piece in [place.as_str(), record.matcher.as_str()].into_iter().chain(extracts) {
         if !piece.is_empty() {
             let separator = if evidence.is_empty() { "" } else { "\n" };
             text::push(&mut evidence, separator, MAX_EVIDENCE_BYTES);
@@ -166,4 +185,21 @@ fn evidence(record: &Record<'_>) -> String {
         }
     }
     evidence
+}
+
+/// Whether a template only tells which software or protocol it met.
+fn names_software(record: &Record<'_>) -> bool {
+    let mut tags = record.info.tags.iter().flat_map(|tags| tags.split(',')).map(str::trim);
+    let is_listed = matches!(record.template.as_str(), "deprecated-tls" | "tech-detect" | "waf-detect" | "weak-cipher-suites");
+    let is_info = severity(record.info.severity.as_str()) == Severity::Info;
+    is_listed || (is_info && tags.any(|tag| matches!(tag, "tech" | "ssl" | "tls" | "waf")))
+}
+
+/// An address without its query and without user information, which may be secrets.
+fn plain_place(place: &str) -> String {
+    let place = place.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = place.split_once("://") else { return place.to_owned() };
+    let (authority, path) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }

@@ -55,6 +55,8 @@ pub(super) struct Info<'a> {
     #[serde(borrow)]
     pub(super) severity: Text<'a>,
     #[serde(borrow)]
+    pub(super) tags: Texts<'a>,
+    #[serde(borrow)]
     pub(super) description: Text<'a>,
     #[serde(borrow)]
     pub(super) remediation: Text<'a>,

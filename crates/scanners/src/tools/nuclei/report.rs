@@ -66,7 +66,9 @@ fn tell(record: &Record<'_>, line: Option<&[u8]>, context: &Context<'_>, tally: 
             if tally.hosts() == 0 {
                 tally.host_up();
             }
-            tally.tell(meaning::weakness(record, spot.path.as_deref()).observed(&spot.place()));
+            for weakness in meaning::weaknesses(record, spot.path.as_deref()) {
+                tally.tell(spot.place().seen(weakness, context));
+            }
         }
         None => tally.garbled(),
     }
@@ -109,7 +111,7 @@ impl Spot {
 
     /// A record of a DNS check may name its host in the question alone.
     fn of_question(line: &[u8], context: &Context<'_>) -> Option<Self> {
-        let value: Value = serde_json::from_slice(line).ok()?;
+        let value = json::value(line).ok()?;
         let (_, question) = json::text(&value, "request").split_once("QUESTION SECTION:\n;")?;
         let host = context.site(question.split_whitespace().next()?)?;
         Some(Self { host, port: None, is_tls: false, path: None })

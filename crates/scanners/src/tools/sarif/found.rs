@@ -10,9 +10,12 @@ use crate::{
     json::{items, number, text},
     page::Page,
     text,
-    weakness::{Place, Weakness, cve_name},
+    weakness::{Place, Weakness, cve_name, digest},
 };
 
+/// What is named of a file beside its fingerprint.
+const MAX_NAMED_BYTES: usize = 150;
+const MAX_FINGERPRINTS: usize = 16;
 const MAX_ARGUMENTS: usize = 16;
 const NOWHERE: &Value = &Value::Null;
 
@@ -31,6 +34,8 @@ pub(super) struct Found {
     cwe: Option<u32>,
     address: String,
     position: String,
+    /// What the tool says stays the same when lines move; empty when it says nothing.
+    fingerprint: String,
     link: String,
 }
 
@@ -62,6 +67,7 @@ impl Found {
             cwe: kind(value, properties),
             address,
             position,
+            fingerprint: Some(fingerprint(value)).filter(|text| !text.is_empty()).map(|text| digest(&text)).unwrap_or_default(),
             link: text::line(text(value, "hostedViewerUri"), 500),
         })
     }
@@ -73,10 +79,12 @@ impl Found {
         let id = if self.rule.is_empty() { &rule.id } else { &self.rule };
         let filled = if self.message.is_empty() { rule.message(&self.message_id, &self.arguments) } else { None };
         let message = filled.unwrap_or_else(|| self.message.clone());
+        let line = joined(&self.address, &self.position);
+        let evidence = [message.as_str(), &line].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
         let first_line = message.lines().next().unwrap_or_default();
         let title = [rule.title.as_str(), first_line, id].into_iter().find(|title| !title.is_empty()).unwrap_or("A result");
         let (severity, score) = self.severity(rule);
-        let weakness = Weakness::of_tool(&name(driver, id), severity, title, &rule.description, &message)
+        let weakness = Weakness::of_tool(&name(driver, id), severity, title, &rule.description, &evidence)
             .of_kind(self.cwe.or(rule.cwe))
             .remedied(&rule.help)
             .referring([rule.link.as_str(), self.link.as_str()]);
@@ -89,12 +97,22 @@ impl Found {
 
     fn placed(&self, weakness: Weakness, context: &Context<'_>) -> Observation {
         if let Some(page) = Page::of(&self.address, context) {
-            return weakness.at(&page.path).about(&self.position).observed(&page.place());
+            let subject = if self.fingerprint.is_empty() { &self.position } else { &self.fingerprint };
+            return weakness.at(&page.path).about(subject).observed(&page.place());
         }
         let host = context.host.and_then(|host| context.host(host)).unwrap_or_else(|| artifact("", "repository"));
         let address = self.address.strip_prefix("file://").unwrap_or(&self.address);
-        let colon = if address.is_empty() || self.position.is_empty() { "" } else { ":" };
-        weakness.about(&format!("{address}{colon}{}", self.position)).observed(&Place::of(&host))
+        weakness.about(&self.subject(address)).observed(&Place::of(&host))
+    }
+
+    /// The file with the tool's fingerprint of the place in it: a line moves with every edit above it, so it is the last
+    /// resort. Of a long address the end is kept by the hash alone.
+    fn subject(&self, address: &str) -> String {
+        if self.fingerprint.is_empty() {
+            return joined(address, &self.position);
+        }
+        let fingerprint = digest(&format!("{address} {}", self.fingerprint));
+        joined(text::prefix(address, MAX_NAMED_BYTES), &fingerprint)
     }
 
     /// The number of a result or its rule by the bands of CVSS, else the level.
@@ -124,6 +142,30 @@ fn name(driver: &str, rule: &str) -> String {
     let driver: String = driver.chars().map(plain).collect();
     let driver = driver.trim_matches('-');
     format!("{}:{}", if driver.is_empty() { "sarif" } else { driver }, if rule.is_empty() { "result" } else { rule })
+}
+
+/// `file:12`, or what there is of it.
+fn joined(address: &str, position: &str) -> String {
+    let colon = if address.is_empty() || position.is_empty() { "" } else { ":" };
+    format!("{address}{colon}{position}")
+}
+
+/// What stays the same between runs by the tool's word. `guid` is new in each run, so it is none; of the partial
+/// fingerprints, those that say what the place looks like (others name a commit or its author).
+fn fingerprint(value: &Value) -> String {
+    let all = |key: &str| value.get(key).and_then(Value::as_object).into_iter().flatten();
+    let whole = all("fingerprints").take(MAX_FINGERPRINTS);
+    let is_of_place = |key: &str| ["hash", "fingerprint"].iter().any(|word| key.to_ascii_lowercase().contains(word));
+    let partial = all("partialFingerprints").take(MAX_FINGERPRINTS).filter(|(key, _)| is_of_place(key));
+    let read = |texts: Vec<&str>| {
+        // A sentence in its place, such as "requires login", is none.
+        let is_one = |text: &&str| (6..=500).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let mut texts: Vec<&str> = texts.into_iter().filter(is_one).collect();
+        texts.sort_unstable();
+        texts.join(" ")
+    };
+    let whole = read(whole.filter_map(|(_, text)| text.as_str()).chain([text(value, "correlationGuid")]).collect());
+    if whole.is_empty() { read(partial.filter_map(|(_, text)| text.as_str()).collect()) } else { whole }
 }
 
 /// The address and the position of the first location.
@@ -157,4 +199,46 @@ fn position(region: &Value) -> String {
 
 fn index(value: &Value, key: &str) -> Option<usize> {
     value.get(key).and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn subject(mut result: Value, line: u64) -> String {
+        result["ruleId"] = json!("r");
+        result["locations"] = json!([{"physicalLocation": {"artifactLocation": {"uri": "src/a.py"}, "region": {"startLine": line}}}]);
+        let seen = Found::read(&result).unwrap().observed("x", &Rules::default(), &Context::default());
+        assert!(seen.evidence.contains(&format!("src/a.py:{line}")), "{}", seen.evidence);
+        seen.subject
+    }
+
+    #[test]
+    fn a_finding_stays_the_same_when_its_line_moves() {
+        for stable in [
+            json!({"partialFingerprints": {"primaryLocationLineHash": "39fa2ee980eb94b0:1"}}),
+            json!({"fingerprints": {"matchBasedId/v1": "b1c2d3e4f5_0"}}),
+            json!({"correlationGuid": "7f8b0f5c-0000-4000-8000-000000000001"}),
+        ] {
+            let named = subject(stable.clone(), 10);
+            assert_eq!(named, subject(stable, 99));
+            assert!(named.starts_with("src/a.py:") && named != "src/a.py:10", "{named}");
+        }
+        let hash = |text: &str| subject(json!({"partialFingerprints": {"primaryLocationLineHash": text}}), 1);
+        assert_ne!(hash("39fa2ee980eb94b0:1"), hash("39fa2ee980eb94b0:2"));
+    }
+
+    #[test]
+    fn what_is_no_fingerprint_leaves_the_line() {
+        for none in [
+            json!({}),
+            json!({"guid": "7f8b0f5c-0000-4000-8000-000000000001"}),
+            json!({"fingerprints": {"matchBasedId/v1": "requires login"}}),
+            json!({"partialFingerprints": {"commitSha": "39fa2ee980eb94b0", "email": "a@example.com"}}),
+        ] {
+            assert_eq!(subject(none, 10), "src/a.py:10");
+        }
+    }
 }

@@ -3,10 +3,13 @@
 use picket_domain::Severity;
 
 use crate::{
-    headers, paths,
+    headers, json, paths,
     rules::{self, Rule},
     weakness::Weakness,
 };
+
+/// Addresses of what a rule of ours is of: it says what to do, and a category has many entries.
+const MAX_KNOWN_REFERENCES: usize = 3;
 
 /// One entry of a report.
 #[derive(Debug, Clone, Default)]
@@ -65,11 +68,13 @@ const KNOWN: &[(&str, &str, f64)] =
 pub(super) fn weakness(part: Part, category: &str, entry: &Entry, about: &About) -> Weakness {
     let request = if entry.request.is_empty() { format!("{} {}", entry.method, entry.path) } else { entry.request.clone() };
     let evidence = format!("{}\n{request}", entry.info);
-    let weakness = injection(category, entry, &evidence)
+    let known = injection(category, entry, &evidence)
         .or_else(|| header(category, entry, &evidence))
-        .or_else(|| exposure(category, entry, &evidence))
-        .unwrap_or_else(|| other(part, category, entry, about, &evidence));
-    weakness.referring(&about.references)
+        .or_else(|| exposure(category, entry, &evidence));
+    match known {
+        Some(weakness) => weakness.referring(about.references.iter().take(MAX_KNOWN_REFERENCES)),
+        None => other(part, category, entry, about, &evidence).referring(&about.references),
+    }
 }
 
 fn injection(category: &str, entry: &Entry, evidence: &str) -> Option<Weakness> {
@@ -103,7 +108,7 @@ fn exposure(category: &str, entry: &Entry, evidence: &str) -> Option<Weakness> {
         "Information Disclosure - Full Path" | "Stack Trace Disclosure" => {
             Some(Weakness::of(rules::WEB_ERROR_DISCLOSED, evidence).at(&entry.path))
         }
-        "Vulnerable software" => Some(Weakness::of(rules::WEB_OUTDATED_COMPONENT, evidence).at("/").about(&entry.info)),
+        "Vulnerable software" => Some(Weakness::of(rules::WEB_OUTDATED_COMPONENT, evidence).at("/").about(unversioned(&product(&entry.info)))),
         "Review Webserver Metafiles for Information Leakage" => Some(paths::weakness(&entry.path, evidence)),
         name if name.starts_with("Fingerprint web") => {
             let product = product(&entry.info);
@@ -116,9 +121,16 @@ fn exposure(category: &str, entry: &Entry, evidence: &str) -> Option<Weakness> {
 
 /// Newer versions print an object such as `{"name": "nginx", "versions": ["1.22.1"]}`.
 fn product(info: &str) -> String {
-    let object = serde_json::from_str::<serde_json::Value>(info).ok();
+    let object = json::value(info.as_bytes()).ok();
     let name = object.as_ref().and_then(|object| object.get("name")).and_then(serde_json::Value::as_str);
     name.unwrap_or(info).to_owned()
+}
+
+/// A name without the version behind it, which would make a finding of its own of every update.
+fn unversioned(product: &str) -> &str {
+    let version = |word: &str| word.trim_start_matches(['v', '(']).starts_with(|c: char| c.is_ascii_digit());
+    let start = product.match_indices([' ', '/']).map(|(at, _)| at).find(|at| product.get(at.saturating_add(1)..).is_some_and(version));
+    start.and_then(|at| product.get(..at)).unwrap_or(product).trim()
 }
 
 /// The last path of a URL in the text of the entry, else that of the entry.
@@ -168,4 +180,26 @@ fn slug(category: &str) -> String {
         }
     }
     slug.trim_end_matches('_').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_keeps_its_name_whatever_its_version_is() {
+        for (text, name) in [("nginx 1.22.1", "nginx"), ("Apache/2.4.49", "Apache"), ("jQuery UI v1.2", "jQuery UI"), ("Log4j 2", "Log4j"), ("nginx", "nginx"), ("", "")] {
+            assert_eq!(unversioned(text), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_a_category_do_not_multiply_on_what_our_rules_are_of() {
+        let about = About { references: (0..10).map(|n| format!("https://example.org/{n}")).collect(), ..About::default() };
+        let count = |category| {
+            let place = crate::weakness::Place::tcp("192.0.2.1", 80, false);
+            weakness(Part::Vulnerabilities, category, &Entry::default(), &about).observed(&place).references.len()
+        };
+        assert_eq!((count("SQL Injection"), count("Something new")), (3, 10));
+    }
 }

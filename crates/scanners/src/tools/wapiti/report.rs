@@ -12,8 +12,11 @@ use crate::{
     json::{self, Fault},
     page::Page,
     tally::Tally,
+    text,
 };
 
+pub(super) const MAX_TEXT_BYTES: usize = 8 << 10;
+pub(super) const MAX_REFERENCES: usize = 16;
 const PARTS: [(&str, Part); 3] = [
     ("vulnerabilities", Part::Vulnerabilities),
     ("anomalies", Part::Anomalies),
@@ -57,7 +60,7 @@ pub(super) fn crawled(pages: Option<f64>) -> Option<(Gap, String)> {
 }
 
 fn entry_of(entry: &Value) -> Entry {
-    let text = |key: &str| json::text(entry, key).to_owned();
+    let text = |key: &str| text::prefix(json::text(entry, key), MAX_TEXT_BYTES).to_owned();
     Entry {
         method: text("method"),
         path: text("path"),
@@ -74,8 +77,8 @@ fn about(report: &Value, category: &str) -> About {
     };
     let references = class.get("ref").and_then(Value::as_object).into_iter().flatten();
     About {
-        description: json::text(class, "desc").to_owned(),
-        solution: json::text(class, "sol").to_owned(),
-        references: references.filter_map(|(_, url)| url.as_str().map(str::to_owned)).collect(),
+        description: text::prefix(json::text(class, "desc"), MAX_TEXT_BYTES).to_owned(),
+        solution: text::prefix(json::text(class, "sol"), MAX_TEXT_BYTES).to_owned(),
+        references: references.filter_map(|(_, url)| url.as_str()).take(MAX_REFERENCES).map(|url| text::prefix(url, 501).to_owned()).collect(),
     }
 }

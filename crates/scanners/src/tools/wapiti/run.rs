@@ -12,6 +12,9 @@ use crate::{
 };
 
 const REPORT: &str = "/scratch/report.json";
+/// When the checks end at the latest: two minutes before the wall clock strikes.
+const ATTACKS_END_SECONDS: u32 = 38 * 60;
+const MIN_ATTACK_SECONDS: u32 = 30;
 const DEFAULT_SECONDS: u32 = 900;
 
 /// What a client may ask for.
@@ -111,6 +114,12 @@ pub(super) fn shapes(params: Option<&Value>) -> Result<Vec<TaskShape>, ParamsErr
     site::shapes::<Params>(Some(&typed::canonical(&read(params)?)))
 }
 
+/// What remains of the wall clock behind the crawl, for each check.
+fn attack_seconds(crawl: u32, checks: usize) -> u32 {
+    let checks = u32::try_from(checks).unwrap_or(u32::MAX).max(1);
+    ATTACKS_END_SECONDS.saturating_sub(crawl).checked_div(checks).unwrap_or_default().max(MIN_ATTACK_SECONDS)
+}
+
 /// The command line against the one address of `shard`. `--max-attack-time` bounds each check, so that the report is
 /// written before the wall clock strikes.
 pub(super) fn invocation(params: &Value, shard: &Shard) -> Result<Invocation, ParamsError> {
@@ -127,7 +136,7 @@ pub(super) fn invocation(params: &Value, shard: &Shard) -> Result<Invocation, Pa
     let mut args = vec!["-u".to_owned(), start.url()];
     args.extend(site::words(&["--scope", scope, "-m", &names.join(","), "-f", "json", "-o", REPORT]));
     args.extend(["-l".to_owned(), params.level.map_or(1, |level| level.0).to_string()]);
-    args.extend(["--max-scan-time".to_owned(), seconds.to_string()]);
+    args.extend(["--max-scan-time".to_owned(), seconds.to_string(), "--max-attack-time".to_owned(), attack_seconds(seconds, modules.len()).to_string()]);
     args.extend(site::words(&[
         "--max-links-per-page", "50", "--max-files-per-dir", "50", "--max-parameters", "20", "-d", "10", "-t", "10", "--flush-session", "--no-bugreport",
         "-v", "0",

@@ -13,7 +13,7 @@ fn the_command_line_is_written_by_us() {
     let args = testing::args(&Adapter, &json!({"modules": ["xss", "sql", "xss"], "scope": "page", "level": 2, "max_scan_time": 60}));
     assert_eq!(
         args.join(" "),
-        "-u http://www.example.com:80/ --scope page -m sql,xss -f json -o /scratch/report.json -l 2 --max-scan-time 60 \
+        "-u http://www.example.com:80/ --scope page -m sql,xss -f json -o /scratch/report.json -l 2 --max-scan-time 60 --max-attack-time 1110 \
          --max-links-per-page 50 --max-files-per-dir 50 --max-parameters 20 -d 10 -t 10 --flush-session --no-bugreport -v 0"
     );
     testing::writes_plain_arguments(&Adapter, &json!({}));
@@ -60,6 +60,7 @@ fn newer_names_of_categories_are_of_the_same_rules() {
             "Backup file": entry("Backup file http://192.0.2.1/a.bak found for http://192.0.2.1/a"),
             "Log4Shell": entry("URL http://192.0.2.1/a seems vulnerable"),
             "CVE-2024-55591": entry("x"),
+            "Vulnerable software": entry("{\"name\": \"jQuery UI\", \"versions\": [\"1.12.1\"]}"),
         },
         "additionals": {"Fingerprint web technology": entry("{\"name\": \"nginx\", \"versions\": [\"1.22.1\"]}")},
         "infos": {"target": "http://192.0.2.1/", "version": "Wapiti 3.2.3", "crawled_pages_nbr": 3},
@@ -71,7 +72,7 @@ fn newer_names_of_categories_are_of_the_same_rules() {
     assert_eq!(told, [
         "http.backup_exposed /a.bak ", "http.header_missing.hsts / ", "http.header_missing.x_content_type_options / ",
         "http.header_missing.x_frame_options / ", "http.header_weak.csp / ", "wapiti:cve_2024_55591 /a p", "wapiti:log4shell /a p",
-        "web.cross_site_scripting /a p", "web.technology / nginx",
+        "web.cross_site_scripting /a p", "web.outdated_component / jQuery UI", "web.technology / nginx",
     ]);
     let cves: Vec<_> = seen.iter().filter_map(|one| Some((one.cve.clone()?, one.cwe))).collect();
     assert!(cves.contains(&("CVE-2021-44228".to_owned(), Some(502))) && cves.len() == 2, "{cves:?}");

@@ -6,7 +6,7 @@ use picket_domain::{Gap, Observation};
 
 use super::{
     category::{self, About, Entry, Part},
-    report::crawled,
+    report::{MAX_REFERENCES, MAX_TEXT_BYTES, crawled},
 };
 use crate::{
     Context, Parsed,
@@ -15,9 +15,6 @@ use crate::{
     text,
     xml::{self, Attributes, Fault, Handler, Root, tags},
 };
-
-const MAX_TEXT_BYTES: usize = 8 << 10;
-const MAX_REFERENCES: usize = 16;
 
 tags! {
     Report = "report",

@@ -1,14 +1,28 @@
 //! One alert of ZAP with the pages it was seen on, and the observations that it becomes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use picket_domain::Confidence;
 
 use super::meaning::{self, Sort};
-use crate::{Context, page::Page, tally::Tally, text, weakness::Weakness};
+use crate::{
+    Context, headers,
+    page::Page,
+    tally::Tally,
+    text,
+    weakness::Weakness,
+};
 
 /// Pages kept of one alert; more are counted.
 pub(super) const MAX_INSTANCES: usize = 2000;
+/// A text of an alert, and a piece of a page, in both formats.
+pub(super) const MAX_TEXT_BYTES: usize = 16 << 10;
+pub(super) const MAX_PIECE_BYTES: usize = 1000;
+const MAX_REFERENCES: usize = 16;
+/// Addresses on each page of an alert: there are many pages, and our rules say what to do.
+const MAX_PAGE_REFERENCES: usize = 3;
+/// The longest element that ZAP prints, with room.
+const MAX_MARKUP_BYTES: usize = 12;
 const MAX_EVIDENCE_BYTES: usize = 4000;
 const MAX_LISTED: usize = 20;
 
@@ -67,20 +81,46 @@ impl Alert {
             tally.garbled();
             return;
         };
-        let mut paths = pages.iter().map(|(page, _)| page.path.as_str());
-        let first = paths.next();
-        let path = first.filter(|path| paths.all(|other| other == *path));
-        let weakness = meaning::of_site(sort, self, path, &self.listing()).sure(confidence);
-        tally.tell(self.furnished(weakness).observed(&page.place()));
+        let references = urls(&self.references, MAX_REFERENCES);
+        let observed = |weakness: Weakness| self.furnished(weakness.sure(confidence), &references).observed(&page.place());
+        match sort {
+            Sort::Cookie(rule) => {
+                for (name, instance) in self.cookies() {
+                    let evidence = instance.map(|instance| without_value(instance, name));
+                    tally.tell(observed(headers::cookie(rule, name, &evidence.unwrap_or_default())));
+                }
+            }
+            // Of the service behind all names, where tools that speak no HTTP see it too.
+            Sort::Service(rule) => {
+                let weakness = self.furnished(Weakness::of(rule, &self.listing()).sure(confidence), &references);
+                tally.tell(page.place().seen(weakness, context));
+            }
+            Sort::Site(_) | Sort::Injection(_) | Sort::Served(_) | Sort::Path | Sort::Own => {
+                tally.tell(observed(meaning::of_site(sort, self, &self.listing())));
+            }
+        }
+    }
+
+    /// The cookies it is of, each with the first page that sets it.
+    fn cookies(&self) -> BTreeMap<&str, Option<&Instance>> {
+        let mut cookies = BTreeMap::new();
+        for instance in &self.instances {
+            cookies.entry(headers::cookie_name(&instance.param)).or_insert(Some(instance));
+        }
+        if cookies.is_empty() {
+            cookies.insert("", None);
+        }
+        cookies
     }
 
     /// One finding for each page and parameter.
     fn tell_pages(&self, sort: Sort, pages: &[(Page, &Instance)], confidence: Confidence, tally: &mut Tally<'_>) {
         let mut seen = BTreeSet::new();
+        let references = urls(&self.references, MAX_PAGE_REFERENCES);
         for (page, instance) in pages {
             if seen.insert((&page.host, page.port, &page.path, &instance.param)) {
                 let weakness = meaning::of_page(sort, self, page, instance, &line(instance)).sure(confidence);
-                tally.tell(self.furnished(weakness).observed(&page.place()));
+                tally.tell(self.furnished(weakness, &references).observed(&page.place()));
             }
         }
         if self.left_out > 0 {
@@ -98,9 +138,9 @@ impl Alert {
         }
     }
 
-    fn furnished(&self, weakness: Weakness) -> Weakness {
+    fn furnished(&self, weakness: Weakness, references: &[&str]) -> Weakness {
         let cwe = self.cwe.trim().parse().ok().filter(|number| *number > 0);
-        weakness.of_kind(cwe).referring(urls(&self.references))
+        weakness.of_kind(cwe).referring(references)
     }
 
     fn listing(&self) -> String {
@@ -117,6 +157,12 @@ impl Alert {
     }
 }
 
+/// Where a cookie was set. Older versions print its value.
+fn without_value(instance: &Instance, name: &str) -> String {
+    let Instance { uri, method, .. } = instance.clone();
+    line(&Instance { uri, method, param: name.to_owned(), ..Instance::default() })
+}
+
 fn line(instance: &Instance) -> String {
     let Instance { uri, method, param, attack, evidence } = instance;
     let pieces = [("", method.as_str()), ("", uri.as_str()), ("parameter ", param.as_str()), ("attack ", attack.as_str()), ("saw ", evidence.as_str())];
@@ -129,10 +175,12 @@ fn line(instance: &Instance) -> String {
 }
 
 /// Addresses in a text that may run them together and hold markup.
-fn urls(text: &str) -> Vec<&str> {
-    let starts: Vec<usize> = text.match_indices("http").map(|(at, _)| at).collect();
+fn urls(text: &str, most: usize) -> Vec<&str> {
+    let text = text::prefix(text, MAX_TEXT_BYTES);
+    let starts: Vec<usize> = text.match_indices("http").map(|(at, _)| at).take(most.saturating_add(1)).collect();
     let ends = starts.iter().copied().skip(1).chain([text.len()]);
     let pieces = starts.iter().copied().zip(ends).filter_map(|(start, end)| text.get(start..end));
+    let pieces = pieces.take(most);
     pieces.filter_map(|piece| piece.split(|c: char| c.is_whitespace() || matches!(c, '<' | '"' | '\'')).next()).collect()
 }
 
@@ -142,7 +190,8 @@ pub(super) fn plain(text: &str) -> String {
     let mut rest = text;
     while let Some((before, tag)) = rest.split_once('<') {
         plain.push_str(before);
-        let Some((name, behind)) = tag.split_once('>').filter(|(name, _)| is_markup(name)) else {
+        // Never looks for the end of an element farther than one goes.
+        let Some((name, _)) = text::prefix(tag, MAX_MARKUP_BYTES).split_once('>').filter(|(name, _)| is_markup(name)) else {
             plain.push('<');
             rest = tag;
             continue;
@@ -150,7 +199,7 @@ pub(super) fn plain(text: &str) -> String {
         if name == "/p" || name.starts_with("br") {
             plain.push('\n');
         }
-        rest = behind;
+        rest = tag.get(name.len().saturating_add(1)..).unwrap_or_default();
     }
     plain.push_str(rest);
     plain
@@ -167,12 +216,14 @@ mod tests {
 
     #[test]
     fn addresses_that_run_together_are_parted() {
-        assert_eq!(urls("<p>https://a.example/xhttp://b.example/y</p><p>http://c.example</p>"), ["https://a.example/x", "http://b.example/y", "http://c.example"]);
-        assert!(urls("none").is_empty());
+        assert_eq!(urls("<p>https://a.example/xhttp://b.example/y</p><p>http://c.example</p>", 3), ["https://a.example/x", "http://b.example/y", "http://c.example"]);
+        assert!(urls("none", 3).is_empty());
     }
 
     #[test]
     fn markup_of_the_report_is_no_text_but_what_was_seen_is() {
         assert_eq!(plain("<p>one</p><p>two <script> < 3</p>"), "one\ntwo <script> < 3\n");
+        let far = format!("{}>", "<".repeat(4 << 20));
+        assert_eq!(plain(&far), far, "and this took no time of the length's square");
     }
 }

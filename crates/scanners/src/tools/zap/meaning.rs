@@ -114,13 +114,12 @@ pub(super) fn sort(alert: &Alert) -> Sort {
     }
 }
 
-/// The finding of a site. `path` is the only page it was seen on, if there is one.
-pub(super) fn of_site(sort: Sort, alert: &Alert, path: Option<&str>, evidence: &str) -> Weakness {
+/// The finding of a site, at its root path however many pages it was seen on: scans differ in what they crawl.
+pub(super) fn of_site(sort: Sort, alert: &Alert, evidence: &str) -> Weakness {
     match sort {
         Sort::Site(rule) => headers::weakness(rule, evidence),
-        Sort::Cookie(rule) => headers::cookie(rule, cookie(alert), evidence),
-        Sort::Service(rule) | Sort::Injection(rule) | Sort::Served(rule) => Weakness::of(rule, evidence),
-        Sort::Path | Sort::Own => own(alert, path, evidence),
+        Sort::Cookie(rule) | Sort::Service(rule) | Sort::Injection(rule) | Sort::Served(rule) => Weakness::of(rule, evidence),
+        Sort::Path | Sort::Own => own(alert, "/", evidence),
     }
 }
 
@@ -133,11 +132,11 @@ pub(super) fn of_page(sort: Sort, alert: &Alert, page: &Page, instance: &Instanc
             Weakness::of(rule, evidence).at(&place)
         }
         Sort::Path => paths::weakness(&page.path, evidence),
-        Sort::Site(_) | Sort::Cookie(_) | Sort::Service(_) | Sort::Own => own(alert, Some(&page.path), evidence),
+        Sort::Site(_) | Sort::Cookie(_) | Sort::Service(_) | Sort::Own => own(alert, &page.path, evidence),
     }
 }
 
-fn own(alert: &Alert, path: Option<&str>, evidence: &str) -> Weakness {
+fn own(alert: &Alert, path: &str, evidence: &str) -> Weakness {
     let severity = match alert.risk.trim() {
         "0" => Severity::Info,
         "1" => Severity::Low,
@@ -149,22 +148,11 @@ fn own(alert: &Alert, path: Option<&str>, evidence: &str) -> Weakness {
     let description = plain(&format!("{}\n{}", alert.description, alert.other));
     // Several alerts of one plugin are told apart by the number behind its own.
     let which = alert.reference.split_once('-').map(|(_, which)| which).unwrap_or_default();
-    let weakness = Weakness::of_tool(&check, severity, &alert.name, &description, evidence).about(which).remedied(&plain(&alert.solution));
-    let weakness = match path {
-        Some(path) => weakness.at(path),
-        None => weakness,
-    };
+    let weakness = Weakness::of_tool(&check, severity, &alert.name, &description, evidence).about(which).at(path).remedied(&plain(&alert.solution));
     match KNOWN.iter().find(|(plugin, ..)| *plugin == number(alert)) {
         Some((_, cve, score)) => weakness.known_as(cve, Some(*score)),
         None => weakness,
     }
-}
-
-/// The only cookie that the alert is of.
-fn cookie(alert: &Alert) -> &str {
-    let mut names = alert.instances.iter().map(|instance| instance.param.trim());
-    let first = names.next().unwrap_or_default();
-    if names.all(|name| name == first) { first } else { "" }
 }
 
 fn number(alert: &Alert) -> u32 {

@@ -5,12 +5,13 @@ use std::io::BufRead;
 use picket_domain::{Gap, Observation};
 use serde_json::Value;
 
-use super::alert::{Alert, Instance};
+use super::alert::{Alert, Instance, MAX_PIECE_BYTES, MAX_TEXT_BYTES};
 use crate::{
     Context, Parsed,
     json::{self, EACH, Fault},
     page::Page,
     tally::Tally,
+    text,
 };
 
 pub(super) fn parse(input: &mut dyn BufRead, context: &Context<'_>, sink: &mut dyn FnMut(Observation)) -> Parsed {
@@ -36,7 +37,7 @@ pub(super) fn parse(input: &mut dyn BufRead, context: &Context<'_>, sink: &mut d
 }
 
 fn alert_of(alert: &Value) -> Alert {
-    let text = |key: &str| text_of(alert, key);
+    let text = |key: &str| text_of(alert, key, MAX_TEXT_BYTES);
     let mut read = Alert {
         plugin: text("pluginid"),
         reference: text("alertRef"),
@@ -61,14 +62,14 @@ fn alert_of(alert: &Value) -> Alert {
 }
 
 fn instance_of(instance: &Value) -> Instance {
-    let text = |key: &str| text_of(instance, key);
+    let text = |key: &str| text_of(instance, key, MAX_PIECE_BYTES);
     Instance { uri: text("uri"), method: text("method"), param: text("param"), attack: text("attack"), evidence: text("evidence") }
 }
 
-/// A text, also one that is written as a number.
-fn text_of(value: &Value, key: &str) -> String {
+/// A text of bounded length, also one that is written as a number.
+fn text_of(value: &Value, key: &str, max_bytes: usize) -> String {
     match value.get(key) {
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => text::prefix(text, max_bytes).to_owned(),
         Some(Value::Number(number)) => number.to_string(),
         _ => String::new(),
     }

@@ -68,11 +68,33 @@ fn an_alert_of_a_site_is_one_finding_and_an_injection_one_of_each_page() {
     let pages = json!([page("https://a.example/", "X"), page("https://a.example/b?c=1", "X"), page("https://a.example/b?c=2", "X")]);
     assert_eq!(told(&[alert("10020", "10020-1", "Missing Anti-clickjacking Header", &pages)]), ["http.header_missing.x_frame_options / "]);
     assert_eq!(told(&[alert("40018", "40018", "SQL Injection", &pages)]), ["web.sql_injection / X", "web.sql_injection /b X"]);
-    assert_eq!(told(&[alert("10027", "10027", "Information Disclosure - Suspicious Comments", &pages)]), ["zap:10027  "]);
-    assert_eq!(told(&[alert("99999", "99999-3", "New", &json!([page("https://a.example/b", "")]))]), ["zap:99999 /b 3"]);
+    assert_eq!(told(&[alert("10027", "10027", "Information Disclosure - Suspicious Comments", &pages)]), ["zap:10027 / "]);
+    assert_eq!(told(&[alert("99999", "99999-3", "New", &json!([page("https://a.example/b", "")]))]), ["zap:99999 / 3"]);
     assert_eq!(told(&[alert("40035", "40035", "Hidden File Found", &json!([page("https://a.example/.git/config", "")]))]), ["http.git_exposed /.git/ "]);
-    let cookies = json!([page("https://a.example/", "session"), page("https://a.example/b", "session")]);
-    assert_eq!(told(&[alert("10010", "10010", "Cookie No HttpOnly Flag", &cookies)]), ["http.cookie_without_httponly / session"]);
+    let cookies = json!([page("https://a.example/", "session"), page("https://a.example/b", "session"), page("https://a.example/b", "lang=en; path=/")]);
+    assert_eq!(told(&[alert("10010", "10010", "Cookie No HttpOnly Flag", &cookies)]), ["http.cookie_without_httponly / lang", "http.cookie_without_httponly / session"]);
+}
+
+#[test]
+fn a_weakness_of_the_service_stands_at_the_address_behind_the_name() {
+    let hosts = [picket_domain::PinnedHost { name: "a.example".to_owned(), address: [192, 0, 2, 7].into() }];
+    let context = Context { hosts: &hosts, ..Context::default() };
+    let text = report(&[alert("20015", "20015", "Heartbleed", &json!([page("https://a.example/", "")]))]);
+    let mut seen = Vec::new();
+    Json.parse(&mut text.as_bytes(), &context, &mut |one| seen.push(one));
+    assert_eq!((seen[0].location.host.as_str(), seen[0].location.port, &seen[0].location.url), ("192.0.2.7", Some(443), &None));
+}
+
+#[test]
+fn texts_of_an_alert_are_cut_and_its_addresses_do_not_multiply() {
+    let pages: Vec<Value> = (0..50).map(|number| page(&format!("https://a.example/{number}"), "X")).collect();
+    let mut long = alert("40018", "40018", "SQL Injection", &json!(pages));
+    long["reference"] = json!("<p>https://example.org/a</p>".repeat(50_000));
+    long["desc"] = json!("<".repeat(2 << 20));
+    long["instances"][0]["evidence"] = json!("e".repeat(1 << 20));
+    let (parsed, seen) = testing::read(&Json, report(&[long]).as_bytes());
+    assert_eq!((parsed.is_complete(), seen.len()), (true, 50));
+    assert!(seen.iter().all(|one| one.references.len() == 3 && one.evidence.len() < 3000));
 }
 
 #[test]
@@ -111,8 +133,8 @@ fn what_breaks_off_or_holds_no_site_is_never_complete() {
 #[test]
 fn the_corpus_is_counted_by_alerts() {
     for (name, count) in [
-        ("django-DefectDojo__1_zap_sample_0_and_new_absent.xml", 4),
-        ("django-DefectDojo__3_zap_sampl_0_and_different_severities.xml", 4),
+        ("django-DefectDojo__1_zap_sample_0_and_new_absent.xml", 9),
+        ("django-DefectDojo__3_zap_sampl_0_and_different_severities.xml", 9),
         ("django-DefectDojo__juicy2.xml", 6),
         ("dradis-zap__ZAP_2.4.3_report-merged.xml", 10),
         ("dradis-zap__ZAP_2.4.3_report-unmerged.xml", 295),

@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use picket_domain::{Gap, Observation};
 
-use super::alert::{Alert, Instance};
+use super::alert::{Alert, Instance, MAX_PIECE_BYTES, MAX_TEXT_BYTES};
 use crate::{
     Context, Parsed,
     page::Page,
@@ -12,9 +12,6 @@ use crate::{
     text,
     xml::{self, Attributes, Fault, Handler, Root, tags},
 };
-
-const MAX_TEXT_BYTES: usize = 16 << 10;
-const MAX_PIECE_BYTES: usize = 1000;
 
 tags! {
     Report = "OWASPZAPReport",

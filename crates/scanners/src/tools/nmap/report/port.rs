@@ -19,6 +19,8 @@ const MAX_VALUE_BYTES: usize = 256;
 pub(super) struct Port {
     pub(super) number: Option<u16>,
     pub(super) protocol: Option<Protocol>,
+    /// Whether it is no port but a protocol of IP (`-sO`), of which nothing is told.
+    pub(super) is_of_ip: bool,
     pub(super) is_open: bool,
     /// Whether the port itself was told of already.
     pub(super) is_told: bool,

@@ -126,13 +126,22 @@ fn a_run_that_did_not_end_well_says_so() {
 fn o4_entities_are_refused() {
     let bomb = r#"<!DOCTYPE nmaprun [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>"#;
     let external = r#"<!DOCTYPE nmaprun [<!ENTITY x SYSTEM "file:///etc/passwd">]>"#;
-    for doctype in [bomb, external, r#"<!DOCTYPE nmaprun SYSTEM "http://192.0.2.1/x.dtd">"#, "<!DOCTYPE nmaprun []>"] {
+    for doctype in [bomb, external, r#"<!DOCTYPE nmaprun SYSTEM "http://192.0.2.1/x.dtd" [<!ENTITY a "b">]>"#, "<!DOCTYPE nmaprun []>"] {
         let hostile = web("").replace("<!DOCTYPE nmaprun>", doctype);
         let (parsed, observations) = read(hostile.as_bytes());
         assert_eq!((parsed.gap, observations.len()), (Some(Gap::OutputIncomplete), 0), "{doctype}");
     }
     assert_eq!(gap(&web("<service><cpe>&x;</cpe></service>")), Some(Gap::OutputIncomplete));
     assert_eq!(gap(&web("<!DOCTYPE nmaprun>")), Some(Gap::OutputIncomplete));
+}
+
+#[test]
+fn protocols_of_ip_are_no_ports_and_no_damage() {
+    let scan = web("").replace("protocol=\"tcp\"", "protocol=\"ip\"");
+    assert!(scan.contains("protocol=\"ip\""));
+    let (parsed, observations) = read(scan.as_bytes());
+    assert!(parsed.is_complete(), "{parsed:?}");
+    assert!(observations.iter().all(|one| one.location.port.is_none()));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use picket_domain::Severity;
 
 use super::super::script::Script;
 use crate::{
-    paths, rules,
+    headers, paths, rules,
     weakness::{Place, Weakness},
 };
 
@@ -83,7 +83,7 @@ pub(super) fn trace(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     if is_enabled { vec![Weakness::of(rules::HTTP_TRACE_ENABLED, &script.output)] } else { Vec::new() }
 }
 
-/// `http-cookie-flags`: tables of paths, of cookies, of what is missing.
+/// `http-cookie-flags`: tables of paths, of cookies, of what is missing. A cookie is of the site, whatever page sets it.
 pub(super) fn cookie_flags(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     let mut weaknesses = Vec::new();
     for path in &script.root.children {
@@ -95,7 +95,7 @@ pub(super) fn cookie_flags(script: &Script, _place: &Place<'_>) -> Vec<Weakness>
                     _ => continue,
                 };
                 let evidence = format!("{} {}: {fault}", path.key, cookie.key);
-                weaknesses.push(Weakness::of(rule, &evidence).at(&path.key).about(&cookie.key));
+                weaknesses.push(headers::cookie(rule, &cookie.key, &evidence));
             }
         }
     }
@@ -119,7 +119,7 @@ pub(super) fn open_proxy(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
 /// `http-internal-ip-disclosure`.
 pub(super) fn internal_address(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     let is_leaked = script.output.contains("Internal IP Leaked");
-    if is_leaked { vec![Weakness::of(rules::HTTP_INTERNAL_ADDRESS_DISCLOSED, &script.output)] } else { Vec::new() }
+    if is_leaked { vec![headers::weakness(rules::HTTP_INTERNAL_ADDRESS_DISCLOSED, &script.output)] } else { Vec::new() }
 }
 
 /// `http-security-headers`: it lists what was sent, and of the missing ones tells HSTS alone.
