@@ -12,7 +12,7 @@ use std::{
 };
 
 use picket_domain::Observation;
-use picket_scanners::{Context, Format, HEAD_BYTES, Head, Parsed, formats, recognize, strange};
+use picket_scanners::{Context, Format, HEAD_BYTES, Head, Parsed, blank, formats, parsed_blank, recognize, strange};
 
 use self::{finding::Lines, sarif::Sarif, table::Table};
 use crate::{CommandError, ParseArguments, ParseFormat};
@@ -32,7 +32,8 @@ pub(crate) fn run(arguments: &ParseArguments) -> Result<(), CommandError> {
         what: format!("{}: it cannot be read", arguments.file.display()),
         source,
     })?;
-    let format = choose(&Head::new(&head, is_whole), arguments.tool.as_deref())?;
+    let blank = arguments.tool.as_deref().filter(|_| is_whole).and_then(|tool| blank(tool, &head));
+    let format = blank.map_or_else(|| choose(&Head::new(&head, is_whole), arguments.tool.as_deref()), Ok)?;
     let mut input = BufReader::with_capacity(HEAD_BYTES, Cursor::new(head).chain(rest));
     let mut output: Box<dyn Output> = match arguments.format {
         ParseFormat::Json => Box::new(Lines::new(format)),
@@ -40,6 +41,9 @@ pub(crate) fn run(arguments: &ParseArguments) -> Result<(), CommandError> {
         ParseFormat::Table => Box::new(Table::new(format)),
     };
     let mut writer = BufWriter::new(io::stdout().lock());
+    if blank.is_some() {
+        return nothing(output.as_mut(), &mut writer).map_err(written);
+    }
     let parsed = write(format, &mut input, output.as_mut(), &mut writer).map_err(written)?;
     if parsed.is_refused { Err(CommandError::Refused(parsed.reason)) } else { Ok(()) }
 }
@@ -78,6 +82,13 @@ fn choose(head: &Head<'_>, tool: Option<&str>) -> Result<&'static dyn Format, Co
         Some(other) => refused(format!("the file is a report of {}, not of {tool}", other.tool())),
         None => refused(strange(head).to_owned()),
     })
+}
+
+/// Of a report that says nothing, because its tool had nothing to say.
+fn nothing(output: &mut dyn Output, writer: &mut dyn Write) -> io::Result<()> {
+    output.begin(writer)?;
+    output.end(writer, &parsed_blank())?;
+    writer.flush()
 }
 
 /// Nothing is written of a file that turns out to be none before it has told of anything.

@@ -189,12 +189,40 @@ fn the_tool_may_be_named_and_must_be_the_one_that_wrote_the_file() {
 }
 
 #[test]
+fn a_report_of_a_named_tool_that_found_nothing_may_be_empty_but_is_never_complete() {
+    for (tool, file) in
+        [("nuclei", ""), ("nuclei", "[]\n"), ("httpx", "\n"), ("whatweb", "[\n]\n"), ("wpscan", "{}"), ("drheader", "")]
+    {
+        let ended = fed(file.as_bytes(), &["--tool", tool]);
+        assert_eq!(ended.code, Some(0), "{tool}: {}", ended.err);
+        let object = object(tool, &ended);
+        assert_eq!((&object["findings"], &object["complete"]), (&json!([]), &json!(false)), "{tool}");
+        assert_eq!((&object["reason"], &object["tool"]), (&json!("the report is empty"), &json!(tool)));
+        assert_eq!(fed(file.as_bytes(), &[]).code, Some(2), "{tool}: nobody says whose it is");
+        for format in ["sarif", "table"] {
+            assert_eq!(fed(file.as_bytes(), &["--tool", tool, "--format", format]).code, Some(0), "{tool} {format}");
+        }
+    }
+    for (tool, file) in [
+        ("nmap", &b""[..]),
+        ("sslscan", b""),
+        ("nuclei", b"{}"),
+        ("nuclei", b"\0"),
+        ("nuclei", b"hello"),
+        ("../sh", b""),
+    ] {
+        let ended = fed(file, &["--tool", tool]);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{tool}");
+    }
+}
+
+#[test]
 fn a_file_that_is_none_is_refused_and_one_that_is_cut_is_never_complete() {
     let bomb =
         "<?xml version=\"1.0\"?><!DOCTYPE nmaprun [<!ENTITY a \"aa\"><!ENTITY b \"&a;&a;\">]><nmaprun>&b;</nmaprun>";
     let outside = "<!DOCTYPE nmaprun [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><nmaprun>&x;</nmaprun>";
     let deep = format!("{{\"SchemaVersion\":2,\"ArtifactName\":\"x\",\"Results\":{}", "[".repeat(100_000));
-    let long = format!("{LINE}\n{}\n", LINE.replace("\"x\"", &format!("\"{}\"", "y".repeat(10_000_000))));
+    let long = format!("{LINE}\n{}\n", LINE.replace("\"x\"", &format!("\"{}\"", "y".repeat(3_000_000))));
     let huge = format!("{LINE}\n{{\"a\":\"{}\"}}\n", "y".repeat(20_000_000));
     let cut = "{\"SchemaVersion\":2,\"ArtifactName\":\"x\",\"Results\":[{\"Target\":\"t\",\"Class\":\"os-pkgs\",\"Vulnerabilities\":[{\"VulnerabilityID\":\"CVE-2020-1234\",\"PkgName\":\"p\"},{\"Vuln";
     let binary: Vec<u8> = (0..=255_u8).rev().cycle().take(100_000).collect();
@@ -206,7 +234,7 @@ fn a_file_that_is_none_is_refused_and_one_that_is_cut_is_never_complete() {
         ("entity bomb", bomb.as_bytes(), true),
         ("external entity", outside.as_bytes(), true),
         ("deep JSON", deep.as_bytes(), false),
-        ("a line of more than 16 MiB", huge.as_bytes(), false),
+        ("a line of more than 4 MiB", huge.as_bytes(), false),
         ("cut", cut.as_bytes(), false),
         ("bill of materials", b"{\"bomFormat\":\"CycloneDX\",\"SchemaVersion\":2,\"ArtifactName\":\"x\"}", true),
     ];

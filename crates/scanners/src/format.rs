@@ -3,9 +3,9 @@
 
 use std::{io::BufRead, net::IpAddr};
 
-use picket_domain::{Observation, PinnedHost};
+use picket_domain::{Gap, Observation, PinnedHost};
 
-use crate::{Parsed, text};
+use crate::{Parsed, tally::Tally, text};
 
 /// How much of a file's beginning is looked at to recognize it.
 pub const HEAD_BYTES: usize = 64 << 10;
@@ -17,6 +17,12 @@ pub trait Format: Send + Sync {
 
     /// The name of the format among those of its tool: `json`, `jsonl`, `xml`, `csv`, `text`, `sarif`.
     fn name(&self) -> &'static str;
+
+    /// What the tool writes, but for white space, when it found nothing and that does not show whose report it is: an empty
+    /// file, an empty list. Such a file is believed to be of this tool only when somebody says so, and is never complete.
+    fn blanks(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Whether a file that begins so is of this format. Only one format may say yes to a file of any tool.
     fn recognizes(&self, head: &Head<'_>) -> bool;
@@ -143,6 +149,20 @@ pub fn recognize(head: &Head<'_>) -> Option<&'static dyn Format> {
     formats().find(|format| format.recognizes(head))
 }
 
+/// The format in which `tool` wrote that it found nothing, when `file` (all of it) may be such a report.
+#[must_use]
+pub fn blank(tool: &str, file: &[u8]) -> Option<&'static dyn Format> {
+    let text = std::str::from_utf8(file).ok()?.trim_start_matches('\u{feff}');
+    let text: String = text.chars().filter(|c| !c.is_whitespace()).take(8).collect();
+    formats().find(|format| format.tool() == tool && format.blanks().contains(&text.as_str()))
+}
+
+/// What became of a report that says nothing at all: nothing was found, and nothing says that the tool finished.
+#[must_use]
+pub fn parsed_blank() -> Parsed {
+    Tally::new(&mut |_| {}).end(Some((Gap::OutputIncomplete, "the report is empty".to_owned())))
+}
+
 /// What a file is that no format claims, as far as it can be told.
 #[must_use]
 pub fn strange(head: &Head<'_>) -> &'static str {
@@ -176,6 +196,30 @@ mod tests {
         assert!(head("<report/>").is_xml("report"));
         assert!(!head("<reports>").is_xml("report"));
         assert!(!head("nmaprun").is_xml("nmaprun"));
+    }
+
+    #[test]
+    fn a_blank_file_is_of_the_tool_that_is_named_and_never_complete() {
+        for (tool, file) in
+            [("nuclei", ""), ("nuclei", " \n"), ("whatweb", "[\n]\n"), ("wpscan", "{ }"), ("httpx", "\u{feff}")]
+        {
+            assert_eq!(blank(tool, file.as_bytes()).map(Format::tool), Some(tool), "{file:?}");
+        }
+        for (tool, file) in [
+            ("nmap", &b""[..]),
+            ("sslscan", b"[]"),
+            ("nuclei", b"{}"),
+            ("nuclei", b"\0"),
+            ("nuclei", b"\xff"),
+            ("", b""),
+        ] {
+            assert!(blank(tool, file).is_none(), "{tool} {file:?}");
+        }
+        for file in ["", "[]", "{}", "null"] {
+            let mut formats = formats();
+            assert!(!formats.any(|format| format.recognizes(&Head::new(file.as_bytes(), true))), "{file:?}");
+        }
+        assert!(!parsed_blank().is_complete());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Import {
     pub(crate) tool: &'static str,
     /// The format's name.
     pub(crate) name: &'static str,
+    /// What it writes when it found nothing, if that is not its usual frame.
+    pub(crate) blanks: &'static [&'static str],
     /// Whether a file that begins so is of this format.
     pub(crate) recognizes: fn(&Head<'_>) -> bool,
     /// Reads a whole file.
@@ -33,6 +35,10 @@ impl Format for Import {
 
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn blanks(&self) -> &'static [&'static str] {
+        self.blanks
     }
 
     fn recognizes(&self, head: &Head<'_>) -> bool {
@@ -61,7 +67,7 @@ pub(crate) fn end_lines(tally: Tally<'_>, lines: Result<json::Lines, json::Fault
         _ if all == 0 => tally.refuse("the output is empty"),
         _ if whole == 0 => tally.refuse("the output is not a report of this tool"),
         Err(fault) => incomplete(tally, &fault.to_string()),
-        Ok(lines) if lines.left_out > 0 => incomplete(tally, "the output holds a line of more than 16 MiB"),
+        Ok(lines) if lines.left_out > 0 => incomplete(tally, "the output holds a line of more than 4 MiB"),
         Ok(_) if whole < all => incomplete(tally, "the output holds lines that cannot be understood"),
         // Without its line feed a line may have gone on: a port 80 could have been 8080.
         Ok(lines) if lines.is_cut => incomplete(tally, "the last line has no end"),

@@ -1,5 +1,5 @@
 //! JSON of tools, read while it comes: the elements of its long arrays one by one, lines one by one. Nothing is larger than
-//! 16 MiB of text at a time and nothing is nested deeper than 128 (serde_json's own bound), whatever the input is.
+//! 4 MiB of text at a time and nothing is nested deeper than 128 (serde_json's own bound), whatever the input is.
 
 use std::{
     cell::Cell,
@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Value, error::Category};
 
 /// Text of one element, of one line, and of everything around the elements.
-const MAX_PIECE_BYTES: usize = 16 << 20;
+const MAX_PIECE_BYTES: usize = 4 << 20;
 /// Values of one piece, however short their text is: each takes many times its text in memory.
 const MAX_PIECE_VALUES: usize = 200_000;
 /// What remains of a value that was handed on.
@@ -30,7 +30,7 @@ pub(crate) enum Fault {
     BrokeOff,
     #[error("the output is not well-formed JSON at line {line}, column {column}")]
     Syntax { line: usize, column: usize },
-    #[error("the output could not be read, or holds a piece of more than 16 MiB")]
+    #[error("the output could not be read, or holds a piece of more than 4 MiB")]
     Unreadable,
     #[error("the output holds a piece of more than 200,000 values")]
     Crowded,
@@ -191,7 +191,7 @@ struct Bounded<'a> {
 impl Read for Bounded<'_> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         if self.left.get() == 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a piece is larger than 16 MiB"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a piece is larger than 4 MiB"));
         }
         let count = self.inner.read(target)?;
         self.left.set(self.left.get().saturating_sub(count));

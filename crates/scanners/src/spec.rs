@@ -145,7 +145,7 @@ mod tests {
             let spec = of(tool.slug());
             for shape in spec.shapes() {
                 let again = ScanSpec::try_from(Asked { tool: tool.slug(), parameters: Some(&shape.params) }).unwrap();
-                assert_eq!(again.shapes(), [shape.clone()], "{}", tool.slug());
+                assert_eq!(again.shapes(), std::slice::from_ref(shape), "{}", tool.slug());
                 let at = shard("example.com", &["192.0.2.7"], Some(("example.com", "192.0.2.7")));
                 let command = again.command(&at).unwrap();
                 assert!(command.program.starts_with('/'), "{}", tool.slug());

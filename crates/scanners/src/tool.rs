@@ -132,6 +132,12 @@ pub trait Tool: Send + Sync {
 
     /// Whether the tool ends with this exit code when it did its work.
     fn exit_is_ok(&self, code: i32) -> bool;
+
+    /// Why the result lacks something, when only what the tool said beside its report tells. `said` is the end of its
+    /// standard error, which holds its standard output as well when the report is a file.
+    fn stopped_early(&self, _said: &str) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Cuts a shard into one per address family, since some tools (nmap) cannot mix them in one run. Empty parts are left out.

@@ -140,6 +140,7 @@ impl Execution {
         let mut outcome = run.wait().await;
         let (mut parsed, observations) = parser.await.map_err(|_| NotRun::Parser)?;
         self.dropped_packets.fetch_add(outcome.dropped_packets.unwrap_or(0), Ordering::Relaxed);
+        parsed = checked(parsed, tool, &outcome.stderr);
         outcome.stderr = route.text(&outcome.stderr).into_owned();
         parsed.reason = route.text(&parsed.reason).into_owned();
         Ok(Ran { outcome, parsed, observations, tool_hash })
@@ -290,6 +291,17 @@ fn parse(
     // A pipe that breaks here was of a tool that was killed; the verdict knows.
     let _drained = std::io::copy(&mut reader, &mut std::io::sink());
     (parsed, observations)
+}
+
+/// The report beside what else the tool said: one that stopped at its own time limit may write a report that looks whole.
+/// Another try would stop there as well, so it counts as out of time.
+fn checked(parsed: Parsed, tool: &dyn Tool, said: &str) -> Parsed {
+    match tool.stopped_early(said) {
+        Some(reason) if parsed.is_complete() => {
+            Parsed { gap: Some(Gap::TimedOut), reason: reason.to_owned(), ..parsed }
+        }
+        _ => parsed,
+    }
 }
 
 /// What to tell the client of an incomplete run: whose failure it is, and the parser's words, else the end of what the tool complained.

@@ -1,5 +1,6 @@
 //! TLS and SSH scanners, and nmap, against services of ours.
 
+use picket_domain::Severity;
 use serde_json::{Value, json};
 
 use crate::{room::run, services};
@@ -61,7 +62,10 @@ fn a_service_that_hangs_up_is_never_called_clean() {
         ("ssh-audit", json!({ "port": port })),
     ] {
         if let Some(ran) = run(slug, &params) {
-            assert!(!ran.parsed.is_complete() && ran.seen.is_empty(), "{slug}: {:?} {:?}", ran.parsed, ran.rules());
+            // testssl.sh tells what it asked for before it gives up; that informs and judges nothing.
+            let is_silent =
+                ran.seen.iter().all(|seen| seen.rule.starts_with("testssl:") && seen.severity == Severity::Info);
+            assert!(!ran.parsed.is_complete() && is_silent, "{slug}: {:?} {:?}", ran.parsed, ran.rules());
         }
     }
 }

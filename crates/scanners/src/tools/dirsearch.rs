@@ -15,9 +15,9 @@ use crate::{
 };
 
 pub(super) const FORMATS: &[&dyn Format] = &[
-    &Import { tool: "dirsearch", name: "csv", recognizes: is_table, read: read_table },
-    &Import { tool: "dirsearch", name: "json", recognizes: is_json, read: read_json },
-    &Import { tool: "dirsearch", name: "text", recognizes: is_text, read: read_text },
+    &Import { tool: "dirsearch", name: "csv", blanks: &[], recognizes: is_table, read: read_table },
+    &Import { tool: "dirsearch", name: "json", blanks: &["{}"], recognizes: is_json, read: read_json },
+    &Import { tool: "dirsearch", name: "text", blanks: &[], recognizes: is_text, read: read_text },
 ];
 
 fn is_table(head: &Head<'_>) -> bool {

@@ -18,7 +18,7 @@ use crate::{
     weakness::{Place, Weakness},
 };
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "drheader", name: "json", recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "drheader", name: "json", blanks: &["", "[]"], recognizes, read }];
 
 fn recognizes(head: &Head<'_>) -> bool {
     head.is_json('[', &["rule", "severity", "message"]) || head.is_json('[', &["url", "report"])

@@ -11,7 +11,7 @@ use crate::{
     tally::Tally,
 };
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "feroxbuster", name: "jsonl", recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "feroxbuster", name: "jsonl", blanks: &[""], recognizes, read }];
 
 fn recognizes(head: &Head<'_>) -> bool {
     let first = Head { text: head.first_line(), is_whole: true };

@@ -17,7 +17,7 @@ use crate::{
     weakness::{Place, Weakness},
 };
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "gobuster", name: "text", recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "gobuster", name: "text", blanks: &[""], recognizes, read }];
 
 fn recognizes(head: &Head<'_>) -> bool {
     let mut lines = head.text.lines().map(plain).filter(|line| !line.is_empty());

@@ -14,7 +14,7 @@ use crate::{
     weakness::Weakness,
 };
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "httpx", name: "jsonl", recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "httpx", name: "jsonl", blanks: &[""], recognizes, read }];
 
 fn recognizes(head: &Head<'_>) -> bool {
     let first = Head { text: head.first_line(), is_whole: true };

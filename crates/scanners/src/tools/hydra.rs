@@ -17,8 +17,8 @@ use crate::{
 };
 
 pub(super) const FORMATS: &[&dyn Format] = &[
-    &Import { tool: "hydra", name: "json", recognizes: is_json, read: read_json },
-    &Import { tool: "hydra", name: "text", recognizes: is_text, read: read_text },
+    &Import { tool: "hydra", name: "json", blanks: &[], recognizes: is_json, read: read_json },
+    &Import { tool: "hydra", name: "text", blanks: &[], recognizes: is_text, read: read_text },
 ];
 
 fn is_json(head: &Head<'_>) -> bool {

@@ -17,8 +17,8 @@ use crate::{
 };
 
 pub(super) const FORMATS: &[&dyn Format] = &[
-    &Import { tool: "masscan", name: "json", recognizes: json::recognizes, read: json::read },
-    &Import { tool: "masscan", name: "xml", recognizes: is_xml, read: xml::read },
+    &Import { tool: "masscan", name: "json", blanks: &["", "[]"], recognizes: json::recognizes, read: json::read },
+    &Import { tool: "masscan", name: "xml", blanks: &[], recognizes: is_xml, read: xml::read },
 ];
 
 fn is_xml(head: &Head<'_>) -> bool {

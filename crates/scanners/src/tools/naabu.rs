@@ -13,7 +13,7 @@ use crate::{
     weakness::{Place, Weakness},
 };
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "naabu", name: "jsonl", recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "naabu", name: "jsonl", blanks: &[""], recognizes, read }];
 
 fn recognizes(head: &Head<'_>) -> bool {
     let line = head.first_line();

@@ -19,7 +19,7 @@ use crate::{
     weakness::{Place, Weakness, cve_name},
 };
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "nettacker", name: "json", recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "nettacker", name: "json", blanks: &["[]"], recognizes, read }];
 
 fn recognizes(head: &Head<'_>) -> bool {
     let is_new = head.is_json('[', &["scan_id", "module_name"]) || head.is_json('[', &["scan_unique_id", "module_name"]);

@@ -34,6 +34,10 @@ impl Format for Json {
         "json"
     }
 
+    fn blanks(&self) -> &'static [&'static str] {
+        &["[]"]
+    }
+
     fn recognizes(&self, head: &Head<'_>) -> bool {
         (head.text.starts_with('{') || head.text.starts_with('['))
             && ["host", "ip", "port", "vulnerabilities"].iter().all(|key| head.has_key(key))

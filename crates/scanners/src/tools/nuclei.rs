@@ -42,6 +42,10 @@ impl Format for Lines {
         "jsonl"
     }
 
+    fn blanks(&self) -> &'static [&'static str] {
+        &[""]
+    }
+
     fn recognizes(&self, head: &Head<'_>) -> bool {
         head.text.starts_with('{') && is_record(head)
     }
@@ -58,6 +62,10 @@ impl Format for Array {
 
     fn name(&self) -> &'static str {
         "json"
+    }
+
+    fn blanks(&self) -> &'static [&'static str] {
+        &["[]"]
     }
 
     fn recognizes(&self, head: &Head<'_>) -> bool {

@@ -12,8 +12,8 @@ mod xml;
 use crate::{Format, Head, import::Import};
 
 pub(super) const FORMATS: &[&dyn Format] = &[
-    &Import { tool: "openvas", name: "csv", recognizes: is_table, read: table::read },
-    &Import { tool: "openvas", name: "xml", recognizes: is_xml, read: xml::read },
+    &Import { tool: "openvas", name: "csv", blanks: &[], recognizes: is_table, read: table::read },
+    &Import { tool: "openvas", name: "xml", blanks: &[], recognizes: is_xml, read: xml::read },
 ];
 
 fn is_table(head: &Head<'_>) -> bool {

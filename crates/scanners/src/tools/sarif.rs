@@ -22,7 +22,7 @@ use crate::{
     text,
 };
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "sarif", name: "sarif", recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "sarif", name: "sarif", blanks: &[], recognizes, read }];
 
 /// Results that came before their rules and wait for them.
 const MAX_WAITING: usize = 5_000;

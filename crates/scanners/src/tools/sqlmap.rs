@@ -16,7 +16,7 @@ use crate::{
     weakness::Weakness,
 };
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "sqlmap", name: "csv", recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "sqlmap", name: "csv", blanks: &[], recognizes, read }];
 
 fn recognizes(head: &Head<'_>) -> bool {
     let line = head.first_line().to_ascii_lowercase();

@@ -4,8 +4,8 @@
 //! It takes minutes. `checks` limits it to some of its parts, `starttls` names the protocol that is spoken before TLS
 //! begins. Needs nothing but a connection.
 //!
-//! Rows of the severities OK and INFO are no findings, also when they name a CVE. Rows of WARN and FATAL tell that something
-//! could not be tested: the result is then incomplete, but for the notice that the local OpenSSL has no GOST engine. Whether
+//! Rows of the severity OK are no findings, also when they name a CVE, and the rating at the end is none; rows of INFO are
+//! findings that only inform. Rows of WARN and FATAL tell that something could not be tested: the result is then incomplete, but for the notice that the local OpenSSL has no GOST engine. Whether
 //! a certificate is for the right name is not judged when the target is an address. CSV does not tell whether testssl.sh
 //! finished, so an import of it is always incomplete.
 
@@ -36,6 +36,10 @@ impl Format for Json {
 
     fn name(&self) -> &'static str {
         "json"
+    }
+
+    fn blanks(&self) -> &'static [&'static str] {
+        &["[]"]
     }
 
     /// Flat: a list of rows. Pretty: an object with the results of each service.

@@ -27,7 +27,7 @@ use crate::{
 /// Findings that wait for the name of their file.
 const MAX_WAITING: usize = 2000;
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "trivy", name: "json", recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "trivy", name: "json", blanks: &["[]", "null"], recognizes, read }];
 
 fn recognizes(head: &Head<'_>) -> bool {
     let is_own = head.is_json('{', &["SchemaVersion"]) && (head.has_key("ArtifactName") || head.has_key("Results"));

@@ -2,7 +2,8 @@
 //! (Wapiti 3.0.4 and later).
 //!
 //! `scope` is how far it crawls: `page`, `folder` (the default) or `url`. `modules` are the checks to run, `level` 2 also
-//! tries parameters that pages do not name, `max_scan_time` is in seconds. Only forms and links that need no login are seen.
+//! tries parameters that pages do not name, `max_scan_time` is how long it crawls, in seconds; a site that is larger than that is
+//! incomplete. Only forms and links that need no login are seen.
 //!
 //! Checks that need a server of somebody else, a database from the Internet or guessed passwords cannot be chosen.
 
@@ -106,5 +107,11 @@ impl Tool for Adapter {
 
     fn exit_is_ok(&self, code: i32) -> bool {
         code == 0
+    }
+
+    /// The report of a crawl or a check that ran out of time looks like any other.
+    fn stopped_early(&self, said: &str) -> Option<&'static str> {
+        let is_cut = ["Max scan time was reached", "Max attack time was reached"].iter().any(|text| said.contains(text));
+        is_cut.then_some("Wapiti came to its time limit before it had seen the whole site")
     }
 }

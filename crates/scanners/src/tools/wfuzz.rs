@@ -11,7 +11,7 @@ use crate::{
     tally::Tally,
 };
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "wfuzz", name: "json", recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "wfuzz", name: "json", blanks: &["[]"], recognizes, read }];
 
 fn recognizes(head: &Head<'_>) -> bool {
     head.is_json('[', &["chars", "words", "url", "payload"])

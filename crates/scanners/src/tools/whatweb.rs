@@ -102,6 +102,10 @@ impl Format for Json {
         "json"
     }
 
+    fn blanks(&self) -> &'static [&'static str] {
+        &["", "[]"]
+    }
+
     fn recognizes(&self, head: &Head<'_>) -> bool {
         head.is_json('[', &["target", "http_status", "plugins"])
     }

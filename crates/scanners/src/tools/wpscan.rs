@@ -16,7 +16,7 @@ use crate::{
     weakness::{Weakness, cve_name},
 };
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "wpscan", name: "json", recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "wpscan", name: "json", blanks: &["{}"], recognizes, read }];
 
 const PATHS: &[&[&str]] = &[&["effective_url"], &["target_url"], &["interesting_findings"]];
 

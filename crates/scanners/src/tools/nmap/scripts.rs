@@ -24,6 +24,7 @@ const READERS: &[(&str, Reader)] = &[
     ("html-title", http::title),
     ("http-auth", http::auth),
     ("http-cookie-flags", http::cookie_flags),
+    ("http-cors", http::cors),
     ("http-enum", http::paths),
     ("http-git", http::git),
     ("http-internal-ip-disclosure", http::internal_address),

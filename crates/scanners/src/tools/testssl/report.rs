@@ -18,8 +18,6 @@ use crate::{
 };
 
 const MAX_VALUE_BYTES: usize = 2 << 10;
-/// Rows of one service that no rule of ours fits.
-const MAX_OWN: usize = 500;
 
 /// One row.
 struct Row<'r> {
@@ -96,7 +94,12 @@ struct Service {
     has_name: bool,
     verdicts: Verdicts,
     pages: BTreeMap<&'static str, (Rule, String)>,
-    own: Vec<Weakness>,
+}
+
+impl Service {
+    fn place(&self) -> Place<'_> {
+        Place::tcp(&self.host, self.port, true)
+    }
 }
 
 impl<'s, 'c> Report<'s, 'c> {
@@ -160,6 +163,9 @@ impl<'s, 'c> Report<'s, 'c> {
             return;
         }
         self.is_ended = false;
+        if rows::is_rating(id) {
+            return;
+        }
         match rows::severity(row.severity) {
             None if rows::is_of_the_machine(id) => {}
             None => self.trouble(row),
@@ -185,20 +191,16 @@ impl<'s, 'c> Report<'s, 'c> {
             self.tally.garbled();
             return;
         };
-        // Facts whatever their grade, since only all of them together tell what is not offered.
-        if let Some(version @ (Version::Tls12 | Version::Tls13)) = Version::find(id) {
-            match row.finding.trim() {
-                finding if finding.starts_with("offered") => service.verdicts.offers(version),
-                finding if finding.starts_with("not offered") => service.verdicts.lacks(version),
-                _ => {}
-            }
-            return;
-        }
-        if severity == Severity::Info {
+        if is_fact(row, id, &mut service.verdicts) || rows::is_good(row.severity) {
             return;
         }
         let evidence = text::line(&format!("{}: {}", row.id, row.finding), MAX_VALUE_BYTES);
-        match rows::meaning(id, row.finding, service.has_name) {
+        let meaning = if severity == Severity::Info {
+            Meaning::Own
+        } else {
+            rows::meaning(id, row.finding, service.has_name)
+        };
+        match meaning {
             Meaning::Tls(rule) => {
                 if let Some(version) = Version::find(id).filter(|_| row.finding.trim().starts_with("offered")) {
                     service.verdicts.offers(version);
@@ -211,8 +213,10 @@ impl<'s, 'c> Report<'s, 'c> {
                 }
             }
             Meaning::Repeated => {}
-            Meaning::Own if service.own.len() < MAX_OWN => service.own.push(own(row, id, severity, &evidence)),
-            Meaning::Own => {}
+            Meaning::Own => {
+                let observation = own(row, id, severity, &evidence).observed(&service.place());
+                self.tally.tell(observation);
+            }
         }
     }
 
@@ -239,7 +243,6 @@ impl<'s, 'c> Report<'s, 'c> {
                 has_name,
                 verdicts: Verdicts::default(),
                 pages: BTreeMap::new(),
-                own: Vec::new(),
             });
             self.tally.host_up();
         }
@@ -247,11 +250,10 @@ impl<'s, 'c> Report<'s, 'c> {
     }
 
     fn flush(&mut self) {
-        let Some(service) = self.service.take() else { return };
-        let place = Place::tcp(&service.host, service.port, true);
+        let Some(mut service) = self.service.take() else { return };
         let site = Place::tcp(&service.site, service.port, true);
-        for weakness in service.verdicts.weaknesses().into_iter().chain(service.own) {
-            self.tally.tell(weakness.observed(&place));
+        for weakness in std::mem::take(&mut service.verdicts).weaknesses() {
+            self.tally.tell(weakness.observed(&service.place()));
         }
         for (rule, evidence) in service.pages.into_values() {
             self.tally.tell(tls::weakness(rule, &evidence).at("/").observed(&site));
@@ -259,15 +261,34 @@ impl<'s, 'c> Report<'s, 'c> {
     }
 }
 
-/// A row that no rule of ours fits.
+/// Takes what the row tells of a modern version, whatever its grade, since only all such rows together tell what is lacking.
+/// Whether that is all it tells.
+fn is_fact(row: &Row<'_>, id: &str, verdicts: &mut Verdicts) -> bool {
+    let Some(version @ (Version::Tls12 | Version::Tls13)) = Version::find(id) else { return false };
+    let finding = row.finding.trim();
+    if finding.starts_with("offered") {
+        verdicts.offers(version);
+    }
+    let is_lacking = finding.starts_with("not offered");
+    if is_lacking {
+        verdicts.lacks(version);
+    }
+    is_lacking
+}
+
+/// A row that no rule of ours fits, or that only informs.
 fn own(row: &Row<'_>, id: &str, severity: Severity, evidence: &str) -> Weakness {
     let title = format!("testssl.sh: {id}");
     let description =
         "A check of testssl.sh that Picket has no rule of its own for; the evidence is what testssl.sh says.";
+    let remedy = if severity == Severity::Info {
+        ""
+    } else {
+        "Read what the documentation of testssl.sh says of this check, and change the configuration of the server."
+    };
     let weakness = Weakness::of_tool(&format!("testssl:{id}"), severity, &title, description, evidence)
-        .remedied(
-            "Read what the documentation of testssl.sh says of this check, and change the configuration of the server.",
-        )
+        .about(rows::part(row.id))
+        .remedied(remedy)
         .of_kind(row.cwe.trim().strip_prefix("CWE-").and_then(|number| number.parse().ok()));
     // Several CVE names make no finding of one.
     let mut names = row.cve.split_whitespace();

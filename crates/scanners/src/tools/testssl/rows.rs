@@ -19,13 +19,26 @@ pub(super) enum Meaning {
 /// A grade; `None` for rows that report trouble of the scan.
 pub(super) fn severity(name: &str) -> Option<Severity> {
     match name {
-        "OK" | "INFO" | "DEBUG" | "NOT ok" => Some(Severity::Info),
+        "OK" | "INFO" | "DEBUG" => Some(Severity::Info),
         "LOW" => Some(Severity::Low),
-        "MEDIUM" => Some(Severity::Medium),
+        // All that 2.8 said of what is weak.
+        "MEDIUM" | "NOT ok" => Some(Severity::Medium),
         "HIGH" => Some(Severity::High),
         "CRITICAL" => Some(Severity::Critical),
         _ => None,
     }
+}
+
+/// Whether the row says that all is well, or is meant for the authors of testssl.sh.
+pub(super) fn is_good(severity: &str) -> bool {
+    matches!(severity, "OK" | "DEBUG")
+}
+
+/// Whether the row is of the rating at the end, which sums up what the rows before said.
+pub(super) fn is_rating(id: &str) -> bool {
+    const NAMES: [&str; 6] =
+        ["rating_", "protocol_support_score", "key_exchange_score", "cipher_strength_score", "final_score", "overall_grade"];
+    NAMES.iter().any(|name| id.starts_with(name)) || id.starts_with("grade_cap_reason")
 }
 
 /// The rows whose name alone tells the rule, in the spellings of 2.9 to 3.3.
@@ -129,6 +142,11 @@ fn listed(id: &str) -> Meaning {
 /// Whether a row of WARN says nothing about the target: Debian's OpenSSL has no GOST engine.
 pub(super) fn is_of_the_machine(id: &str) -> bool {
     id == "engine_problem"
+}
+
+/// `cert#1` of `cert_keySize <cert#1>`.
+pub(super) fn part(id: &str) -> &str {
+    id.split_once('<').map_or("", |(_, part)| part.trim_end_matches('>').trim())
 }
 
 /// `cert_keySize <cert#1>` is `cert_keySize` of the first of several certificates.

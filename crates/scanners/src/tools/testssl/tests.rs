@@ -29,7 +29,7 @@ fn row(id: &str, severity: &str, finding: &str) -> Value {
 /// A complete flat report of these rows.
 fn flat(rows: &[Value]) -> String {
     let end = json!({"id": "scanTime", "ip": "www.example.com/192.0.2.1", "port": "443", "severity": "INFO", "finding": "10"});
-    Value::Array(rows.iter().cloned().chain([row("service", "INFO", "HTTP"), end]).collect()).to_string()
+    Value::Array(rows.iter().cloned().chain([row("service", "OK", "HTTP"), end]).collect()).to_string()
 }
 
 fn rules(rows: &[Value]) -> Vec<String> {
@@ -68,8 +68,38 @@ fn a_recorded_report_becomes_findings_in_every_format() {
 
 #[test]
 fn a_cve_in_a_row_is_no_finding_by_itself() {
-    assert!(rules(&[row("heartbleed", "OK", "not vulnerable"), row("DROWN_hint", "INFO", "x")]).is_empty());
+    assert!(rules(&[row("heartbleed", "OK", "not vulnerable"), row("heartbleed", "DEBUG", "x")]).is_empty());
     assert_eq!(rules(&[row("heartbleed", "CRITICAL", "VULNERABLE")]), ["tls.heartbleed"]);
+}
+
+#[test]
+fn rows_that_inform_are_findings_under_their_own_name() {
+    let told = [
+        row("service", "INFO", "HTTP"),
+        row("LUCKY13", "INFO", "no rule of ours says so for information"),
+        row("cert_serialNumber <cert#1>", "INFO", "1"),
+        row("cert_serialNumber <cert#2>", "INFO", "2"),
+    ];
+    let (_, seen) = read(&flat(&told));
+    assert!(seen.iter().all(|seen| seen.severity == Severity::Info), "{seen:?}");
+    let names: Vec<_> = seen.iter().map(|seen| format!("{} {}", seen.rule, seen.subject)).collect();
+    assert_eq!(
+        names,
+        ["testssl:service ", "testssl:LUCKY13 ", "testssl:cert_serialNumber cert#1", "testssl:cert_serialNumber cert#2"]
+    );
+    let of_nobody = json!({"id": "clientProblem", "ip": "/", "port": "443", "severity": "INFO", "finding": "x"});
+    assert!(rules(&[of_nobody]).is_empty(), "what names no host is of this machine");
+}
+
+#[test]
+fn the_rating_sums_up_and_is_no_finding() {
+    let rating = ["rating_spec", "protocol_support_score_weighted", "final_score", "overall_grade", "grade_cap_reason_1"];
+    let rating: Vec<Value> = rating
+        .iter()
+        .flat_map(|id| ["INFO", "CRITICAL", "WARN"].map(|severity| row(id, severity, "T")))
+        .collect();
+    assert!(rules(&rating).is_empty());
+    assert_eq!(rules(&[row("SSLv3", "NOT ok", "offered")]), ["tls.weak_protocol.sslv3"], "as 2.8 graded");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Wapiti's JSON: one object, written at the end of the run. The part that names the site stands behind the entries, so
-//! the object is read as a whole; it is bounded by the reader at 16 MiB, many times what Wapiti writes.
+//! the object is read as a whole; it is bounded by the reader at 4 MiB, many times what Wapiti writes.
 
 use std::io::BufRead;
 

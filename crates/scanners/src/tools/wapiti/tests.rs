@@ -111,3 +111,11 @@ proptest! {
         testing::read(&Json, &changed);
     }
 }
+
+#[test]
+fn a_crawl_that_came_to_its_time_limit_is_told_from_one_that_ended() {
+    let said = "[*] You are lucky!\nMax scan time was reached, stopping.\n[*] Saving scan state, please wait...\n";
+    assert!(Adapter.stopped_early(said).is_some_and(|reason| reason.contains("time limit")));
+    assert!(Adapter.stopped_early("Max attack time was reached for module xss, stopping.").is_some());
+    assert_eq!(Adapter.stopped_early("[*] Launching module xss\n"), None);
+}

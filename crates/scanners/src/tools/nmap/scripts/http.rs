@@ -122,7 +122,16 @@ pub(super) fn internal_address(script: &Script, _place: &Place<'_>) -> Vec<Weakn
     if is_leaked { vec![headers::weakness(rules::HTTP_INTERNAL_ADDRESS_DISCLOSED, &script.output)] } else { Vec::new() }
 }
 
-/// `http-security-headers`: it lists what was sent, and of the missing ones tells HSTS alone.
+/// `http-cors`: the methods that the start page allows when asked by an origin that it cannot know. The script counts them
+/// for the origin `*` alone.
+pub(super) fn cors(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
+    const METHODS: [&str; 9] = ["HEAD", "GET", "POST", "PUT", "DELETE", "TRACE", "OPTIONS", "CONNECT", "PATCH"];
+    let is_open = script.output.split_whitespace().any(|word| METHODS.contains(&word));
+    if is_open { vec![Weakness::of(rules::HTTP_CORS_ANY_ORIGIN, &script.output).at("/")] } else { Vec::new() }
+}
+
+/// `http-security-headers`: it lists what was sent, and of the missing ones tells HSTS alone. The others are not concluded
+/// from its silence: of a site that sends none it prints nothing, and what it looks at may be a redirection.
 pub(super) fn security_headers(script: &Script, _place: &Place<'_>) -> Vec<Weakness> {
     let is_missing = script.output.contains("HSTS not configured in HTTPS Server");
     if is_missing { vec![Weakness::of(rules::HTTP_HEADER_MISSING_HSTS, &script.output).at("/")] } else { Vec::new() }
