@@ -159,7 +159,7 @@ CREATE FUNCTION picket_richer_service(known jsonb, seen jsonb, in_one_scan boole
         WHEN (known ->> 'product') IS NOT NULL AND (seen ->> 'product') IS NULL
              AND (in_one_scan OR (seen ->> 'name') IS NOT DISTINCT FROM (known ->> 'name')) THEN known
         WHEN in_one_scan AND (known ->> 'product') IS NULL = ((seen ->> 'product') IS NULL)
-             AND length(known::text) >= length(seen::text) THEN known
+             AND (length(known::text), known::text COLLATE "C") >= (length(seen::text), seen::text COLLATE "C") THEN known
         ELSE seen
     END;
 

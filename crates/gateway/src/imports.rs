@@ -1,6 +1,6 @@
 //! Reports that tools wrote elsewhere. What a file is, its content says; the client may only narrow it down. The parsers
 //! are the ones that read the output of our own runs: bounded, without a process, a socket or a name looked up. It must
-//! never take a file for clean that does not say itself that it is whole.
+//! never take a file for clean that does not say itself that it is whole, also where its format cannot say so.
 //!
 //! They run here and not at a worker: nothing of an import needs a sandbox, and who sends a file hears at once what is
 //! wrong with it.
@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use picket_domain::{Gap, Observation};
-use picket_scanners::{Context, Format, HEAD_BYTES, Head, Parsed, formats};
+use picket_domain::{Gap, Observation, Target, TargetKind};
+use picket_scanners::{Context, Format, HEAD_BYTES, Head, Parsed, formats, is_nameless};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{App, Caller, FieldError, Problem, body};
@@ -47,6 +47,8 @@ pub(crate) struct Claim {
     pub(crate) tool: Option<String>,
     /// The format among those of the tool.
     pub(crate) format: Option<String>,
+    /// What was scanned.
+    pub(crate) target: Option<Target>,
 }
 
 /// What a file says.
@@ -90,6 +92,12 @@ impl Claim {
         }
         Ok(named)
     }
+
+    /// The host that the file is of, when it is one.
+    fn host(&self) -> Option<String> {
+        let target = self.target.as_ref()?;
+        (!matches!(target.kind(), TargetKind::Network(_))).then(|| target.to_string())
+    }
 }
 
 /// The parameter is none of these.
@@ -111,12 +119,12 @@ impl Imports {
     /// # Errors
     /// What the file is not, or why nothing of it can be kept.
     pub(crate) async fn read(&self, file: body::Spool, claim: Claim) -> Result<Report, Problem> {
-        let candidates = claim.candidates()?;
+        let (candidates, host) = (claim.candidates()?, claim.host());
         let permit = tokio::time::timeout(PATIENCE, self.free.clone().acquire_owned())
             .await
             .map_err(|waited| Problem::Unavailable(Box::new(waited)))?
             .map_err(Problem::internal)?;
-        let read = tokio::task::spawn_blocking(move || read(file, &candidates, permit));
+        let read = tokio::task::spawn_blocking(move || read(file, &candidates, host.as_deref(), permit));
         // A parser that breaks is ours to repair, and is told from a file that is refused.
         read.await.map_err(Problem::internal)?
     }
@@ -125,6 +133,7 @@ impl Imports {
 fn read(
     file: body::Spool,
     candidates: &[&'static dyn Format],
+    host: Option<&str>,
     permit: OwnedSemaphorePermit,
 ) -> Result<Report, Problem> {
     let size_bytes = file.size_bytes();
@@ -135,12 +144,18 @@ fn read(
     let format = candidates.iter().copied().find(|format| format.recognizes(&known));
     let format =
         format.ok_or_else(|| unreadable("expected a report that one of the known tools writes (GET /tools)"))?;
-    let (parsed, observations) = parse(format, &mut head.as_slice().chain(input));
+    let (parsed, observations) = parse(format, host, &mut head.as_slice().chain(input));
+    let parsed = parsed.of_a_file();
     if parsed.is_refused {
         return Err(unreadable(format!("expected a report of {}: {}", format.tool(), parsed.reason)));
     }
     if parsed.gap.is_some() && observations.is_empty() {
         return Err(unreadable(format!("nothing can be read of this report of {}: {}", format.tool(), parsed.reason)));
+    }
+    // Else the findings of all such files would meet at one host that there is not.
+    if host.is_none() && observations.iter().any(|observation| is_nameless(&observation.location.host)) {
+        let message = "expected what was scanned, a host name or an address, since the report names no host";
+        return Err(Problem::field("target", "required", message));
     }
     Ok(Report { format, parsed, observations, _permit: permit })
 }
@@ -152,7 +167,7 @@ fn head(input: &mut dyn BufRead) -> std::io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn parse(format: &'static dyn Format, input: &mut dyn BufRead) -> (Parsed, Vec<Observation>) {
+fn parse(format: &'static dyn Format, host: Option<&str>, input: &mut dyn BufRead) -> (Parsed, Vec<Observation>) {
     let (mut kept, mut text_bytes, mut is_cut) = (Vec::new(), 0_usize, false);
     let mut keep = |observation: Observation| {
         text_bytes = text_bytes.saturating_add(weight(&observation));
@@ -162,17 +177,31 @@ fn parse(format: &'static dyn Format, input: &mut dyn BufRead) -> (Parsed, Vec<O
             is_cut = true;
         }
     };
-    let mut parsed = format.parse(input, &Context::default(), &mut keep);
-    if is_cut && parsed.gap.is_none() {
-        parsed.gap = Some(Gap::OutputTruncated);
-        parsed.reason = format!("the report holds more than the {} findings that were kept", kept.len());
+    let mut parsed = format.parse(input, &Context { host, ..Context::default() }, &mut keep);
+    if is_cut {
+        let cut = format!("the report holds more than the {} findings that were kept", kept.len());
+        parsed.reason = if parsed.gap.is_some() { format!("{}; {cut}", parsed.reason) } else { cut };
+        parsed.gap.get_or_insert(Gap::OutputTruncated);
     }
     (parsed, kept)
 }
 
+/// The bytes of all that a report may make long.
 fn weight(observation: &Observation) -> usize {
-    let texts = [&observation.title, &observation.description, &observation.evidence, &observation.remediation];
-    texts.into_iter().map(String::len).fold(0, usize::saturating_add)
+    let Observation { title, description, evidence, remediation, subject, rule, location, references, .. } =
+        observation;
+    let service = observation.service.iter().flat_map(|service| {
+        let texts = [&service.name, &service.product, &service.version, &service.extra_info];
+        texts.into_iter().flatten().chain(&service.cpe)
+    });
+    let texts = [title, description, evidence, remediation, subject, rule, &location.host];
+    texts
+        .into_iter()
+        .chain(&location.url)
+        .chain(references)
+        .chain(service)
+        .map(String::len)
+        .fold(0, usize::saturating_add)
 }
 
 #[cfg(test)]
@@ -180,7 +209,7 @@ mod tests {
     use super::*;
 
     fn claim(tool: Option<&str>, format: Option<&str>) -> Claim {
-        Claim { tool: tool.map(str::to_owned), format: format.map(str::to_owned) }
+        Claim { tool: tool.map(str::to_owned), format: format.map(str::to_owned), target: None }
     }
 
     #[test]
@@ -196,5 +225,43 @@ mod tests {
             let Err(Problem::Invalid(errors)) = wrong.candidates() else { panic!("{wrong:?}") };
             assert_eq!(errors[0].field, field);
         }
+    }
+
+    fn observation() -> Observation {
+        let format = claim(Some("gobuster"), None).candidates().unwrap()[0];
+        parse(format, None, &mut &b"/a (Status: 200) [Size: 1]\n"[..]).1.remove(0)
+    }
+
+    #[test]
+    fn every_text_of_a_finding_weighs() {
+        let known = observation();
+        let text = "x".repeat(1_000);
+        let service = picket_domain::Service { cpe: vec![text.clone()], ..picket_domain::Service::default() };
+        let mut located = known.clone();
+        located.location.url = Some(text.clone());
+        for heavier in [
+            Observation { references: vec![text.clone()], ..known.clone() },
+            Observation { subject: text.clone(), ..known.clone() },
+            Observation { service: Some(service), ..known.clone() },
+            located,
+        ] {
+            assert!(weight(&heavier) >= 1_000, "{heavier:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_said_beside_another_gap() {
+        let format = claim(Some("gobuster"), None).candidates().unwrap()[0];
+        let mut lines: String = (0..=MOST_OBSERVATIONS).map(|number| format!("/{number} (Status: 200)\n")).collect();
+        let (parsed, kept) = parse(format, None, &mut lines.as_bytes());
+        assert_eq!((parsed.gap, kept.len()), (Some(Gap::OutputTruncated), MOST_OBSERVATIONS));
+        lines.push_str("what is this\n");
+        let (parsed, _) = parse(format, None, &mut lines.as_bytes());
+        assert_eq!(parsed.gap, Some(Gap::OutputIncomplete));
+        assert!(
+            parsed.reason.ends_with("; the report holds more than the 100000 findings that were kept"),
+            "{}",
+            parsed.reason
+        );
     }
 }

@@ -109,6 +109,7 @@ fn write(
     if let Some(fault) = fault {
         return Err(fault);
     }
+    let parsed = parsed.of_a_file();
     if parsed.is_refused && !is_begun {
         return Ok(parsed);
     }

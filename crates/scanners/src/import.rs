@@ -14,6 +14,18 @@ use crate::{Context, Format, Head, Parsed, json, tally::Tally, text};
 /// Repetitions are noticed among so many different records; later ones are told again.
 const MAX_SEEN: usize = 1 << 16;
 
+/// What parsers call the host of what names none.
+const NAMELESS: [&str; 2] = [UNNAMED, REPOSITORY];
+pub(crate) const UNNAMED: &str = "unnamed";
+/// Where files of source text are.
+pub(crate) const REPOSITORY: &str = "repository";
+
+/// Whether a host is only the word for one that neither the report nor its [`Context`] names.
+#[must_use]
+pub fn is_nameless(host: &str) -> bool {
+    NAMELESS.contains(&host)
+}
+
 /// One format of one tool.
 pub(crate) struct Import {
     /// The tool's slug.
@@ -71,8 +83,13 @@ pub(crate) fn end_lines(tally: Tally<'_>, lines: Result<json::Lines, json::Fault
         Ok(_) if whole < all => incomplete(tally, "the output holds lines that cannot be understood"),
         // Without its line feed a line may have gone on: a port 80 could have been 8080.
         Ok(lines) if lines.is_cut => incomplete(tally, "the last line has no end"),
-        Ok(_) => tally.end(None),
+        Ok(_) => unmarked(tally.end(None)),
     }
+}
+
+/// The end of an output whose format cannot say that it is whole.
+pub(crate) fn unmarked(parsed: Parsed) -> Parsed {
+    Parsed { is_unmarked: true, ..parsed }
 }
 
 /// The end of an output that lacks something.
@@ -154,6 +171,22 @@ mod tests {
         ] {
             assert_eq!(cwe(text), number, "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_without_an_end_mark_is_whole_only_for_who_ran_the_tool() {
+        let read = |report: &str| {
+            let format = crate::recognize(&Head::new(report.as_bytes(), true)).unwrap();
+            format.parse(&mut report.as_bytes(), &Context::default(), &mut |_| {})
+        };
+        let bare = read("/a (Status: 200) [Size: 1]\n");
+        assert!(bare.is_complete());
+        let bare = bare.of_a_file();
+        assert_eq!(bare.gap, Some(Gap::OutputIncomplete));
+        assert!(bare.reason.contains("no end mark"), "{}", bare.reason);
+        let banner = "Gobuster v3.6\n[+] Url:  http://192.0.2.1/\n/a (Status: 200) [Size: 1]\n";
+        assert!(!read(banner).is_complete(), "the banner promises the end");
+        assert!(read(&format!("{banner}Finished\n")).of_a_file().is_complete());
     }
 
     #[test]

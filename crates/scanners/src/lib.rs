@@ -27,6 +27,7 @@ mod weakness;
 mod xml;
 
 pub use format::{Context, Format, HEAD_BYTES, Head, blank, formats, parsed_blank, recognize, strange};
+pub use import::is_nameless;
 pub use parameters::{Parameters, ParamsError};
 pub use spec::{Asked, ScanSpec};
 pub use tool::{Appetite, FanOut, Parsed, TaskShape, Tool, split_by_family};

@@ -1,6 +1,8 @@
 //! What is weak in SSH, judged in one place for every tool that lists algorithms. Each weak algorithm is a finding of its
 //! own, whose subject is the algorithm's name.
 
+use picket_domain::Severity;
+
 use crate::{
     rules::{self, Rule},
     tls,
@@ -19,7 +21,14 @@ pub(crate) enum Kind {
 /// The finding of an algorithm, when it is weak; `None` says nothing about a name that is not known.
 pub(crate) fn algorithm(kind: Kind, name: &str) -> Option<Weakness> {
     let rule = rule(kind, name)?;
-    Some(Weakness::of(rule, name).about(name).titled(&format!("{}: {name}", rule.title)))
+    let severity = if is_broken(name) { Severity::High } else { rule.severity };
+    Some(Weakness::of(rule, name).about(name).titled(&format!("{}: {name}", rule.title)).rated(severity))
+}
+
+/// Exchanges in groups of 1024 bits, which were precomputed or can be, and DSA keys, which have no more.
+fn is_broken(name: &str) -> bool {
+    let broken = ["diffie-hellman-group1-", "gss-group1-", "rsa1024-", "ssh-dss", "x509v3-ssh-dss", "pgp-sign-dss"];
+    broken.iter().any(|start| name.starts_with(start))
 }
 
 fn rule(kind: Kind, name: &str) -> Option<Rule> {
@@ -38,7 +47,9 @@ pub(crate) fn host_key(kind: &str, bits: u32) -> Option<Weakness> {
     let is_rsa = kind.starts_with("ssh-rsa") || kind.starts_with("rsa-sha2");
     let subject = if is_dsa { "ssh-dss" } else { "ssh-rsa" };
     let is_weak = is_dsa || (is_rsa && bits > 0 && bits < 2048);
-    is_weak.then(|| Weakness::of(rules::SSH_WEAK_HOST_KEY, &format!("{subject}, {bits} bits")).about(subject))
+    let severity = if is_dsa || bits < 1024 { Severity::High } else { rules::SSH_WEAK_HOST_KEY.severity };
+    let evidence = format!("{subject}, {bits} bits");
+    is_weak.then(|| Weakness::of(rules::SSH_WEAK_HOST_KEY, &evidence).about(subject).rated(severity))
 }
 
 /// Terrapin (CVE-2023-48795): without strict key exchange, with ChaCha20-Poly1305 or with CBC and encrypt-then-MAC.
@@ -108,6 +119,20 @@ mod tests {
         for (kind, name) in sound {
             assert!(algorithm(kind, name).is_none(), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_broken_is_high_and_what_is_weak_is_medium() {
+        let place = crate::weakness::Place::tcp("192.0.2.1", 22, false);
+        let rated = |weakness: Option<Weakness>| weakness.unwrap().observed(&place).severity;
+        assert_eq!(rated(algorithm(Kind::KeyExchange, "diffie-hellman-group1-sha1")), Severity::High);
+        assert_eq!(rated(algorithm(Kind::KeyExchange, "diffie-hellman-group-exchange-sha1")), Severity::Medium);
+        assert_eq!(rated(algorithm(Kind::HostKey, "ssh-dss")), Severity::High);
+        assert_eq!(rated(algorithm(Kind::HostKey, "ssh-rsa")), Severity::Medium);
+        assert_eq!(
+            (rated(host_key("ssh-rsa", 768)), rated(host_key("ssh-rsa", 1024))),
+            (Severity::High, Severity::Medium)
+        );
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl<'s> Tally<'s> {
         };
         let (gap, reason) = gap.or(own).map_or((None, String::new()), |(gap, reason)| (Some(gap), reason));
         let reason = text::line(&reason, MAX_REASON_BYTES);
-        Parsed { gap, reason, observations: self.observations, hosts_up: self.hosts_up, is_refused: false }
+        Parsed { gap, reason, observations: self.observations, hosts_up: self.hosts_up, ..Parsed::default() }
     }
 
     /// The end of a file that is not what it should be, or that is hostile. What was told before stays counted.

@@ -23,7 +23,8 @@ pub struct TaskShape {
 /// What became of one output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parsed {
-    /// Why the output does not tell everything; `None` only when the tool said itself that it had finished.
+    /// Why the output does not tell everything; `None` when the tool said itself that it had finished, or when its format
+    /// cannot say so ([`Self::is_unmarked`]) and every record is whole.
     pub gap: Option<Gap>,
     /// The gap in words, empty without one.
     pub reason: String,
@@ -33,9 +34,22 @@ pub struct Parsed {
     pub hosts_up: u64,
     /// Whether the input is no report of this kind at all, or is hostile; the reason says why. An import of it is refused.
     pub is_refused: bool,
+    /// Whether the format has no end mark: a report that was cut between two records looks whole. Who ran the tool knows
+    /// from its exit how it ended; who has nothing but the file does not ([`Self::of_a_file`]).
+    pub is_unmarked: bool,
 }
 
 impl Parsed {
+    /// What can be said when nothing is known of the run beside this output.
+    #[must_use]
+    pub fn of_a_file(self) -> Self {
+        if !self.is_unmarked || self.gap.is_some() {
+            return self;
+        }
+        let reason = "the format has no end mark, so that nothing tells whether the report is whole".to_owned();
+        Self { gap: Some(Gap::OutputIncomplete), reason, ..self }
+    }
+
     /// Whether the output says that the tool saw everything it was asked to see. Never call a target clean without it.
     #[must_use]
     pub const fn is_complete(&self) -> bool {

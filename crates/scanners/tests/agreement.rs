@@ -69,3 +69,23 @@ fn four_tools_agree_on_one_tls_server() {
 fn two_tools_agree_on_one_ssh_server() {
     insta::assert_json_snapshot!(table(agreed(&SSH, &["ssh."])));
 }
+
+/// The same recordings, of a server that was looked at by its name.
+#[test]
+fn recordings_of_a_named_target_meet_at_its_address() {
+    let places = |tool: &str, report: &[u8], from: &str, to: &str| -> BTreeSet<(String, Option<u16>)> {
+        let text = String::from_utf8(report.to_vec()).unwrap();
+        assert!(text.contains(from), "{tool}: {from}");
+        let seen = read(tool, text.replace(from, to).as_bytes());
+        let tls = seen.into_iter().filter(|one| one.rule.starts_with("tls."));
+        tls.map(|one| (one.location.host, one.location.port)).collect()
+    };
+    let plain = |tool: &str| {
+        let (_, report) = TLS.iter().find(|(name, _)| *name == tool).unwrap();
+        (places(tool, report, "127.0.0.1", "127.0.0.1"), *report)
+    };
+    let (expected, report) = plain("testssl");
+    assert_eq!(places("testssl", report, "127.0.0.1/127.0.0.1", "app.example.com/127.0.0.1"), expected);
+    let (expected, report) = plain("sslyze");
+    assert_eq!(places("sslyze", report, "\"hostname\": \"127.0.0.1\"", "\"hostname\": \"app.example.com\""), expected);
+}

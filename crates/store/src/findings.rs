@@ -2,23 +2,22 @@
 //! a rescan finds what it knows.
 //!
 //! Several tools may see one finding in one scan. Then it is one finding with several sources, and what is kept does not
-//! depend on who came first: the worst severity, the highest score, the surest word, the richer text. A later scan says
+//! depend on who came first, nor on another scan in between: the worst severity, the highest score, the surest word, the
+//! richer text, and of what is equally rich always the same (the order of the bytes decides). A later scan says
 //! anew how bad it is, but what it does not know (the software behind a port, a CWE) it does not take away.
 
-use std::collections::BTreeMap;
+mod distinct;
 
 use jiff::Timestamp;
 use picket_domain::{ClaimedTask, EventBody, FindingFound, FindingId, Observation, Protocol, Severity};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+use self::distinct::{Distinct, distinct, score};
 use crate::{StoreError, Tx, events, row::Columns, statements::statements};
 
 /// Rows of one statement; keeps messages to the database small.
 const BATCH: usize = 1_000;
-
-/// Observations by their fingerprints, in the order of these.
-type Distinct<'a> = (Vec<u8>, &'a Observation);
 
 statements! {
     // In the order of the fingerprints, so that two writers of the same findings wait for each other and never deadlock.
@@ -35,31 +34,39 @@ FROM unnest($4::uuid[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::int
   AS f (id, fingerprint, rule, cve, host, port, protocol, url, subject, title, severity, cvss, description, remediation,
         service, confidence, cwe, refs)
 ON CONFLICT ON CONSTRAINT a_finding_is_known_once DO UPDATE
-SET severity = CASE WHEN known.last_scan_id = $2 THEN picket_worse(known.severity, excluded.severity)
-                    ELSE excluded.severity END,
-    title = CASE WHEN known.last_scan_id = $2 AND (
-                      picket_worse(known.severity, excluded.severity) <> excluded.severity
-                      OR known.severity = excluded.severity AND length(known.title) >= length(excluded.title))
-                 THEN known.title ELSE excluded.title END,
-    cvss = CASE WHEN known.last_scan_id = $2 THEN greatest(known.cvss, excluded.cvss)
+SET (severity, title, cvss, description, remediation, service, confidence, cwe, refs, last_scan_id, last_seen_at) = (
+    SELECT CASE WHEN again THEN picket_worse(picket_worse(known.severity, excluded.severity), worst)
+                ELSE excluded.severity END,
+           CASE WHEN again AND (
+                     picket_worse(known.severity, excluded.severity) <> excluded.severity
+                     OR known.severity = excluded.severity
+                        AND (length(known.title), known.title COLLATE \"C\")
+                            >= (length(excluded.title), excluded.title COLLATE \"C\"))
+                THEN known.title ELSE excluded.title END,
+           CASE WHEN again THEN greatest(known.cvss, excluded.cvss, score)
                 ELSE coalesce(excluded.cvss, known.cvss) END,
-    description = CASE WHEN excluded.description = ''
-                         OR known.last_scan_id = $2 AND length(known.description) >= length(excluded.description)
-                       THEN known.description ELSE excluded.description END,
-    remediation = CASE WHEN excluded.remediation = ''
-                         OR known.last_scan_id = $2 AND length(known.remediation) >= length(excluded.remediation)
-                       THEN known.remediation ELSE excluded.remediation END,
-    service = picket_richer_service(known.service, excluded.service, known.last_scan_id = $2),
-    confidence = CASE WHEN known.last_scan_id = $2
-                        AND array_position(ARRAY['high', 'medium', 'low'], known.confidence)
-                          < array_position(ARRAY['high', 'medium', 'low'], excluded.confidence)
-                      THEN known.confidence ELSE excluded.confidence END,
-    cwe = coalesce(excluded.cwe, known.cwe),
-    refs = CASE WHEN cardinality(excluded.refs) = 0
-                  OR known.last_scan_id = $2 AND cardinality(known.refs) >= cardinality(excluded.refs)
+           CASE WHEN excluded.description = ''
+                  OR again AND (length(known.description), known.description COLLATE \"C\")
+                               >= (length(excluded.description), excluded.description COLLATE \"C\")
+                THEN known.description ELSE excluded.description END,
+           CASE WHEN excluded.remediation = ''
+                  OR again AND (length(known.remediation), known.remediation COLLATE \"C\")
+                               >= (length(excluded.remediation), excluded.remediation COLLATE \"C\")
+                THEN known.remediation ELSE excluded.remediation END,
+           picket_richer_service(known.service, excluded.service, again),
+           CASE WHEN again AND array_position(ARRAY['high', 'medium', 'low'], known.confidence)
+                               < array_position(ARRAY['high', 'medium', 'low'], excluded.confidence)
+                THEN known.confidence ELSE excluded.confidence END,
+           CASE WHEN again THEN least(known.cwe, excluded.cwe) ELSE coalesce(excluded.cwe, known.cwe) END,
+           CASE WHEN cardinality(excluded.refs) = 0
+                  OR again AND (cardinality(known.refs), known.refs COLLATE \"C\")
+                               >= (cardinality(excluded.refs), excluded.refs COLLATE \"C\")
                 THEN known.refs ELSE excluded.refs END,
-    last_scan_id = excluded.last_scan_id,
-    last_seen_at = excluded.last_seen_at
+           excluded.last_scan_id, excluded.last_seen_at
+    -- The row itself tells of a task of this scan that ended while this statement waited for it.
+    FROM (SELECT known.last_scan_id = $2 OR count(*) > 0 AS again, coalesce(max(s.severity), 'unknown') AS worst,
+                 max(s.cvss) AS score
+          FROM sightings AS s WHERE s.scan_id = $2 AND s.finding_id = known.id) AS sighted)
 RETURNING id, (first_scan_id = $2 AND xmax = 0) AS is_new, severity";
 
     // The fence stays that of the first task that saw it.
@@ -72,7 +79,8 @@ JOIN findings AS f ON f.organization_id = $1 AND f.fingerprint = s.fingerprint
 ON CONFLICT (scan_id, finding_id) DO UPDATE
 SET severity = picket_worse(known.severity, excluded.severity),
     cvss = greatest(known.cvss, excluded.cvss),
-    evidence = CASE WHEN length(excluded.evidence) > length(known.evidence) THEN excluded.evidence
+    evidence = CASE WHEN (length(excluded.evidence), excluded.evidence COLLATE \"C\")
+                         > (length(known.evidence), known.evidence COLLATE \"C\") THEN excluded.evidence
                     ELSE known.evidence END,
     sources = CASE WHEN known.sources @> excluded.sources THEN known.sources
                    ELSE ARRAY(SELECT unnest(known.sources || excluded.sources) ORDER BY 1) END";
@@ -93,19 +101,6 @@ pub(crate) async fn record(
         events::append(tx, task.organization_id, &new, task.traceparent.as_deref(), now).await?;
     }
     Ok(())
-}
-
-/// One observation per fingerprint: the worst, and of those the one that shows most.
-fn distinct(observations: &[Observation]) -> Vec<Distinct<'_>> {
-    let mut distinct: BTreeMap<[u8; 32], &Observation> = BTreeMap::new();
-    let weight = |one: &Observation| (one.severity, one.service.is_some(), one.evidence.len());
-    for observation in observations {
-        let known = distinct.entry(observation.fingerprint()).or_insert(observation);
-        if weight(observation) > weight(known) {
-            *known = observation;
-        }
-    }
-    distinct.into_iter().map(|(fingerprint, observation)| (fingerprint.to_vec(), observation)).collect()
 }
 
 /// What each observation of a batch says.
@@ -187,11 +182,6 @@ async fn sight_batch(
     )
     .await?;
     Ok(())
-}
-
-/// A score as the column takes it; a tool's nonsense counts as no score.
-fn score(observation: &Observation) -> Option<f64> {
-    observation.cvss.filter(|score| (0.0..=10.0).contains(score))
 }
 
 /// Text as Postgres takes it: it has no NUL.

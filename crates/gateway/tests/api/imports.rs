@@ -165,3 +165,23 @@ async fn the_same_report_twice_is_two_scans_and_each_finding_once() {
     assert_ne!(first["id"], second["id"]);
     assert_eq!((count(&app, "findings").await, count(&app, "sightings").await), (findings, 2 * findings));
 }
+
+#[tokio::test]
+async fn a_report_that_names_no_host_needs_one_and_its_findings_are_there() {
+    let (app, member) = start().await;
+    let sarif = r#"{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "x"}}, "results": [{"ruleId": "a",
+        "message": {"text": "bad"}, "locations": [{"physicalLocation": {"artifactLocation": {"uri": "src/a.c"}}}]}]}]}"#;
+    let gobuster = "/admin               (Status: 200) [Size: 1]\n";
+    for report in [sarif, gobuster] {
+        import(&app, &member, "", report).await.assert_field("target", "required");
+        import(&app, &member, "?target=192.0.2.0/24", report).await.assert_field("target", "required");
+    }
+    assert_nothing(&app).await;
+    for (report, state) in [(sarif, "done"), (gobuster, "partial")] {
+        let imported = import(&app, &member, "?target=App.Example.com", report).await;
+        assert_eq!(imported.status, 201, "{}", imported.text);
+        assert_eq!(imported.json()["coverage"][0]["state"], state, "{}", imported.text);
+    }
+    let rows = app.database.connect().await.query("SELECT DISTINCT host FROM findings", &[]).await.unwrap();
+    assert_eq!((rows.len(), rows[0].get::<_, &str>(0)), (1, "app.example.com"));
+}

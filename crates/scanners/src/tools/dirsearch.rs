@@ -41,7 +41,7 @@ fn read_table(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'
         tell(row.get("url"), row.get("status"), row.get("size"), row.get("redirection"), context, &mut tally);
     });
     match end {
-        Ok(()) => tally.end(None),
+        Ok(()) => import::unmarked(tally.end(None)),
         Err(reason) => import::incomplete(tally, reason),
     }
 }

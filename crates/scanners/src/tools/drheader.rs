@@ -55,7 +55,7 @@ impl Site {
             (Some(page), ..) => weakness.at("/").observed(&page.place()),
             (None, Some(host), Some(port)) => weakness.at("/").observed(&Place::tcp(host, port, port == 443)),
             (None, Some(host), None) => weakness.observed(&Place::of(host)),
-            (None, None, _) => weakness.observed(&Place::of("unnamed")),
+            (None, None, _) => weakness.observed(&Place::of(import::UNNAMED)),
         }
     }
 }

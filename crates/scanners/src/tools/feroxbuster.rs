@@ -45,5 +45,5 @@ fn read(input: &mut dyn BufRead, context: &Context<'_>, tally: Tally<'_>) -> Par
     }
     // The end is known by the record: it needs no line feed.
     let lines = lines.map(|lines| json::Lines { is_cut: lines.is_cut && !is_ended, ..lines });
-    import::end_lines(tally, lines, whole, all)
+    Parsed { is_unmarked: false, ..import::end_lines(tally, lines, whole, all) }
 }

@@ -1,11 +1,12 @@
 //! Paths and names that gobuster found (its text). Import only.
 //!
 //! The text of the `dir` mode names no host: it is taken from the line `[+] Url`, else from what the import names, else it is
-//! `unnamed`. Nothing says that a file is whole; one whose last line has no end is not.
+//! `unnamed`. A file with gobuster's banner is whole when its line `Finished` is there; without the banner (`-o`, `-q`)
+//! nothing says that it is.
 
 use std::io::BufRead;
 
-use picket_domain::Severity;
+use picket_domain::{Gap, Severity};
 
 use crate::{
     Context, Format, Head, Parsed,
@@ -48,9 +49,12 @@ fn plain(line: &str) -> String {
 
 fn read(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) -> Parsed {
     let (mut base, mut all, mut whole, mut errors) = (None, 0_u64, 0_u64, 0_u64);
+    let (mut has_banner, mut is_finished) = (false, false);
     let lines = json::lines(input, &mut |line| {
         let line = plain(&String::from_utf8_lossy(line));
         all = all.saturating_add(1);
+        has_banner |= line.starts_with("Gobuster v");
+        is_finished |= line.starts_with("Finished") || line.contains(" Finished");
         match kind(&line) {
             Kind::Url(url) => base = Page::of_loose(url, context),
             Kind::Path(path, status) => found(path, status, &line, base.as_ref(), context, &mut tally),
@@ -64,7 +68,16 @@ fn read(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) ->
     if errors > 0 && lines.is_ok() {
         return import::incomplete(tally, &format!("gobuster told of {errors} errors"));
     }
-    import::end_lines(tally, lines, whole, all)
+    let parsed = import::end_lines(tally, lines, whole, all);
+    match (parsed.is_unmarked, has_banner, is_finished) {
+        (true, true, true) => Parsed { is_unmarked: false, ..parsed },
+        (true, true, false) => Parsed {
+            gap: Some(Gap::OutputIncomplete),
+            reason: "gobuster did not say that it finished".to_owned(),
+            ..parsed
+        },
+        _ => parsed,
+    }
 }
 
 enum Kind<'l> {
@@ -110,7 +123,7 @@ fn found(path: &str, status: Option<u16>, line: &str, base: Option<&Page>, conte
         (None, Some(host), Some(port)) => paths::found(&path, status, line).observed(&Place::tcp(&host, port, port == 443)),
         // Without a port there is no address: the path tells the findings apart.
         (None, host, _) => {
-            let host = host.unwrap_or_else(|| "unnamed".to_owned());
+            let host = host.unwrap_or_else(|| import::UNNAMED.to_owned());
             paths::found(&path, status, line).about(&path).observed(&Place::of(&host))
         }
     };

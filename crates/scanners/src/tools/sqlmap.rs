@@ -27,7 +27,7 @@ fn read(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) ->
     let mut seen = Seen::default();
     let end = table::rows(input, "target url", &mut |row| tell(row, context, &mut seen, &mut tally));
     match end {
-        Ok(()) => tally.end(None),
+        Ok(()) => import::unmarked(tally.end(None)),
         Err(reason) => import::incomplete(tally, reason),
     }
 }

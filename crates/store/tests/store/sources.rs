@@ -176,3 +176,69 @@ async fn many_findings_are_stored_in_batches() {
     let rows: i64 = scenario.row("SELECT count(*) FROM sightings", &[]).await.get(0);
     assert_eq!(rows, 20_000);
 }
+
+#[tokio::test]
+async fn a_scan_in_between_takes_away_nothing_of_what_the_first_one_saw() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let (_, _, between) = scenario.running().await;
+    let (scan, tasks) = claimed(&scenario).await;
+    let [poor, rich] = poor_and_rich();
+    complete(&scenario, &tasks[0], "sslscan", &[rich]).await;
+    complete(&scenario, &between, "nmap", std::slice::from_ref(&poor)).await;
+    complete(&scenario, &tasks[1], "nmap", std::slice::from_ref(&poor)).await;
+    let row = scenario.row("SELECT severity, cvss, cwe, cardinality(refs) FROM findings", &[]).await;
+    assert_eq!((row.get::<_, &str>(0), row.get(1), row.get(2)), ("high", Some(7.5), Some(327)));
+    let found = findings(&scenario, &scan).await;
+    assert_eq!((found[0].severity, found[0].sources.len()), (Severity::High, 2));
+}
+
+/// Each subject is one finding that six tasks see in an order of its own.
+#[tokio::test]
+async fn any_order_of_the_same_sightings_gives_the_same_row() {
+    let texts = ["aaaa", "bbbb", "cc", "dddd", "éé", "zz"];
+    let severities = [Severity::Low, Severity::High, Severity::High, Severity::High, Severity::Info, Severity::Unknown];
+    let said: Vec<Observation> = (0..6)
+        .map(|at| Observation {
+            title: texts[at].to_owned(),
+            description: texts[5 - at].to_owned(),
+            remediation: texts[at].to_owned(),
+            evidence: texts[(at + 2) % 6].to_owned(),
+            cwe: [None, Some(79), Some(20), None, Some(20), Some(352)][at],
+            cvss: [Some(1.0), None, Some(9.8), Some(9.8), None, Some(2.0)][at],
+            confidence: [Confidence::Low, Confidence::Medium, Confidence::High][at % 3],
+            service: Some(service([None, Some("nginx"), Some("nginy"), None, Some("a"), None][at])),
+            references: vec![format!("https://example.com/{}", texts[at])],
+            ..observation(80, severities[at])
+        })
+        .collect();
+    let mut orders: Vec<Vec<usize>> = Vec::new();
+    for turn in 0..6 {
+        let turned: Vec<usize> = (0..6).map(|at| (at + turn) % 6).collect();
+        orders.push(turned.iter().rev().copied().collect());
+        orders.push(turned.iter().map(|at| [3, 0, 5, 1, 4, 2][*at]).collect());
+        orders.push(turned);
+    }
+    let scenario = Scenario::new().await;
+    scenario.create(6).await;
+    let mut turn = 0;
+    while scenario.admit().await > 0 {
+        for message in scenario.messages().await {
+            let task = scenario.claim(&message).await.unwrap();
+            let seen: Vec<Observation> = orders
+                .iter()
+                .map(|order| Observation { subject: format!("{order:?}"), ..said[order[turn]].clone() })
+                .collect();
+            complete(&scenario, &task, "nmap", &seen).await;
+            turn += 1;
+        }
+    }
+    assert_eq!(turn, 6);
+    let columns = "title, f.severity, f.cvss, description, remediation, service, confidence, cwe, refs, s.severity, s.cvss, s.evidence";
+    let query = format!(
+        "SELECT count(*), count(DISTINCT ({columns})::text), min(({columns})::text)
+         FROM findings AS f JOIN sightings AS s ON s.finding_id = f.id"
+    );
+    let row = scenario.row(&query, &[]).await;
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (18, 1), "{}", row.get::<_, String>(2));
+}

@@ -38,7 +38,8 @@ pub(super) struct ImportQuery {
     /// Its format among those of the tool.
     #[param(example = "xml")]
     format: Option<String>,
-    /// What was scanned: a host name, an address or a network. When absent, the host in the file.
+    /// What was scanned: a host name, an address or a network. When absent, the host in the file. A report that names no
+    /// host (SARIF, drHeader, gobuster) needs a host name or an address here.
     #[param(example = "example.com")]
     target: Option<String>,
 }
@@ -60,7 +61,8 @@ pub(super) async fn import(
     }
     let file = Spool::read(&request, payload.into_inner(), imports::file_limit(app, caller)).await?;
     let (size_bytes, sha256) = (file.size_bytes(), hex(&file.sha256()));
-    let report = app.imports.read(file, Claim { tool: query.tool, format: query.format }).await?;
+    let report =
+        app.imports.read(file, Claim { tool: query.tool, format: query.format, target: target.clone() }).await?;
     let asker = Asker::new(caller, context, app.clock.now());
     let about = json!({"format": report.format.name(), "size_bytes": size_bytes, "sha256": sha256});
     let new = scan(&asker, &report, target.as_ref(), &about, context.dialect);

@@ -32,6 +32,8 @@ const MAX_OBSERVATIONS: u64 = 500_000;
 const MAX_NAMES: usize = 16;
 /// Text kept of one value of a service.
 const MAX_VALUE_BYTES: usize = 256;
+/// Scripts that could not test, named in the reason.
+const MAX_UNCHECKED: usize = 5;
 
 /// Reads a report.
 pub(super) fn parse(output: &mut dyn BufRead, sink: &mut dyn FnMut(Observation)) -> Parsed {
@@ -66,6 +68,7 @@ struct Report<'s> {
     limit: u64,
     hosts_up: u64,
     timed_out: u64,
+    unchecked: Vec<String>,
     is_cut: bool,
     is_garbled: bool,
     host: Host,
@@ -85,6 +88,7 @@ impl<'s> Report<'s> {
             limit: MAX_OBSERVATIONS,
             hosts_up: 0,
             timed_out: 0,
+            unchecked: Vec::new(),
             is_cut: false,
             is_garbled: false,
             host: Host::default(),
@@ -113,10 +117,13 @@ impl<'s> Report<'s> {
             (None, Finish::Success) if self.hosts_up == 0 => {
                 Some((Gap::OutputIncomplete, "no host was examined".to_owned()))
             }
+            (None, Finish::Success) if !self.unchecked.is_empty() => {
+                Some((Gap::OutputIncomplete, format!("scripts of nmap could not test: {}", self.unchecked.join(", "))))
+            }
             (None, Finish::Success) => None,
         };
         let (gap, reason) = gap.map_or((None, String::new()), |(gap, reason)| (Some(gap), reason));
-        Parsed { gap, reason, observations: self.observations, hosts_up: self.hosts_up, is_refused }
+        Parsed { gap, reason, observations: self.observations, hosts_up: self.hosts_up, is_refused, ..Parsed::default() }
     }
 
     fn tell(&mut self, observation: Observation) {
@@ -253,6 +260,9 @@ impl<'s> Report<'s> {
         let observations: Vec<Observation> =
             scripts::read(&script, &place).into_iter().map(|weakness| weakness.observed(&place)).collect();
         self.is_cut |= script.is_cut();
+        if scripts::is_unchecked(&script) && self.unchecked.len() < MAX_UNCHECKED && !self.unchecked.contains(&script.id) {
+            self.unchecked.push(text::line(&script.id, 50));
+        }
         for observation in observations {
             self.tell(observation);
         }

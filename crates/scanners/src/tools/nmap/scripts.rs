@@ -74,6 +74,16 @@ pub(super) fn read(script: &Script, place: &Place<'_>) -> Vec<Weakness> {
     weaknesses
 }
 
+/// Whether a script that tests for weaknesses says that it could not test. `false` is a verdict of such scripts, and scripts
+/// that read banners fail at every service that does not speak their protocol: neither is told of.
+pub(super) fn is_unchecked(script: &Script) -> bool {
+    let begins = |starts: &[&str]| starts.iter().any(|start| script.id.starts_with(start));
+    let is_check = script.id.contains("vuln") || begins(&["ssl-", "sslv2", "tls-ticketbleed"]);
+    let output = script.output.trim_start();
+    let is_failed = output.starts_with("ERROR") || output.starts_with("TIMEOUT");
+    is_check && (is_failed || output.contains("No vulnerability lookups were made"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

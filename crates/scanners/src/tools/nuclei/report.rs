@@ -11,7 +11,7 @@ use super::{
     record::Record,
 };
 use crate::{
-    Context, Parsed,
+    Context, Parsed, import,
     json::{self, Fault},
     page::Page,
     tally::Tally,
@@ -38,7 +38,7 @@ pub(super) fn lines(input: &mut dyn BufRead, context: &Context<'_>, sink: &mut d
         Ok(_) if records == 0 => {
             tally.end(Some((Gap::OutputIncomplete, "nothing was reported, and nuclei does not tell whether it finished".to_owned())))
         }
-        Ok(_) => tally.end(None),
+        Ok(_) => import::unmarked(tally.end(None)),
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn read(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Ta
     match end {
         Err(reason) => import::incomplete(tally, reason),
         Ok(()) if faults > 0 => import::incomplete(tally, "the report tells of errors of the scan"),
-        Ok(()) => tally.end(None),
+        Ok(()) => import::unmarked(tally.end(None)),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::rule::{Rule, Rules, kind, prose};
 use crate::{
     Context,
-    import::artifact,
+    import::REPOSITORY,
     json::{items, number, text},
     page::Page,
     text,
@@ -100,7 +100,7 @@ impl Found {
             let subject = if self.fingerprint.is_empty() { &self.position } else { &self.fingerprint };
             return weakness.at(&page.path).about(subject).observed(&page.place());
         }
-        let host = context.host.and_then(|host| context.host(host)).unwrap_or_else(|| artifact("", "repository"));
+        let host = context.host.and_then(|host| context.host(host)).unwrap_or_else(|| REPOSITORY.to_owned());
         let address = self.address.strip_prefix("file://").unwrap_or(&self.address);
         weakness.about(&self.subject(address)).observed(&Place::of(&host))
     }

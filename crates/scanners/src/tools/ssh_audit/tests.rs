@@ -60,10 +60,10 @@ fn audits_of_old_versions_are_lists_of_names() {
         told(&old),
         [
             "medium ssh.weak_cipher a.example:2222/tcp [3des-cbc]",
-            "medium ssh.weak_key_exchange a.example:2222/tcp [diffie-hellman-group1-sha1]",
-            "medium ssh.weak_host_key_algorithm a.example:2222/tcp [ssh-dss]",
+            "high ssh.weak_key_exchange a.example:2222/tcp [diffie-hellman-group1-sha1]",
+            "high ssh.weak_host_key_algorithm a.example:2222/tcp [ssh-dss]",
             "low ssh.weak_mac a.example:2222/tcp [hmac-md5]",
-            "medium ssh.weak_host_key a.example:2222/tcp [ssh-dss]",
+            "high ssh.weak_host_key a.example:2222/tcp [ssh-dss]",
             "medium ssh-audit:cve a.example:2222/tcp []",
         ]
     );

@@ -121,7 +121,9 @@ impl Report<'_, '_> {
         };
         let name = json::text(location, "hostname");
         let named = if name.is_empty() { json::text(location, "ip_address") } else { name };
-        let (host, site) = (self.context.host(named), self.context.site(named));
+        // The address that was looked at, where nmap's findings are; the site keeps its name.
+        let address = Some(json::text(location, "ip_address")).filter(|text| text.parse::<std::net::IpAddr>().is_ok());
+        let (host, site) = (self.context.host(address.unwrap_or(named)), self.context.site(named));
         let (Some(host), Some(site), Some(port)) = (host, site, json::port(location, "port")) else {
             self.tally.garbled();
             return;

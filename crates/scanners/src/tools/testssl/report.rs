@@ -237,7 +237,8 @@ impl<'s, 'c> Report<'s, 'c> {
             let named = named.or(self.context.host)?;
             self.service = Some(Service {
                 spelled: (row.host.to_owned(), row.port.to_owned()),
-                host: self.context.host(named)?,
+                // The address that was looked at, where nmap's findings are; the site keeps its name.
+                host: self.context.host(numeric(&address).unwrap_or(named))?,
                 site: self.context.site(named)?,
                 port: row.port.trim().parse().ok().filter(|port| *port != 0).or(self.context.port)?,
                 has_name,
@@ -259,6 +260,11 @@ impl<'s, 'c> Report<'s, 'c> {
             self.tally.tell(tls::weakness(rule, &evidence).at("/").observed(&site));
         }
     }
+}
+
+/// A text that is an address.
+fn numeric(text: &str) -> Option<&str> {
+    text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().ok().map(|_| text)
 }
 
 /// Takes what the row tells of a modern version, whatever its grade, since only all such rows together tell what is lacking.

@@ -109,7 +109,7 @@ fn rows_that_nothing_fits_keep_their_own_name() {
         (seen[0].rule.as_str(), seen[0].severity, seen[0].cve.as_deref()),
         ("testssl:winshock", Severity::High, Some("CVE-2014-0160"))
     );
-    assert_eq!(seen[0].location.to_string(), "www.example.com:443/tcp");
+    assert_eq!(seen[0].location.to_string(), "192.0.2.1:443/tcp");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn services_of_one_report_are_told_apart() {
     let other = |id: &str| json!({"id": id, "ip": "b.example.com/192.0.2.2", "port": 8443, "severity": "LOW", "finding": "offered"});
     let (_, seen) = read(&flat(&[row("TLS1", "LOW", "offered"), other("TLS1"), other("TLS1_1")]));
     let places: Vec<String> = seen.iter().map(|seen| seen.location.to_string()).collect();
-    assert_eq!(places, ["www.example.com:443/tcp", "b.example.com:8443/tcp", "b.example.com:8443/tcp"]);
+    assert_eq!(places, ["192.0.2.1:443/tcp", "192.0.2.2:8443/tcp", "192.0.2.2:8443/tcp"]);
 }
 
 #[test]

@@ -98,7 +98,8 @@ fn versions_alone_give_unconfirmed_cves() {
 #[test]
 fn a_list_that_was_not_looked_up_claims_nothing_and_titles_alone_are_a_hint() {
     for output in ["", "&#xa;  No vulnerability lookups were made: this is not a report that the software is free of known problems"] {
-        assert!(told(&format!(r#"<script id="vulners" output="{output}"/>"#)).is_empty(), "{output}");
+        let (parsed, observations) = read(web(&format!(r#"<script id="vulners" output="{output}"/>"#)).as_bytes());
+        assert_eq!((observations.len(), parsed.is_complete()), (1, output.is_empty()), "only the port: {output}");
     }
     let script = r#"<script id="vulscan" output="cve.csv:&#xa;[CVE-2012-0001] AfterLogic stored XSS&#xa;[CVE-2012-0002] y&#xa;"/>"#;
     assert_eq!(told(script), ["info nmap:vulscan [] vulscan lists 2 titles that may concern the service"]);
@@ -121,9 +122,9 @@ fn every_kind_of_script_is_understood() {
     let cases = [
         (r#"<script id="ftp-anon" output="Anonymous FTP login allowed (FTP code 230)&#xa;drwxrwxrwx pub [NSE: writeable]"/>"#, "high ftp.anonymous_write"),
         (r#"<script id="sshv1" output="Server supports SSHv1"/>"#, "high ssh.protocol_1"),
-        (r#"<script id="ssh-hostkey" output="x"><table><elem key="type">ssh-dss</elem><elem key="bits">1024</elem></table><table><elem key="type">ssh-rsa</elem><elem key="bits">3072</elem></table></script>"#, "medium ssh.weak_host_key"),
+        (r#"<script id="ssh-hostkey" output="x"><table><elem key="type">ssh-dss</elem><elem key="bits">1024</elem></table><table><elem key="type">ssh-rsa</elem><elem key="bits">3072</elem></table></script>"#, "high ssh.weak_host_key"),
         (r#"<script id="ssh2-enum-algos" output="x"><table key="encryption_algorithms"><elem>aes128-ctr</elem><elem>3des-cbc</elem></table></script>"#, "medium ssh.weak_cipher"),
-        (r#"<script id="ssh2-enum-algos" output="x"><table key="kex_algorithms"><elem>curve25519-sha256</elem><elem>diffie-hellman-group1-sha1</elem><elem>diffie-hellman-group14-sha256</elem></table></script>"#, "medium ssh.weak_key_exchange"),
+        (r#"<script id="ssh2-enum-algos" output="x"><table key="kex_algorithms"><elem>curve25519-sha256</elem><elem>diffie-hellman-group1-sha1</elem><elem>diffie-hellman-group14-sha256</elem></table></script>"#, "high ssh.weak_key_exchange"),
         (r#"<script id="ssh2-enum-algos" output="x"><table key="mac_algorithms"><elem>hmac-sha2-256</elem><elem>hmac-md5</elem></table></script>"#, "low ssh.weak_mac"),
         (r#"<script id="sslv2" output="&#xa;  SSLv2 supported&#xa;  ciphers: "/>"#, "high tls.weak_protocol.sslv2"),
         (r#"<script id="ssl-known-key" output="Found in Little Black Box 0.1"/>"#, "critical tls.known_private_key"),
@@ -182,4 +183,21 @@ fn certificates_of_old_versions_are_read_from_their_text() {
     assert_eq!(told.len(), 3, "{told:?}");
     let (_, observations) = read(web(script).as_bytes());
     assert!(observations.iter().all(|seen| !seen.evidence.contains("BEGIN") && seen.severity <= Severity::Medium));
+}
+
+#[test]
+fn a_check_that_could_not_test_is_a_gap_and_a_banner_that_was_not_read_is_none() {
+    let end = |id: &str, output: &str| read(web(&format!(r#"<script id="{id}" output="{output}"/>"#)).as_bytes()).0;
+    for (id, output) in [
+        ("http-vuln-cve2017-5638", "&#xa;ERROR: Script execution failed (use -d to debug)"),
+        ("ssl-heartbleed", "TIMEOUT"),
+        ("vulners", "No vulnerability lookups were made"),
+    ] {
+        let parsed = end(id, output);
+        assert_eq!(parsed.gap, Some(picket_domain::Gap::OutputIncomplete), "{id}");
+        assert!(parsed.reason.contains(id), "{}", parsed.reason);
+    }
+    for (id, output) in [("smb-vuln-ms10-054", "false"), ("ssh-hostkey", "ERROR: Script execution failed"), ("ssl-poodle", "")] {
+        assert!(end(id, output).is_complete(), "{id}");
+    }
 }

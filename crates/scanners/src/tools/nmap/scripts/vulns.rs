@@ -75,7 +75,8 @@ fn one(script: &Script, table: &Node, place: &Place<'_>) -> Option<Weakness> {
     let confidence = if is_likely { Confidence::Low } else { Confidence::Medium };
     let lowered = title.to_ascii_lowercase();
     if let Some((.., rule)) = RULES.iter().find(|(id, word, _)| *id == script.id && lowered.contains(word)) {
-        return Some(tls::weakness(*rule, &script.output).sure(confidence));
+        let weakness = tls::weakness(*rule, &script.output).sure(confidence);
+        return Some(if is_likely { weakness.rated(rule.severity.min(Severity::Medium)) } else { weakness });
     }
     let contradiction = contradiction(&script.id, place);
     let cvss = find_score(table);
