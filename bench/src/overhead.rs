@@ -3,6 +3,7 @@
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Command, Stdio},
     time::Instant,
 };
@@ -41,27 +42,12 @@ pub(crate) fn measure() -> Result<Vec<Figure>, Failure> {
     let program = root.join("probe");
     fs::write(&program, probe_program())?;
     fs::set_permissions(&program, Permissions::from_mode(0o755))?;
-    let settings = SandboxSettings {
-        bwrap: stand_in::bwrap(),
-        tools_root: folder.path().to_owned(),
-        first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
-        slirp: picket_kit::environment("PICKET_SLIRP").map(Into::into),
-        netd: picket_kit::environment("PICKET_WORKER__NETD_SOCKET").map(Into::into),
-        external_egress: true,
-        prepared: 0,
-    };
+    let settings = settings(folder.path());
     let sandbox = Sandbox::new(settings.clone())?;
     let warm = Sandbox::new(SandboxSettings { prepared: 4, ..settings })?;
     let bare = || {
         Command::new(&program).stdout(Stdio::null()).status()?;
         Ok(())
-    };
-    let boxed = |sandbox: &Sandbox, slot: u32, level: SandboxLevel, network: Network| {
-        let egress = Egress { addresses: vec![[1, 1, 1, 1].into()], ports: Vec::new() };
-        let invocation = Invocation { network, egress, ..Invocation::of("probe", "/probe") };
-        let route = sandbox.route_at(level, &[])?;
-        let end = sandbox.start_by(&route, slot, &invocation, &Limits::default())?.wait_blocking().end;
-        if matches!(end, End::Exited(_)) { Ok(()) } else { Err(format!("the program did not run: {end:?}").into()) }
     };
     let mut ways = vec![Row::new("no network".to_owned(), 0, SandboxLevel::None, Network::None, false)];
     for (level, slot) in [(SandboxLevel::L2, 2), (SandboxLevel::L1, 3), (SandboxLevel::L0, 4)] {
@@ -91,6 +77,27 @@ pub(crate) fn measure() -> Result<Vec<Figure>, Failure> {
             .beside("bare exec", alone)
     };
     Ok(ways.into_iter().map(figure).collect())
+}
+
+fn settings(tools: &Path) -> SandboxSettings {
+    SandboxSettings {
+        bwrap: stand_in::bwrap(),
+        tools_root: tools.to_owned(),
+        first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
+        slirp: picket_kit::environment("PICKET_SLIRP").map(Into::into),
+        netd: picket_kit::environment("PICKET_WORKER__NETD_SOCKET").map(Into::into),
+        external_egress: true,
+        prepared: 0,
+    }
+}
+
+/// One run of the program in a sandbox, to its end.
+fn boxed(sandbox: &Sandbox, slot: u32, level: SandboxLevel, network: Network) -> Result<(), Failure> {
+    let egress = Egress { addresses: vec![[1, 1, 1, 1].into()], ports: Vec::new() };
+    let invocation = Invocation { network, egress, ..Invocation::of("probe", "/probe") };
+    let route = sandbox.route_at(level, &[])?;
+    let end = sandbox.start_by(&route, slot, &invocation, &Limits::default())?.wait_blocking().end;
+    if matches!(end, End::Exited(_)) { Ok(()) } else { Err(format!("the program did not run: {end:?}").into()) }
 }
 
 fn milliseconds(run: impl FnOnce() -> Result<(), Failure>) -> Result<f64, Failure> {

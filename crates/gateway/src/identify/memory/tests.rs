@@ -1,3 +1,5 @@
+//! How long a caller is remembered.
+
 use jiff::SignedDuration;
 use picket_domain::{ApiKeyId, OrganizationId, Subscription, UserId};
 

@@ -66,23 +66,22 @@ const TEMPLATES: &[(&str, Rule, About)] = &[
     ("weak-cipher-suites", rules::TLS_WEAK_CIPHER_OTHER, About::Service),
 ];
 
-/// The weaknesses of a record that matched at `path`: one, but of cookies one each.
+/// What a record that matched at `path` tells: cookies are of the site, and together one finding, as the record is one.
 pub(super) fn weaknesses(record: &Record<'_>, path: Option<&str>) -> Vec<Weakness> {
     let template = record.template.as_str();
     match TEMPLATES.iter().find(|(name, _, about)| *name == template && *about == About::Cookies) {
-        Some((_, rule, _)) => cookies(record).into_iter().map(|name| headers::cookie(*rule, name, &evidence(record))).collect(),
+        Some((_, rule, _)) => {
+            let names = cookies(record).into_iter().collect::<Vec<_>>().join(", ");
+            vec![headers::cookie(*rule, &names, &evidence(record))]
+        }
         None => vec![weakness(record, path)],
     }
 }
 
-/// The names of the cookies, never their values; an empty one when nothing is named.
+/// The names of the cookies, never their values.
 fn cookies<'r>(record: &'r Record<'_>) -> BTreeSet<&'r str> {
     let is_name = |name: &&str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
-    let mut names: BTreeSet<&str> = record.extracted.iter().map(headers::cookie_name).filter(is_name).collect();
-    if names.is_empty() {
-        names.insert("");
-    }
-    names
+    record.extracted.iter().map(headers::cookie_name).filter(is_name).collect()
 }
 
 fn weakness(record: &Record<'_>, path: Option<&str>) -> Weakness {

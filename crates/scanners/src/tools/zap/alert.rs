@@ -85,10 +85,11 @@ impl Alert {
         let observed = |weakness: Weakness| self.furnished(weakness.sure(confidence), &references).observed(&page.place());
         match sort {
             Sort::Cookie(rule) => {
-                for (name, instance) in self.cookies() {
-                    let evidence = instance.map(|instance| without_value(instance, name));
-                    tally.tell(observed(headers::cookie(rule, name, &evidence.unwrap_or_default())));
-                }
+                let cookies = self.cookies();
+                let evidence: Vec<String> =
+                    cookies.iter().map(|(name, instance)| without_value(instance, name)).collect();
+                let names = cookies.into_keys().collect::<Vec<_>>().join(", ");
+                tally.tell(observed(headers::cookie(rule, &names, &evidence.join("\n"))));
             }
             // Of the service behind all names, where tools that speak no HTTP see it too.
             Sort::Service(rule) => {
@@ -101,14 +102,11 @@ impl Alert {
         }
     }
 
-    /// The cookies it is of, each with the first page that sets it.
-    fn cookies(&self) -> BTreeMap<&str, Option<&Instance>> {
+    /// The cookies it is of, each with the first page that sets it. They are one finding, as the alert is one.
+    fn cookies(&self) -> BTreeMap<&str, &Instance> {
         let mut cookies = BTreeMap::new();
         for instance in &self.instances {
-            cookies.entry(headers::cookie_name(&instance.param)).or_insert(Some(instance));
-        }
-        if cookies.is_empty() {
-            cookies.insert("", None);
+            cookies.entry(headers::cookie_name(&instance.param)).or_insert(instance);
         }
         cookies
     }

@@ -72,7 +72,7 @@ fn an_alert_of_a_site_is_one_finding_and_an_injection_one_of_each_page() {
     assert_eq!(told(&[alert("99999", "99999-3", "New", &json!([page("https://a.example/b", "")]))]), ["zap:99999 / 3"]);
     assert_eq!(told(&[alert("40035", "40035", "Hidden File Found", &json!([page("https://a.example/.git/config", "")]))]), ["http.git_exposed /.git/ "]);
     let cookies = json!([page("https://a.example/", "session"), page("https://a.example/b", "session"), page("https://a.example/b", "lang=en; path=/")]);
-    assert_eq!(told(&[alert("10010", "10010", "Cookie No HttpOnly Flag", &cookies)]), ["http.cookie_without_httponly / lang", "http.cookie_without_httponly / session"]);
+    assert_eq!(told(&[alert("10010", "10010", "Cookie No HttpOnly Flag", &cookies)]), ["http.cookie_without_httponly / lang, session"]);
 }
 
 #[test]
@@ -89,8 +89,8 @@ fn a_weakness_of_the_service_stands_at_the_address_behind_the_name() {
 fn texts_of_an_alert_are_cut_and_its_addresses_do_not_multiply() {
     let pages: Vec<Value> = (0..50).map(|number| page(&format!("https://a.example/{number}"), "X")).collect();
     let mut long = alert("40018", "40018", "SQL Injection", &json!(pages));
-    long["reference"] = json!("<p>https://example.org/a</p>".repeat(50_000));
-    long["desc"] = json!("<".repeat(2 << 20));
+    long["reference"] = json!("<p>https://example.org/a</p>".repeat(20_000));
+    long["desc"] = json!("<".repeat(1 << 20));
     long["instances"][0]["evidence"] = json!("e".repeat(1 << 20));
     let (parsed, seen) = testing::read(&Json, report(&[long]).as_bytes());
     assert_eq!((parsed.is_complete(), seen.len()), (true, 50));
@@ -133,8 +133,8 @@ fn what_breaks_off_or_holds_no_site_is_never_complete() {
 #[test]
 fn the_corpus_is_counted_by_alerts() {
     for (name, count) in [
-        ("django-DefectDojo__1_zap_sample_0_and_new_absent.xml", 9),
-        ("django-DefectDojo__3_zap_sampl_0_and_different_severities.xml", 9),
+        ("django-DefectDojo__1_zap_sample_0_and_new_absent.xml", 4),
+        ("django-DefectDojo__3_zap_sampl_0_and_different_severities.xml", 4),
         ("django-DefectDojo__juicy2.xml", 6),
         ("dradis-zap__ZAP_2.4.3_report-merged.xml", 10),
         ("dradis-zap__ZAP_2.4.3_report-unmerged.xml", 295),
