@@ -174,7 +174,7 @@ fn a_table_has_a_line_for_each_finding_and_nothing_that_steers_a_terminal() {
     assert_eq!(ended.out.lines().filter(|line| line.starts_with("info ")).count(), 2, "{}", ended.out);
     assert!(
         !ended.out.contains(['\u{1b}', '\u{202e}'])
-            && ended.out.contains("2 findings in a report of httpx (jsonl), complete")
+            && ended.out.contains("2 findings in a report of httpx (jsonl), incomplete: ")
     );
 }
 
