@@ -5,8 +5,8 @@ use picket_domain::Plan;
 /// Minutes that each plan takes for one shard of one target, from and to.
 const MINUTES: [(Plan, u64, u64); 3] = [(Plan::Quick, 1, 3), (Plan::Custom, 5, 10), (Plan::Full, 10, 15)];
 
-/// Tasks of one scan that usually run at once.
-const AT_ONCE: u64 = 4;
+/// Tasks of one scan that usually run at once: those of one host under the full plan.
+const AT_ONCE: u64 = 10;
 
 /// The text of `estimated_duration`, e.g. `10-15 minutes`. `tasks` is how many tasks the scan begins with.
 #[must_use]
@@ -27,7 +27,7 @@ mod tests {
     fn every_plan_has_an_estimate() {
         assert!(Plan::ALL.into_iter().all(|plan| MINUTES.iter().any(|(one, ..)| *one == plan)));
         assert_eq!(estimated_duration(Plan::Full, 1), "10-15 minutes");
-        assert_eq!(estimated_duration(Plan::Quick, 5), "2-6 minutes");
+        assert_eq!(estimated_duration(Plan::Quick, 11), "2-6 minutes");
     }
 
     #[test]
