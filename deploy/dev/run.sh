@@ -24,7 +24,9 @@ start_helper() {
   local instance=${PICKET_STACK_INSTANCE##*/} number tries socket
   [ "$(id -u)" = 0 ] && [ -z "${PICKET_LEVEL:-}" ] || return 0
   number=${instance##*-}; [[ $number =~ ^[0-9]+$ ]] || number=1
-  socket=$PICKET_STACK_INSTANCE/netd.sock
+  # Root's own folder: the helper takes no other.
+  socket=$(mktemp -d)/netd.sock
+  chmod 755 "${socket%/*}"
   PICKET_NETD__SOCKET=$socket PICKET_NETD__NAME=pkdev$number \
     PICKET_NETD__RANGE=198.19.$((number % 8 * 32)).0/19 \
     setsid setpriv --pdeathsig TERM -- "$TARGET/picket" --settings deploy/dev/picket.toml netd >"$socket.log" 2>&1 &
