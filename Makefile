@@ -13,7 +13,7 @@ TEST_TOOLS = nmap ssh-audit sslscan sslyze testssl
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## start everything, run the demo, serve until Ctrl-C (ONCE=1: stop after the demo; LEVEL=L1 or L2: a weaker sandbox)
+run: ## start everything, run the demo, serve until Ctrl-C (ONCE=1: stop after the demo; LEVEL=L1 or none: a weaker sandbox)
 	@ONCE='$(ONCE)' PICKET_LEVEL='$(LEVEL)' deploy/dev/run.sh
 
 test: ## all tests, with services of their own

@@ -43,11 +43,8 @@ for target in ${FUZZ_TOOLS:-fuzz_targets/*.rs}; do
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     peak=$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")
     printf '%-12s %10s executions in %s s, peak %s MiB\n' "$name" "$executions" "$seconds" "$peak"
-  elif grep -q "there is no format of" "$log"; then
-    printf '%-12s no format yet\n' "$name"
-    rm -rf "artifacts/$name"
   else
-    printf '%-12s CRASHED: %s\n' "$name" "$(grep -m1 -E 'panicked at|ERROR:' "$log" || true)"
+    printf '%-12s CRASHED: %s\n' "$name" "$(grep -m1 -E 'there is no format of|panicked at|ERROR:' "$log" || true)"
     failed=1
   fi
 done

@@ -30,7 +30,6 @@ struct Seen {
     seconds: f64,
     read_seconds: f64,
     peak_mb: f64,
-    peak_before_mb: f64,
     observations: u64,
 }
 
@@ -102,7 +101,7 @@ pub(crate) fn child(tool: &str, file: &Path, keep: bool) -> Result<(), Failure> 
     let tool = picket_scanners::find(tool).ok_or("the tool is in the catalogue")?;
     let began = Instant::now();
     read(file)?;
-    let (read_seconds, peak_before_mb) = (began.elapsed().as_secs_f64(), peak_mb()?);
+    let read_seconds = began.elapsed().as_secs_f64();
     let (mut kept, began) = (Vec::new(), Instant::now());
     let mut reader = BufReader::with_capacity(64 * 1024, File::open(file)?);
     let parsed = tool.parse(&mut reader, &picket_scanners::Context::default(), &mut |observation| {
@@ -115,7 +114,7 @@ pub(crate) fn child(tool: &str, file: &Path, keep: bool) -> Result<(), Failure> 
         return Err(format!("the report was not read to its end: {}", parsed.reason).into());
     }
     let observations = parsed.observations;
-    let seen = Seen { seconds, read_seconds, peak_mb: peak_mb()?, peak_before_mb, observations };
+    let seen = Seen { seconds, read_seconds, peak_mb: peak_mb()?, observations };
     println!("{}", serde_json::to_string(&seen)?);
     Ok(())
 }

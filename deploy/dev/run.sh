@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make run`: the services start while cargo builds; then migrate, and all roles in one process with the demo.
-# ONCE=1 stops everything after the demo. PICKET_LEVEL=L1|L2 keeps to a weaker sandbox than this machine gives.
+# ONCE=1 stops everything after the demo. PICKET_LEVEL=L1|none keeps to a weaker sandbox than this machine gives.
 set -euo pipefail
 
 BINARIES="picket"
@@ -19,14 +19,15 @@ picket() { "$TARGET/picket" --settings deploy/dev/picket.toml "$@"; }
 
 # L0: the network helper beside us, where we are root. It has an interface, a table and a range of its own for each
 # instance, none of them those of an installed helper, and takes them away when it is told to stop, also by our death.
-HELPER=
+HELPER='' FOLDER=''
 start_helper() {
   local instance=${PICKET_STACK_INSTANCE##*/} number tries socket
   [ "$(id -u)" = 0 ] && [ -z "${PICKET_LEVEL:-}" ] || return 0
   number=${instance##*-}; [[ $number =~ ^[0-9]+$ ]] || number=1
-  # Root's own folder: the helper takes no other.
-  socket=$(mktemp -d)/netd.sock
-  chmod 755 "${socket%/*}"
+  # Root's own folder, outside of the state: the helper takes no other, and whoever owns the state may not remove it.
+  FOLDER=$(mktemp -d)
+  chmod 755 "$FOLDER"
+  socket=$FOLDER/netd.sock
   PICKET_NETD__SOCKET=$socket PICKET_NETD__NAME=pkdev$number \
     PICKET_NETD__RANGE=198.19.$((number % 8 * 32)).0/19 \
     setsid setpriv --pdeathsig TERM -- "$TARGET/picket" --settings deploy/dev/picket.toml netd >"$socket.log" 2>&1 &
@@ -36,15 +37,16 @@ start_helper() {
     kill -0 "$HELPER" 2>/dev/null || break
     sleep 0.1
   done
-  stop_helper
   echo "sandbox: no network helper here: $(tail -n 1 "$socket.log")" >&2
+  stop_helper
 }
 
 stop_helper() {
   [ -n "$HELPER" ] || return 0
   kill -s TERM "$HELPER" 2>/dev/null || true
   wait "$HELPER" 2>/dev/null || true
-  HELPER=
+  rm -rf "$FOLDER"
+  HELPER='' FOLDER=''
 }
 
 # The strongest level that holds; none is set, all are proven. A machine that gives tools no network of their own (no
@@ -53,8 +55,8 @@ choose_level() {
   local proof
   case "${PICKET_LEVEL:-}" in
     "" | L1) ;;
-    L2) export PICKET_SLIRP=/nonexistent ;;
-    *) echo "PICKET_LEVEL: expected L1 or L2" >&2; return 2 ;;
+    none) export PICKET_SLIRP=/nonexistent ;;
+    *) echo "PICKET_LEVEL: expected L1 or none" >&2; return 2 ;;
   esac
   if ! proof=$(picket prove 2>&1); then
     echo "warning: tools share this machine's network, do not let strangers use this: $proof" >&2

@@ -3,7 +3,7 @@
 
 use std::{future::Future, time::Duration};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use picket_domain::{Letter, OrganizationId};
 use picket_store::{
     Tx,
@@ -99,26 +99,30 @@ pub(crate) async fn look(app: &App, tx: &Tx<'_>, token: &str, purpose: EmailPurp
 /// Uses a token of [`EmailPurpose::Change`] up, as [`redeem`] does; also the address that it went to.
 pub(crate) async fn redeem_change(app: &App, tx: &Tx<'_>, token: &str) -> Result<(Redeemed, String), Problem> {
     let now = app.clock.now();
-    let digest = form(EmailPurpose::Change).0.parse(token).ok_or_else(refused)?;
-    let user = email_tokens::find(tx, &digest, EmailPurpose::Change, now).await?.ok_or_else(refused)?;
-    let organizations = people::lock_organizations(tx, user, None).await?;
-    let person = people::find(tx, user).await?.ok_or_else(refused)?;
+    let (digest, redeemed) = held(tx, token, EmailPurpose::Change, now).await?;
     let email = email_tokens::consume_change(tx, &digest, now).await?.ok_or_else(refused)?;
-    Ok((Redeemed { person, organizations }, email))
+    Ok((redeemed, email))
 }
 
 /// Uses a token up; whatever else happens in `tx`, which runs as the operator, happens once.
 pub(crate) async fn redeem(app: &App, tx: &Tx<'_>, token: &str, purpose: EmailPurpose) -> Result<Redeemed, Problem> {
     let now = app.clock.now();
+    let (digest, redeemed) = held(tx, token, purpose, now).await?;
+    if email_tokens::consume(tx, &digest, purpose, now).await? { Ok(redeemed) } else { Err(refused()) }
+}
+
+/// Whose token it is, behind the locks under which it is used up.
+async fn held(
+    tx: &Tx<'_>,
+    token: &str,
+    purpose: EmailPurpose,
+    now: Timestamp,
+) -> Result<([u8; 32], Redeemed), Problem> {
     let digest = form(purpose).0.parse(token).ok_or_else(refused)?;
     let user = email_tokens::find(tx, &digest, purpose, now).await?.ok_or_else(refused)?;
     let organizations = people::lock_organizations(tx, user, None).await?;
     let person = people::find(tx, user).await?.ok_or_else(refused)?;
-    if email_tokens::consume(tx, &digest, purpose, now).await? {
-        Ok(Redeemed { person, organizations })
-    } else {
-        Err(refused())
-    }
+    Ok((digest, Redeemed { person, organizations }))
 }
 
 /// The one answer to every token that is not good, for whatever reason.

@@ -3,7 +3,6 @@
 //! name server stays shut, and its door to the host's loopback opens for listed ports alone.
 
 use std::{
-    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::OwnedFd,
 };
@@ -49,42 +48,20 @@ pub struct Gateway {
     pub ports: Vec<(u16, u16)>,
 }
 
-/// Puts the filter into the network namespace that the calling thread is in. From then on everything that goes out is
-/// dropped and counted but what is listed. The thread needs `CAP_NET_ADMIN` there. A second call is refused.
-///
-/// # Errors
-/// [`NetdError::Refused`] for a list that is too long or names the user-mode network itself; [`NetdError::Kernel`] when
-/// the kernel cannot do it, also when the namespace has a filter of ours already.
-pub fn confine(egress: &Confinement) -> Result<(), NetdError> {
-    let (v4, v6) = families(egress)?;
-    let kernel = |source| NetdError::Kernel { step: "install the packet filter", source };
-    let mut filter = Netlink::filter().map_err(kernel)?;
-    if counter_packets(&mut filter, INET, TABLE, DROPPED).is_ok() {
-        return Err(kernel(io::ErrorKind::AlreadyExists.into()));
-    }
-    ruleset(egress.gateway.as_ref(), &v4, &v6).apply(&mut filter).map_err(kernel)
-}
-
-/// How many packets the filter of the calling thread's network namespace has dropped so far.
-///
-/// # Errors
-/// [`NetdError::Kernel`] when there is no filter of [`confine`].
-pub fn dropped() -> Result<u64, NetdError> {
-    let read = || counter_packets(&mut Netlink::filter()?, INET, TABLE, DROPPED);
-    read().map_err(|source| NetdError::Kernel { step: "read the packet filter's counter", source })
-}
-
-/// The same for a namespace that the caller is not in: `filter` is a netlink socket of the family `NETLINK_NETFILTER` that
-/// was opened in it, by a process with `CAP_NET_ADMIN` there, and the calling process must own that user namespace (or be
-/// root). A worker without privileges cannot enter the namespaces of its runs, but may act on them so.
+/// The filter of a network namespace. A worker without privileges cannot enter the namespaces of its runs, but may act on
+/// them through a socket that was opened inside.
 #[derive(Debug)]
 pub struct Confined(Netlink);
 
 impl Confined {
-    /// As [`confine`]; then the counter can be read, also when every process of the namespace has ended.
+    /// Puts the filter into the namespace in which `filter`, a netlink socket of the family `NETLINK_NETFILTER`, was opened
+    /// by a process with `CAP_NET_ADMIN` there; the calling process must own that user namespace, or be root. From then on
+    /// everything that goes out is dropped and counted but what is listed. The counter can be read also when every process
+    /// of the namespace has ended.
     ///
     /// # Errors
-    /// As [`confine`].
+    /// [`NetdError::Refused`] for a list that is too long or names the user-mode network itself; [`NetdError::Kernel`] when
+    /// the kernel cannot do it, also when the namespace has a filter of ours already.
     pub fn install(filter: OwnedFd, egress: &Confinement) -> Result<Self, NetdError> {
         let (v4, v6) = families(egress)?;
         let kernel = |source| NetdError::Kernel { step: "install the packet filter", source };
@@ -97,7 +74,7 @@ impl Confined {
     /// counter begins anew.
     ///
     /// # Errors
-    /// As [`confine`].
+    /// As [`Confined::install`].
     pub fn replace(&mut self, egress: &Confinement) -> Result<(), NetdError> {
         let (v4, v6) = families(egress)?;
         let kernel = |source| NetdError::Kernel { step: "change the packet filter", source };

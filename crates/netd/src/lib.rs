@@ -23,7 +23,7 @@ mod slot;
 mod wire;
 
 pub use client::{Lease, NetdClient, Reservation};
-pub use confine::{Confined, Confinement, Gateway, USER_GATEWAY, USER_NETWORK, USER_NETWORK6, confine, dropped};
+pub use confine::{Confined, Confinement, Gateway, USER_GATEWAY, USER_NETWORK, USER_NETWORK6};
 pub use error::NetdError;
 pub use grant::{Forward, Grant, Granted, Mode, Status};
 pub use helper::{ServeError, serve};

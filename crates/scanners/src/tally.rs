@@ -1,4 +1,5 @@
-//! Counts what a parser tells, and bounds it. Shared by all parsers: none may keep a count of its own.
+//! Counts the observations that a parser tells, and bounds them. Shared by all parsers but nmap's, which ranks its gaps
+//! itself and keeps to the same bound.
 
 use picket_domain::{Gap, Observation};
 
@@ -37,6 +38,11 @@ impl<'s> Tally<'s> {
     /// A record that cannot be understood, for instance one without a usable host: it is left out, and the result says so.
     pub(crate) const fn garbled(&mut self) {
         self.garbled = self.garbled.saturating_add(1);
+    }
+
+    /// Something was understood and is not kept, since it is too much.
+    pub(crate) const fn cut(&mut self) {
+        self.is_cut = true;
     }
 
     /// A host was examined.

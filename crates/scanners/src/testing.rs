@@ -125,7 +125,7 @@ pub(crate) fn writes_plain_arguments(tool: &dyn Tool, params: &Value) {
     }
 }
 
-/// No cut of a sample is complete, and no change of a byte makes the parser panic. `cuts` are the lengths that are tried.
+/// No cut of a sample is complete, and each says why.
 pub(crate) fn is_never_complete_when_cut(format: &dyn Format, sample: &[u8]) {
     let whole = sample.trim_ascii_end().len();
     assert!(read(format, sample).0.is_complete(), "the sample is whole");

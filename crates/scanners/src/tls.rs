@@ -63,7 +63,8 @@ impl Version {
         }
     }
 
-    const fn rule(self) -> Option<Rule> {
+    /// The rule that speaking it breaks.
+    pub(crate) const fn rule(self) -> Option<Rule> {
         match self {
             Self::Ssl2 => Some(rules::TLS_WEAK_PROTOCOL_SSLV2),
             Self::Ssl3 => Some(rules::TLS_WEAK_PROTOCOL_SSLV3),

@@ -34,6 +34,16 @@ pub(crate) enum Fault {
     Trailing,
 }
 
+impl Fault {
+    /// Whether the input is no report at all, or is hostile; everything else is a report that is not whole.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Empty | Self::Foreign | Self::Entities | Self::TooDeep => true,
+            Self::BrokeOff | Self::Syntax { .. } | Self::Unreadable { .. } | Self::Trailing => false,
+        }
+    }
+}
+
 /// The elements of one kind of document that mean something to us; [`tags!`] makes one.
 pub(crate) trait Tag: Copy + PartialEq {
     /// Every element that is not listed.

@@ -136,11 +136,17 @@ impl Allowance {
         Err(Refusal::LimitReached { what, most: most.into(), plan: self.plan }.into())
     }
 
-    /// Demands that so many hosts × ports fit into one scan.
+    /// Demands all that one more scan of that size needs.
     ///
     /// # Errors
-    /// [`Refusal::LimitReached`].
-    pub fn demand_probes(&self, probes: u64) -> Result<(), StoreError> {
+    /// [`Refusal::TrialEnded`], [`Refusal::LimitReached`], or when the database refuses.
+    pub async fn demand_scan(&self, tx: &Tx<'_>, probes: u64, now: Timestamp) -> Result<(), StoreError> {
+        self.demand_current(now)?;
+        self.demand_probes(probes)?;
+        self.demand(tx, |limits| Quota::ConcurrentScans(limits.concurrent_scans)).await
+    }
+
+    fn demand_probes(&self, probes: u64) -> Result<(), StoreError> {
         let (plan, most) = (self.plan, self.plan.limits().probes);
         if probes <= most {
             Ok(())
@@ -161,10 +167,7 @@ impl Allowance {
 
 /// Why a scan was not created, behind the lock under which that happened.
 pub(crate) async fn why_no_scan(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<StoreError, StoreError> {
-    let allowance = lock(tx, new.organization_id).await?;
-    allowance.demand_current(now)?;
-    allowance.demand_probes(new.probes)?;
-    allowance.demand(tx, |limits| Quota::ConcurrentScans(limits.concurrent_scans)).await?;
+    lock(tx, new.organization_id).await?.demand_scan(tx, new.probes, now).await?;
     Ok(StoreError::Stale { expected: 1, actual: 0 })
 }
 

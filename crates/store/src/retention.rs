@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, audit, quota, row::Columns, statements::statements};
+use crate::{
+    StoreError, Tx, audit, quota,
+    row::Columns,
+    scans::remove::{Removed, remove_all},
+    statements::statements,
+};
 
 /// The most scans, and the most reports, of one batch.
 pub const MOST: i64 = 100;
@@ -58,35 +63,6 @@ SELECT id
 FROM sized
 WHERE place = 1 OR sightings <= $4::bigint";
 
-    SIGHTINGS = "-- retention.sightings
-WITH gone AS (
-  DELETE FROM sightings WHERE scan_id = ANY($1)
-  RETURNING finding_id
-)
-SELECT finding_id, count(*) AS sightings
-FROM gone
-GROUP BY finding_id";
-
-    // A worker that sees one at this moment holds its row, and changes when it was seen.
-    FINDINGS = "-- retention.findings
-WITH unseen AS (
-  SELECT f.id
-  FROM findings AS f
-  WHERE f.id = ANY($1) AND f.last_seen_at < $2 AND NOT EXISTS (SELECT FROM sightings AS s WHERE s.finding_id = f.id)
-  FOR UPDATE OF f SKIP LOCKED
-)
-DELETE FROM findings AS f
-USING unseen
-WHERE f.id = unseen.id";
-
-    TASKS = "-- retention.tasks
-DELETE FROM tasks
-WHERE scan_id = ANY($1)";
-
-    SCANS = "-- retention.scans
-DELETE FROM scans
-WHERE id = ANY($1)";
-
     OLD_REPORTS = "-- retention.old_reports
 SELECT id, format, attempt
 FROM reports
@@ -106,19 +82,6 @@ pub struct Due {
     pub organization_id: OrganizationId,
     /// What ended before is old.
     pub before: Timestamp,
-}
-
-/// What went in one batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Removed {
-    /// Scans, with their coverage.
-    pub scans: u64,
-    /// Their tasks.
-    pub tasks: u64,
-    /// What they saw.
-    pub sightings: u64,
-    /// Findings that no other scan saw.
-    pub findings: u64,
 }
 
 /// A report whose documents may go, and after them its row.
@@ -165,19 +128,12 @@ pub async fn remove_scans(tx: &Tx<'_>, due: Due, now: Timestamp) -> Result<Remov
     let Due { organization_id, before } = due;
     quota::lock(tx, organization_id).await?;
     let rows = tx.query(OLD_SCANS, &[&organization_id.uuid(), &before, &MOST, &MOST_SIGHTINGS]).await?;
-    let scans = ids("scans", "id", &rows)?;
+    let scan = |row: &Row| -> Result<Uuid, StoreError> { Ok(Columns::new("scans", row).get("id")?) };
+    let scans = rows.iter().map(scan).collect::<Result<Vec<_>, _>>()?;
     if scans.is_empty() {
         return Ok(Removed::default());
     }
-    let seen = tx.query(SIGHTINGS, &[&scans]).await?;
-    let mut sightings = 0_u64;
-    for row in &seen {
-        let count: i64 = Columns::new("sightings", row).get("sightings")?;
-        sightings = sightings.saturating_add(u64::try_from(count).unwrap_or_default());
-    }
-    let findings = tx.execute(FINDINGS, &[&ids("sightings", "finding_id", &seen)?, &before]).await?;
-    let tasks = tx.execute(TASKS, &[&scans]).await?;
-    let removed = Removed { scans: tx.execute(SCANS, &[&scans]).await?, tasks, sightings, findings };
+    let removed = remove_all(tx, &scans).await?;
     let oldest = scans.first().map(|id| ScanId::from_uuid(*id).to_string());
     let after = json!({
         "ended_before": before.to_string(),
@@ -243,8 +199,4 @@ async fn record(
     };
     audit::record(tx, organization, &entry).await?;
     Ok(())
-}
-
-fn ids(table: &'static str, column: &'static str, rows: &[Row]) -> Result<Vec<Uuid>, StoreError> {
-    rows.iter().map(|row| Ok(Columns::new(table, row).get(column)?)).collect()
 }

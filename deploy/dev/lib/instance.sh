@@ -119,6 +119,9 @@ start_instance() {
   say "up: ${list:-nothing of ours }ready (instance ${instance##*/})"
 }
 
+# In the kernel already, or as a module that it loads when asked.
+has_packet_filter() { grep -qs nf_tables_ /proc/kallsyms || modprobe -qn nf_tables 2>/dev/null; }
+
 write_env() {
   local instance=$1 password; password=$(cat "$1/secret")
   umask 077
@@ -128,9 +131,14 @@ write_env() {
     printf 'AMQP_URL=%s\n' "$(quote "${AMQP_URL:-$(amqp_url "$instance")}")"
     printf 'REDIS_URL=%s\n' "$(quote "${REDIS_URL:-redis://:$password@127.0.0.1:$(port_of "$instance" redis)/0}")"
     printf 'PICKET_BWRAP=%s\n' "$(quote "$STATE/bin/bwrap")"
-    printf 'PICKET_SLIRP=%s\n' "$(quote "$STATE/bin/slirp4netns")"
-    # Where the tunnel device can be opened a sandbox of level L1 must hold: tests then fail rather than try nothing.
-    if (: <>/dev/net/tun) 2>/dev/null; then printf 'PICKET_TEST_LEVELS=%s\n' "$(quote "${PICKET_TEST_LEVELS-L1}")"; fi
+    # Before 1.1 it answers name look-ups for a run, whatever it is told: then there is no level L1.
+    if [[ $("$STATE/bin/slirp4netns" --help 2>&1 || true) == *--disable-dns* ]]; then
+      printf 'PICKET_SLIRP=%s\n' "$(quote "$STATE/bin/slirp4netns")"
+      # Where the kernel has both parts it needs, L1 must hold: tests then fail rather than try nothing.
+      if (: <>/dev/net/tun) 2>/dev/null && has_packet_filter; then
+        printf 'PICKET_TEST_LEVELS=%s\n' "$(quote "${PICKET_TEST_LEVELS-L1}")"
+      fi
+    fi
     printf 'PICKET_TOOLS_ROOT=%s\n' "$(quote "$STATE/tools")"
     printf 'PICKET_FONTS_DIR=%s\n' "$(quote "$STATE/fonts")"
     printf 'PICKET_RECEIVER_PYTHON=%s\n' "$(quote "$STATE/receiver/python")"

@@ -52,6 +52,23 @@ async fn a_report_becomes_a_scan_with_what_it_says() {
 }
 
 #[tokio::test]
+async fn an_import_is_compared_with_its_findings_and_never_repeated() {
+    let (app, member) = start().await;
+    let scan = import(&app, &member, "", SERVICES).await.json();
+    let id = scan["id"].as_str().unwrap();
+    let compared = app.get(&format!("/api/v1/scan/{id}/compare?limit=2"), Some(&member.token)).await;
+    assert_eq!(compared.status, 200, "{}", compared.text);
+    let compared = compared.json();
+    assert_eq!(compared["data"].as_array().map(Vec::len), Some(2), "{compared}");
+    assert_eq!(compared["data"][0]["outcome"], "new");
+    for only in ["all", "failed"] {
+        let path = format!("/api/v1/scan/{id}/rerun");
+        let refused = app.post(&path, Some(&member.token), &json!({ "only": only })).await;
+        refused.assert_problem(409, "invalid_state");
+    }
+}
+
+#[tokio::test]
 async fn under_v2_a_report_is_a_scan_of_that_dialect_and_has_the_target_that_is_named() {
     let (app, member) = start().await;
     let path = "/api/v2/scans/import?tool=nmap&format=xml&target=App.Example.COM";

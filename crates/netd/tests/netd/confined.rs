@@ -2,7 +2,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use picket_netd::{Confinement, Gateway, NetdError, USER_GATEWAY, confine, dropped};
+use picket_netd::{Confined, Confinement, Gateway, NetdError, USER_GATEWAY};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
 
 use crate::{
     inside::inside,
@@ -66,15 +67,22 @@ fn egress(addresses: &[&str], ports: Option<&[(u16, u16)]>) -> Confinement {
     Confinement { addresses: addresses.iter().map(|one| address(one)).collect(), gateway }
 }
 
+/// Confines the namespace that the calling thread is in, as a run's first process and its worker do together.
+fn confine(egress: &Confinement) -> Result<Confined, NetdError> {
+    let family = Some(netlink::NETFILTER);
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, family).unwrap();
+    Confined::install(socket, egress)
+}
+
 /// Every probe and what must come of it; a probe that is dropped must be counted.
-fn check(run: &Space, probes: &[(&str, u16, Outcome)]) {
+fn check(run: &Space, filter: &mut Confined, probes: &[(&str, u16, Outcome)]) {
     for (to, port, expected) in probes {
         let patience = if *expected == Silent { BRIEFLY } else { PATIENCE };
         type Probe = fn(&Space, IpAddr, u16, Duration) -> Outcome;
         for (name, probe) in [("tcp", tcp_within as Probe), ("udp", udp_within)] {
-            let before = run.run(|| dropped().unwrap());
+            let before = filter.dropped().unwrap();
             let outcome = probe(run, address(to), *port, patience);
-            let counted = run.run(|| dropped().unwrap()) - before;
+            let counted = filter.dropped().unwrap() - before;
             println!("egress L1 | {name} {to} {port} | {outcome:?} | {counted} dropped");
             assert_eq!(outcome, *expected, "{name} {to} {port}");
             assert_eq!(counted > 0, *expected == Silent, "{name} {to} {port} counted {counted}");
@@ -87,11 +95,12 @@ fn only_listed_addresses_and_ports_of_the_gateway_are_reached() {
     inside("confined::only_listed_addresses_and_ports_of_the_gateway_are_reached", || {
         let (run, _stack) = wired();
         check_open(&run);
-        run.run(|| {
+        let mut filter = run.run(|| {
             confine(&egress(&["203.0.113.10", "::ffff:203.0.113.10"], Some(&[(80, 80), (8000, 8100)]))).unwrap()
         });
         check(
             &run,
+            &mut filter,
             &[
                 ("203.0.113.10", 80, Reached),
                 ("203.0.113.10", 9000, Reached),
@@ -124,14 +133,14 @@ fn check_open(run: &Space) {
 fn a_listed_ipv6_address_is_reached_and_no_ipv4_one() {
     inside("confined::a_listed_ipv6_address_is_reached_and_no_ipv4_one", || {
         let (run, _stack) = wired();
-        run.run(|| confine(&egress(&["2001:db8:1::10"], None)).unwrap());
+        let mut filter = run.run(|| confine(&egress(&["2001:db8:1::10"], None)).unwrap());
         let expected = [
             ("2001:db8:1::10", 80, Reached),
             ("2001:db8:1::20", 80, Silent),
             ("203.0.113.10", 80, Silent),
             ("10.0.2.2", 80, Silent),
         ];
-        check(&run, &expected);
+        check(&run, &mut filter, &expected);
     });
 }
 
@@ -139,11 +148,30 @@ fn a_listed_ipv6_address_is_reached_and_no_ipv4_one() {
 fn nothing_listed_is_nothing_reached_and_a_second_filter_is_refused() {
     inside("confined::nothing_listed_is_nothing_reached_and_a_second_filter_is_refused", || {
         let (run, _stack) = wired();
-        run.run(|| confine(&Confinement::default()).unwrap());
-        check(&run, &[("203.0.113.10", 80, Silent), ("10.0.2.2", 80, Silent)]);
+        let mut filter = run.run(|| confine(&Confinement::default()).unwrap());
+        check(&run, &mut filter, &[("203.0.113.10", 80, Silent), ("10.0.2.2", 80, Silent)]);
         let again = run.run(|| confine(&egress(&["203.0.113.10"], None)));
         assert!(matches!(again, Err(NetdError::Kernel { .. })), "{again:?}");
-        check(&run, &[("203.0.113.10", 80, Silent)]);
+        check(&run, &mut filter, &[("203.0.113.10", 80, Silent)]);
+    });
+}
+
+#[test]
+fn a_filter_that_is_replaced_opens_what_is_listed_then_and_nothing_else() {
+    inside("confined::a_filter_that_is_replaced_opens_what_is_listed_then_and_nothing_else", || {
+        let (run, _stack) = wired();
+        let mut filter = run.run(|| confine(&Confinement::default()).unwrap());
+        check(&run, &mut filter, &[("203.0.113.10", 80, Silent)]);
+        filter.replace(&egress(&["203.0.113.10"], Some(&[(80, 80)]))).unwrap();
+        let expected = [
+            ("203.0.113.10", 80, Reached),
+            ("10.0.2.2", 80, Reached),
+            ("10.0.2.2", 8080, Silent),
+            ("203.0.113.20", 80, Silent),
+        ];
+        check(&run, &mut filter, &expected);
+        filter.replace(&Confinement::default()).unwrap();
+        check(&run, &mut filter, &[("203.0.113.10", 80, Silent), ("10.0.2.2", 80, Silent)]);
     });
 }
 
@@ -162,8 +190,11 @@ fn four_thousand_addresses_and_overlapping_ports_fit_and_more_are_refused() {
 
 #[test]
 fn the_user_mode_networks_own_addresses_are_refused() {
-    for own in ["10.0.2.3", "10.0.2.2", "::ffff:10.0.2.2", "127.0.0.1", "::1", "0.0.0.0"] {
-        let refused = confine(&egress(&[own], None));
-        assert!(matches!(refused, Err(NetdError::Refused(_))), "{own}: {refused:?}");
-    }
+    // Inside, since a refusal that were none would lock the machine itself up.
+    inside("confined::the_user_mode_networks_own_addresses_are_refused", || {
+        for own in ["10.0.2.3", "10.0.2.2", "::ffff:10.0.2.2", "127.0.0.1", "::1", "0.0.0.0"] {
+            let refused = confine(&egress(&[own], None));
+            assert!(matches!(refused, Err(NetdError::Refused(_))), "{own}: {refused:?}");
+        }
+    });
 }

@@ -50,6 +50,8 @@ impl World {
             let at_once =
                 |which: &str| std::fs::write(format!("/proc/sys/net/ipv6/conf/{which}/accept_dad"), "0").unwrap();
             space.run(|| ["all", "default"].map(at_once));
+            // A new namespace takes this from the machine, where a container engine may have switched it on.
+            space.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap());
         }
         node.wire("eth0", &internet, "world0");
         node.ip("link set lo up\n addr add 192.0.2.2/24 dev eth0\n addr add 2001:db8:ffff::2/64 dev eth0 nodad\n link set eth0 up");

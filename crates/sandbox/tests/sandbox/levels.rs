@@ -12,8 +12,8 @@ use picket_domain::{Network, SandboxLevel};
 use picket_sandbox::Sandbox;
 
 use crate::room::{
-    HELPER_VARIABLE, LEVELS_VARIABLE, Place, Room, as_ordinary_user, await_ready, finish, invocation, open_folder,
-    small, this_test, variable,
+    HELPER_VARIABLE, LEVELS_VARIABLE, Place, Room, as_ordinary_user, await_ready, finish, invocation, may_unshare,
+    open_folder, small, this_test, variable,
 };
 
 /// A slot for self-tests, far from those of other tests.
@@ -214,6 +214,9 @@ fn an_ordinary_user_gets_level_1_where_it_may_open_the_tunnel_device() {
 fn every_test_of_levels_holds_with_the_network_helper_too() {
     if !rustix::process::geteuid().is_root() || variable(HELPER_VARIABLE).is_some() {
         println!("not root, or this is the second process: not tried");
+        return;
+    }
+    if !may_unshare("--net") {
         return;
     }
     let folder = open_folder();

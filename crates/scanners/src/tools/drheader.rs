@@ -9,7 +9,7 @@ use picket_domain::{Observation, Severity};
 use serde_json::Value;
 
 use crate::{
-    Context, Format, Head, Parsed,
+    Context, Format, Head, Parsed, headers,
     import::{self, Import, first},
     json,
     page::Page,
@@ -82,7 +82,7 @@ fn tell(issue: &Value, site: &Site, tally: &mut Tally<'_>) {
         None => of_drheader(issue, header, message, &anomaly, &evidence),
     };
     let is_cookie = lower == "set-cookie";
-    let weakness = if is_cookie { weakness.about(cookie(json::text(issue, "value"))) } else { weakness };
+    let weakness = if is_cookie { weakness.about(headers::cookie_name(json::text(issue, "value"))) } else { weakness };
     tally.tell(site.observed(weakness));
 }
 
@@ -102,23 +102,16 @@ fn plain(issue: &Value, key: &str) -> Option<String> {
     }
 }
 
-fn cookie(value: &str) -> &str {
-    value.split(['=', ';']).next().unwrap_or_default().trim()
-}
-
 fn rule(header: &str, message: &str, anomaly: &str) -> Option<Rule> {
-    let is_missing = message.contains("not included");
+    if message.contains("not included")
+        && let Some(rule) = headers::missing(header)
+    {
+        return Some(rule);
+    }
     let is_unwanted = message.contains("should not be returned");
     Some(match header {
-        "content-security-policy" if is_missing => rules::HTTP_HEADER_MISSING_CSP,
         "content-security-policy" => rules::HTTP_HEADER_WEAK_CSP,
-        "strict-transport-security" if is_missing => rules::HTTP_HEADER_MISSING_HSTS,
         "strict-transport-security" => rules::HTTP_HEADER_WEAK_HSTS,
-        "x-content-type-options" if is_missing => rules::HTTP_HEADER_MISSING_X_CONTENT_TYPE_OPTIONS,
-        "x-frame-options" if is_missing => rules::HTTP_HEADER_MISSING_X_FRAME_OPTIONS,
-        "referrer-policy" if is_missing => rules::HTTP_HEADER_MISSING_REFERRER_POLICY,
-        "permissions-policy" if is_missing => rules::HTTP_HEADER_MISSING_PERMISSIONS_POLICY,
-        "cache-control" if is_missing => rules::HTTP_HEADER_MISSING_CACHE_CONTROL,
         "server" | "x-powered-by" | "x-aspnet-version" if is_unwanted => rules::HTTP_VERSION_DISCLOSED,
         "set-cookie" if anomaly.eq_ignore_ascii_case("httponly") => rules::HTTP_COOKIE_WITHOUT_HTTPONLY,
         "set-cookie" if anomaly.eq_ignore_ascii_case("secure") => rules::HTTP_COOKIE_WITHOUT_SECURE,

@@ -27,7 +27,8 @@ const FINDING: &str = "INSERT INTO findings (id, organization_id, fingerprint, r
                               s.created_at, $3, 'low', '', '', s.id, s.created_at
                        FROM scans AS s
                        WHERE s.organization_id = $1 AND s.number = $2
-                       ON CONFLICT (organization_id, fingerprint) DO UPDATE SET last_seen_at = excluded.last_seen_at";
+                       ON CONFLICT (organization_id, fingerprint)
+                       DO UPDATE SET last_seen_at = excluded.last_seen_at, last_scan_id = excluded.last_scan_id";
 const SIGHTING: &str =
     "INSERT INTO sightings (organization_id, scan_id, finding_id, task_id, attempt, severity, evidence,
                                                seen_at)
@@ -166,6 +167,25 @@ async fn old_reports_go_with_their_documents_and_a_scan_waits_for_the_report_of_
     assert_eq!(retention.remove().await.unwrap(), (2, true));
     assert_eq!(stage.count("SELECT count(*) FROM scans").await + stage.count("SELECT count(*) FROM findings").await, 0);
     assert_eq!(stage.count("SELECT count(*) FROM reports").await, 1);
+}
+
+#[tokio::test]
+async fn a_finding_whose_last_scan_went_first_goes_with_the_one_before() {
+    let (stage, (_folder, blobs)) = (Stage::new().await, store());
+    let organization = stage.organization;
+    keep(&stage, organization, 30).await;
+    scan(&stage, organization, 1, 40, "completed", &["long seen"]).await;
+    scan(&stage, organization, 2, 35, "completed", &["long seen"]).await;
+    // It saw the finding first and ended last.
+    let late = "UPDATE scans SET ended_at = ended_at + interval '20 days' WHERE number = 1";
+    assert_eq!(stage.database.connect().await.execute(late, &[]).await.unwrap(), 1);
+    assert_eq!(retention(&stage, &blobs).remove().await.unwrap().0, 1);
+    assert_eq!(numbers(&stage, organization).await, [1]);
+    let known = "SELECT count(*) FROM findings AS f JOIN scans AS s ON s.id = f.last_scan_id WHERE s.number = 1";
+    assert_eq!(stage.count(known).await, 1, "the scan that is left is the last that saw it");
+    keep(&stage, organization, 15).await;
+    assert_eq!(retention(&stage, &blobs).remove().await.unwrap().0, 1);
+    assert_eq!(stage.count("SELECT count(*) FROM findings").await, 0);
 }
 
 #[tokio::test]

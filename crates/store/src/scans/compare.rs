@@ -1,5 +1,5 @@
-//! What became of the findings between two scans of one organization; without a base, everything is new. Reads only; the judgement is a function of the
-//! database (`V2__scans.sql`), so that only a page of it leaves the database.
+//! What became of the findings between two scans of one organization; without a base, everything is new. Reads only; the
+//! judgement is a function of the database (`V2__scans.sql`), so that only a page of it leaves the database.
 
 use picket_domain::{FindingId, ScanId};
 use tokio_postgres::Row;
@@ -24,7 +24,7 @@ LIMIT 1";
     // Without what it saw: that belongs to one scan, and this is about two.
     LIST = "-- scans.compare.list
 SELECT f.id, f.rule, f.title, f.cve, f.host, f.port, f.protocol, f.url, '' AS description, '' AS remediation, c.severity,
-       f.cvss, '' AS evidence, c.outcome
+       f.cvss, f.confidence, f.cwe, f.refs, '' AS evidence, ARRAY[]::text[] AS sources, c.outcome
 FROM picket_scan_comparison($1, $2) AS c
 JOIN findings AS f ON f.id = c.finding_id
 WHERE ($3::text IS NULL OR c.outcome = $3) AND ($4::uuid IS NULL OR f.id > $4)

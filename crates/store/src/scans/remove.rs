@@ -1,5 +1,7 @@
-//! Takes away one scan that has ended, with its tasks, what it saw, and the findings that nobody else saw. A scan that may
-//! still change is never removed. Nothing here waits for a finding that a worker is writing: that one is seen elsewhere.
+//! Takes away scans that have ended, with their tasks, what they saw, and the findings that nobody else saw: one that a
+//! client deletes, or a batch of old ones. A scan that may still change is never removed. Nothing here waits for a finding that a worker is writing: that one is seen elsewhere.
+
+use std::collections::BTreeSet;
 
 use picket_domain::{Scan, ScanId};
 use tokio_postgres::Row;
@@ -13,15 +15,16 @@ SELECT EXISTS (SELECT FROM reports WHERE state IN ('queued', 'running') AND $1 =
 
     SIGHTINGS = "-- scans.remove.sightings
 DELETE FROM sightings
-WHERE scan_id = $1
+WHERE scan_id = ANY($1)
 RETURNING finding_id";
 
-    // Only while this scan is the last that saw it: a worker that sees it at this moment changes that or holds the row.
+    // Only while one of these scans is the last that saw it: a worker that sees it at this moment changes that or holds the
+    // row.
     FINDINGS = "-- scans.remove.findings
 WITH unseen AS (
   SELECT f.id
   FROM findings AS f
-  WHERE f.id = ANY($2) AND f.last_scan_id = $1 AND NOT EXISTS (SELECT FROM sightings AS s WHERE s.finding_id = f.id)
+  WHERE f.id = ANY($2) AND f.last_scan_id = ANY($1) AND NOT EXISTS (SELECT FROM sightings AS s WHERE s.finding_id = f.id)
   FOR UPDATE OF f SKIP LOCKED
 )
 DELETE FROM findings AS f
@@ -33,7 +36,7 @@ WHERE f.id = unseen.id";
 WITH still AS (
   SELECT f.id
   FROM findings AS f
-  WHERE f.id = ANY($2) AND f.last_scan_id = $1
+  WHERE f.id = ANY($2) AND f.last_scan_id = ANY($1)
   FOR NO KEY UPDATE OF f SKIP LOCKED
 ), latest AS (
   SELECT DISTINCT ON (s.finding_id) s.finding_id, s.scan_id, s.seen_at
@@ -48,19 +51,21 @@ WHERE f.id = l.finding_id";
 
     TASKS = "-- scans.remove.tasks
 DELETE FROM tasks
-WHERE scan_id = $1";
+WHERE scan_id = ANY($1)";
 
-    SCAN = "-- scans.remove.scan
+    SCANS = "-- scans.remove.scans
 DELETE FROM scans
-WHERE id = $1 AND state IN ('completed', 'failed', 'cancelled')";
+WHERE id = ANY($1) AND state IN ('completed', 'failed', 'cancelled')";
 }
 
 /// What went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Removed {
-    /// Its tasks.
+    /// Scans, with their coverage.
+    pub scans: u64,
+    /// Their tasks.
     pub tasks: u64,
-    /// What it saw.
+    /// What they saw.
     pub sightings: u64,
     /// Findings that no other scan saw.
     pub findings: u64,
@@ -75,22 +80,31 @@ pub async fn is_reported(tx: &Tx<'_>, id: ScanId) -> Result<bool, StoreError> {
     Ok(Columns::new("reports", &row).get("reported")?)
 }
 
-/// Removes a locked scan. Its events stay: webhooks may still have to hear of them, and they hold ids alone.
+/// Removes a locked scan. Its events stay: deliveries refer to them, and they hold ids alone.
 ///
 /// # Errors
 /// [`StoreError::Stale`] when it has not ended; when the database refuses.
 #[tracing::instrument(name = "db.scans.remove", skip_all, fields(scan.id = %scan.id), err(level = "debug"))]
 pub async fn remove(tx: &Tx<'_>, scan: &Scan) -> Result<Removed, StoreError> {
-    let id = scan.id.uuid();
     if !scan.state.is_final() {
         return Err(StoreError::Stale { expected: 1, actual: 0 });
     }
-    let seen = tx.query(SIGHTINGS, &[&id]).await?;
+    let removed = remove_all(tx, &[scan.id.uuid()]).await?;
+    StoreError::one(removed.scans).map(|()| removed)
+}
+
+/// Removes scans whose rows are locked and that have ended.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn remove_all(tx: &Tx<'_>, scans: &[Uuid]) -> Result<Removed, StoreError> {
+    let seen = tx.query(SIGHTINGS, &[&scans]).await?;
     let finding = |row: &Row| -> Result<Uuid, StoreError> { Ok(Columns::new("sightings", row).get("finding_id")?) };
-    let ids = seen.iter().map(finding).collect::<Result<Vec<_>, _>>()?;
-    let findings = tx.execute(FINDINGS, &[&id, &ids]).await?;
-    tx.execute(LAST_SEEN, &[&id, &ids]).await?;
-    let tasks = tx.execute(TASKS, &[&id]).await?;
-    tx.execute_one(SCAN, &[&id]).await?;
-    Ok(Removed { tasks, sightings: u64::try_from(ids.len()).unwrap_or(u64::MAX), findings })
+    let findings_seen = seen.iter().map(finding).collect::<Result<BTreeSet<_>, _>>()?;
+    let findings_seen: Vec<Uuid> = findings_seen.into_iter().collect();
+    let findings = tx.execute(FINDINGS, &[&scans, &findings_seen]).await?;
+    tx.execute(LAST_SEEN, &[&scans, &findings_seen]).await?;
+    let tasks = tx.execute(TASKS, &[&scans]).await?;
+    let sightings = u64::try_from(seen.len()).unwrap_or(u64::MAX);
+    Ok(Removed { scans: tx.execute(SCANS, &[&scans]).await?, tasks, sightings, findings })
 }

@@ -1,9 +1,15 @@
 //! Pause, resume, stop and removal against everything else that may happen to a scan at the same moment.
 
-use picket_domain::{Gap, NewScan, Severity};
+use picket_domain::{FindingId, Gap, NewScan, Severity};
 use picket_store::{
     StoreError,
-    scans::{self, compare, control, overview, remove},
+    scans::{
+        self,
+        compare::{self, Outcome, Slice},
+        control, overview,
+        read::SightedFinding,
+        remove,
+    },
     tasks::{self, HandBack, RunRecord, admission, lease},
 };
 
@@ -289,6 +295,32 @@ async fn findings_are_new_fixed_unchanged_or_reopened() {
     let counts = outcomes(&scenario, &base, &later).await;
     assert_eq!(counts, [("fixed", 1), ("new", 1), ("reopened", 1), ("unchanged", 1)]);
     assert_eq!(outcomes(&scenario, &oldest, &base).await, [("fixed", 1), ("new", 1), ("unchanged", 1)]);
+
+    let all = Slice { outcome: None, behind: None, limit: 10 };
+    let listed = list(&scenario, &base, &later, all).await;
+    assert_eq!(listed.iter().map(|(_, port)| *port).collect::<std::collections::BTreeSet<_>>(), [1, 2, 3, 4].into());
+    assert_eq!(list(&scenario, &base, &later, Slice { outcome: Some(Outcome::Fixed), ..all }).await, [("fixed", 2)]);
+    let (first, rest) = (Slice { limit: 1, ..all }, &listed[1..]);
+    assert_eq!(list(&scenario, &base, &later, first).await, listed[..1]);
+    let behind = ids(&scenario, &base, &later).await.first().copied();
+    assert_eq!(list(&scenario, &base, &later, Slice { behind, ..all }).await, rest);
+}
+
+/// What became of the finding at each port, in the order of the list.
+async fn list(scenario: &Scenario, base: &NewScan, later: &NewScan, slice: Slice) -> Vec<(&'static str, u16)> {
+    let listed = scenario
+        .db
+        .read("test", scenario.organization, async |tx| compare::list(tx, Some(base.id), later.id, slice).await);
+    let brief = |(outcome, finding): (Outcome, SightedFinding)| (outcome.name(), finding.location.port.unwrap());
+    listed.await.unwrap().into_iter().map(brief).collect()
+}
+
+async fn ids(scenario: &Scenario, base: &NewScan, later: &NewScan) -> Vec<FindingId> {
+    let all = Slice { outcome: None, behind: None, limit: 10 };
+    let listed = scenario
+        .db
+        .read("test", scenario.organization, async |tx| compare::list(tx, Some(base.id), later.id, all).await);
+    listed.await.unwrap().into_iter().map(|(_, finding)| finding.id).collect()
 }
 
 #[tokio::test]

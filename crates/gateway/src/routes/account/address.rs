@@ -166,7 +166,6 @@ async fn confirm_email_change(
 ) -> Result<HttpResponse, Problem> {
     let token = body.token.expose_secret();
     let changed = app.db.operate("confirm_email_change", async |tx| change(&app, tx, &context, token).await).await;
-    app.callers.forget();
     let changed = changed.map_err(taken);
     match (changed, html::is_wanted(&request)) {
         (Err(Problem::Invalid(_) | Problem::AlreadyExists(_)), true) => Ok(failed()),

@@ -98,7 +98,7 @@ pub(super) async fn delete(app: &App, caller: &Caller, context: &RequestContext,
             if remove::is_reported(tx, id).await? {
                 return Err(refused("the subject of a report in the making").into());
             }
-            let remove::Removed { tasks, sightings, findings } = remove::remove(tx, &scan).await?;
+            let remove::Removed { scans: _, tasks, sightings, findings } = remove::remove(tx, &scan).await?;
             let entry = context
                 .entry(now, &caller.label(), AuditAction::ScanDeleted, Some(id.to_string()))
                 .change(None, Some(json!({"tasks": tasks, "sightings": sightings, "findings": findings})));

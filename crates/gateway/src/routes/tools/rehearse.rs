@@ -4,7 +4,7 @@ use picket_domain::{Invocation, NewTask, ToolOutput};
 use picket_scanners::{Parameters, Tool};
 use picket_store::{
     StoreError,
-    quota::{self, Quota, Refusal},
+    quota::{self, Refusal},
     workers::LiveWorker,
 };
 use serde::{Deserialize, Serialize};
@@ -142,10 +142,7 @@ async fn refusal(app: &App, asker: &Asker, probes: u64) -> Result<Option<Reason>
     let asked = app
         .db
         .run("rehearse_scan", asker.organization_id, async |tx| {
-            let allowance = quota::lock(tx, asker.organization_id).await?;
-            allowance.demand_current(asker.now)?;
-            allowance.demand_probes(probes)?;
-            allowance.demand(tx, |limits| Quota::ConcurrentScans(limits.concurrent_scans)).await
+            quota::lock(tx, asker.organization_id).await?.demand_scan(tx, probes, asker.now).await
         })
         .await;
     match asked {

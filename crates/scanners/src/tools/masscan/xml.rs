@@ -9,7 +9,7 @@ use crate::{
     Context, Parsed, import,
     tally::Tally,
     text,
-    xml::{self, Attributes, Fault, Handler, Root, tags},
+    xml::{self, Attributes, Handler, Root, tags},
 };
 
 tags! {
@@ -31,7 +31,7 @@ pub(super) fn read(input: &mut dyn BufRead, context: &Context<'_>, tally: Tally<
     let fault = xml::read(input, ROOT, &mut report).err();
     let Report { tally, is_finished, .. } = report;
     match fault {
-        Some(fault @ (Fault::Empty | Fault::Foreign | Fault::Entities | Fault::TooDeep)) => tally.refuse(fault.to_string()),
+        Some(fault) if fault.is_refusal() => tally.refuse(fault.to_string()),
         Some(fault) => import::incomplete(tally, &fault.to_string()),
         None if !is_finished => import::incomplete(tally, "masscan did not say that it finished"),
         None => tally.end(None),

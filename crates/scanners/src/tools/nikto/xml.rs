@@ -11,8 +11,7 @@ use crate::{
     page::Page,
     tally::Tally,
     text,
-    weakness::Place,
-    xml::{self, Attributes, Fault, Handler, Root, tags},
+    xml::{self, Attributes, Handler, Root, tags},
 };
 
 const MAX_TEXT_BYTES: usize = 8 << 10;
@@ -45,7 +44,7 @@ pub(super) fn parse(input: &mut dyn BufRead, context: &Context<'_>, sink: &mut d
     let fault = xml::read(input, ROOT, &mut reader).err();
     let Reader { tally, trouble, hosts, finished, .. } = reader;
     match fault {
-        Some(fault @ (Fault::Empty | Fault::Foreign | Fault::Entities | Fault::TooDeep)) => tally.refuse(fault.to_string()),
+        Some(fault) if fault.is_refusal() => tally.refuse(fault.to_string()),
         Some(fault) => tally.end(Some((Gap::OutputIncomplete, fault.to_string()))),
         None if finished < hosts => tally.end(Some((Gap::OutputIncomplete, "nikto did not say that it finished".to_owned()))),
         None => trouble.end(tally),
@@ -101,7 +100,7 @@ impl Reader<'_, '_> {
 
     fn end_item(&mut self) {
         let item = std::mem::take(&mut self.item);
-        let place = self.page.as_ref().map(|page| Place::tcp(&page.host, page.port, page.is_tls));
+        let place = self.page.as_ref().map(Page::place);
         self.trouble.read(&item, place.as_ref(), self.context, &mut self.tally);
     }
 }

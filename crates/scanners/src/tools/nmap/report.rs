@@ -21,13 +21,13 @@ use super::{
     scripts,
 };
 use crate::{
-    Parsed, rules, text,
+    Parsed, rules,
+    tally::MAX_OBSERVATIONS,
+    text,
     weakness::{Place, Weakness},
     xml::{self, Attributes, Fault, Handler},
 };
 
-/// Observations of one output. More would drown the reader; the result is then marked as cut.
-const MAX_OBSERVATIONS: u64 = 500_000;
 /// CPE names of one service, and guesses about one operating system.
 const MAX_NAMES: usize = 16;
 /// Text kept of one value of a service.
@@ -100,7 +100,7 @@ impl<'s> Report<'s> {
 
     /// What became of it. The worst gap is named; a report without any is complete.
     fn parsed(self, fault: Option<Fault>) -> Parsed {
-        let is_refused = matches!(fault, Some(Fault::Empty | Fault::Foreign | Fault::Entities | Fault::TooDeep));
+        let is_refused = fault.as_ref().is_some_and(Fault::is_refusal);
         let gap = match (fault, self.finish) {
             (Some(fault), _) => Some((Gap::OutputIncomplete, fault.to_string())),
             (None, Finish::Missing) => Some((Gap::OutputIncomplete, "nmap did not say that it finished".to_owned())),

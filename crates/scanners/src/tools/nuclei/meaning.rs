@@ -6,9 +6,10 @@ use picket_domain::{Confidence, Severity};
 
 use super::record::Record;
 use crate::{
-    headers, paths,
+    headers, import, paths,
     rules::{self, Rule},
     text,
+    tls::Version,
     weakness::{Weakness, cve_name},
 };
 
@@ -19,7 +20,7 @@ const MAX_EVIDENCE_BYTES: usize = 2000;
 enum About {
     /// The service.
     Service,
-    /// The cookies that were extracted, each of the site.
+    /// The cookies that were extracted, of the site.
     Cookies,
     /// The page.
     Page,
@@ -107,14 +108,7 @@ fn weakness(record: &Record<'_>, path: Option<&str>) -> Weakness {
 }
 
 fn old_tls(record: &Record<'_>) -> Option<Rule> {
-    let named = record.extracted.iter().chain([record.matcher.as_str()]);
-    named.map(str::to_ascii_lowercase).find_map(|name| match name.as_str() {
-        "ssl20" | "sslv2" => Some(rules::TLS_WEAK_PROTOCOL_SSLV2),
-        "ssl30" | "sslv3" => Some(rules::TLS_WEAK_PROTOCOL_SSLV3),
-        "tls10" => Some(rules::TLS_WEAK_PROTOCOL_TLSV1_0),
-        "tls11" => Some(rules::TLS_WEAK_PROTOCOL_TLSV1_1),
-        _ => None,
-    })
+    record.extracted.iter().chain([record.matcher.as_str()]).find_map(|name| Version::find(name)?.rule())
 }
 
 /// A template that no rule of ours is of.
@@ -132,7 +126,7 @@ fn own(record: &Record<'_>, path: &str, evidence: &str) -> Weakness {
         .about(subject)
         .sure(confidence)
         .remedied(info.remediation.as_str())
-        .of_kind(info.classification.cwe.iter().find_map(cwe))
+        .of_kind(info.classification.cwe.iter().find_map(import::cwe))
         .referring(info.reference.iter().flat_map(|text| text.split(['\n', ' ', ','])).map(|url| url.trim_start_matches("- ")));
     match cve(record) {
         Some(cve) => weakness.known_as(&cve, score(record)),
@@ -154,20 +148,8 @@ fn score(record: &Record<'_>) -> Option<f64> {
     record.info.classification.score.as_str().parse().ok().filter(|score| (0.0..=10.0).contains(score))
 }
 
-fn cwe(name: &str) -> Option<u32> {
-    let (word, number) = name.trim().split_once('-')?;
-    if word.eq_ignore_ascii_case("cwe") { number.parse().ok() } else { None }
-}
-
 fn severity(name: &str) -> Severity {
-    match name.to_ascii_lowercase().as_str() {
-        "info" => Severity::Info,
-        "low" => Severity::Low,
-        "medium" => Severity::Medium,
-        "high" => Severity::High,
-        "critical" => Severity::Critical,
-        _ => Severity::Unknown,
-    }
+    Severity::find(&name.to_ascii_lowercase()).unwrap_or(Severity::Unknown)
 }
 
 /// Where it matched and by what. What was extracted is kept of templates that name software or protocols alone: of others

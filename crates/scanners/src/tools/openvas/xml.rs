@@ -86,7 +86,7 @@ impl Report<'_, '_> {
     fn end(self, fault: Option<Fault>) -> Parsed {
         let status = self.status.trim();
         match fault {
-            Some(fault @ (Fault::Empty | Fault::Foreign | Fault::Entities | Fault::TooDeep)) => {
+            Some(fault) if fault.is_refusal() => {
                 self.tally.refuse(fault.to_string())
             }
             Some(fault) => import::incomplete(self.tally, &fault.to_string()),

@@ -79,7 +79,7 @@ struct Report<'s, 'c> {
 impl Report<'_, '_> {
     fn parsed(self, fault: Option<Fault>) -> Parsed {
         let reason = match (fault, self.error) {
-            (Some(fault @ (Fault::Empty | Fault::Foreign | Fault::Entities | Fault::TooDeep)), _) => {
+            (Some(fault), _) if fault.is_refusal() => {
                 return self.tally.refuse(fault.to_string());
             }
             (Some(fault), _) => Some(fault.to_string()),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::rows::{self, Meaning};
 use crate::{
-    Context, Parsed,
+    Context, Parsed, import,
     json::{self, Fault},
     rules::Rule,
     table,
@@ -295,7 +295,7 @@ fn own(row: &Row<'_>, id: &str, severity: Severity, evidence: &str) -> Weakness 
     let weakness = Weakness::of_tool(&format!("testssl:{id}"), severity, &title, description, evidence)
         .about(rows::part(row.id))
         .remedied(remedy)
-        .of_kind(row.cwe.trim().strip_prefix("CWE-").and_then(|number| number.parse().ok()));
+        .of_kind(import::cwe(row.cwe));
     // Several CVE names make no finding of one.
     let mut names = row.cve.split_whitespace();
     match (names.next().and_then(cve_name), names.next()) {

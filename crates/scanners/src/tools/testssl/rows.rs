@@ -121,9 +121,6 @@ pub(super) fn meaning(id: &str, finding: &str, has_name: bool) -> Meaning {
         "cert_expirationStatus" | "cert_expiration_status" => Meaning::Tls(rules::TLS_CERTIFICATE_EXPIRING),
         // Graded as the status that was told before.
         "cert_notAfter" => Meaning::Repeated,
-        // The sum of what the other rows tell.
-        "overall_grade" => Meaning::Repeated,
-        _ if id.contains("_score") || id.starts_with("grade_cap_reason") => Meaning::Repeated,
         "cert_trust" if !has_name => Meaning::Repeated,
         "cert_trust" if finding.contains("does not match") => Meaning::Tls(rules::TLS_CERTIFICATE_NAME_MISMATCH),
         "cert_chain_of_trust" if finding.contains("self signed CA") => Meaning::Tls(rules::TLS_CERTIFICATE_UNTRUSTED),
@@ -164,7 +161,7 @@ mod tests {
     #[test]
     fn a_grade_is_no_finding_and_not_ok_is_one() {
         for id in ["overall_grade", "final_score", "cipher_strength_score_weighted", "grade_cap_reason_1"] {
-            assert!(matches!(meaning(id, "T", true), Meaning::Repeated), "{id}");
+            assert!(is_rating(id), "{id}");
         }
         assert!(matches!(meaning("cipherlist_x", "offered", true), Meaning::Own));
         assert_eq!((severity("NOT ok"), severity("OK")), (Some(Severity::Medium), Some(Severity::Info)));

@@ -13,7 +13,7 @@ use crate::{
     page::Page,
     tally::Tally,
     text,
-    xml::{self, Attributes, Fault, Handler, Root, tags},
+    xml::{self, Attributes, Handler, Root, tags},
 };
 
 tags! {
@@ -52,7 +52,7 @@ pub(super) fn parse(input: &mut dyn BufRead, context: &Context<'_>, sink: &mut d
     let fault = xml::read(input, ROOT, &mut reader).err();
     let Reader { tally, start, pages, .. } = reader;
     match (fault, start) {
-        (Some(fault @ (Fault::Empty | Fault::Foreign | Fault::Entities | Fault::TooDeep)), _) => tally.refuse(fault.to_string()),
+        (Some(fault), _) if fault.is_refusal() => tally.refuse(fault.to_string()),
         (Some(fault), _) => tally.end(Some((Gap::OutputIncomplete, fault.to_string()))),
         (None, None) => tally.end(Some((Gap::OutputIncomplete, "the report does not name its site".to_owned()))),
         (None, Some(_)) => tally.end(crawled(pages)),
@@ -89,7 +89,9 @@ impl Reader<'_, '_> {
         match self.info.as_str() {
             "target" => {
                 self.start = Page::of(value, self.context);
-                self.tally.host_up();
+                if self.start.is_some() {
+                    self.tally.host_up();
+                }
             }
             "crawledPages" => self.pages = value.parse().ok(),
             _ => {}

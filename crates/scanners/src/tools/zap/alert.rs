@@ -122,7 +122,7 @@ impl Alert {
             }
         }
         if self.left_out > 0 {
-            tally.garbled();
+            tally.cut();
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     page::Page,
     tally::Tally,
     text,
-    xml::{self, Attributes, Fault, Handler, Root, tags},
+    xml::{self, Attributes, Handler, Root, tags},
 };
 
 tags! {
@@ -51,7 +51,7 @@ pub(super) fn parse(input: &mut dyn BufRead, context: &Context<'_>, sink: &mut d
     let fault = xml::read(input, ROOT, &mut reader).err();
     let Reader { tally, sites, .. } = reader;
     match fault {
-        Some(fault @ (Fault::Empty | Fault::Foreign | Fault::Entities | Fault::TooDeep)) => tally.refuse(fault.to_string()),
+        Some(fault) if fault.is_refusal() => tally.refuse(fault.to_string()),
         Some(fault) => tally.end(Some((Gap::OutputIncomplete, fault.to_string()))),
         None if sites == 0 => tally.end(Some((Gap::OutputIncomplete, "no site was examined".to_owned()))),
         None => tally.end(None),

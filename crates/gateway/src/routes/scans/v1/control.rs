@@ -131,7 +131,7 @@ enum RerunOnly {
     request_body = RerunV1,
     responses(
         (status = 201, description = "The new scan was accepted.", body = ScanRepeatedV1),
-        (status = 409, description = "It has not ended, or nothing failed.", body = crate::ProblemView, content_type = "application/problem+json")
+        (status = 409, description = "It has not ended, was imported, or nothing failed.", body = crate::ProblemView, content_type = "application/problem+json")
     ),
 )]
 #[post("/scan/{id}/rerun")]
@@ -180,6 +180,10 @@ async fn ended(
             if !record.scan.state.is_final() {
                 let from = record.scan.state.name();
                 return Err(InvalidTransition { action: "repeat", entity: "scan", from }.into());
+            }
+            // Nothing was asked of a tool. Parameters have no field of that name.
+            if record.request.get("import").is_some() {
+                return Err(InvalidTransition { action: "repeat", entity: "scan", from: "imported" }.into());
             }
             let seen = match only {
                 RerunOnly::All => None,

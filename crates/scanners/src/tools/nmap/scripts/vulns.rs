@@ -90,7 +90,6 @@ fn one(script: &Script, table: &Node, place: &Place<'_>) -> Option<Weakness> {
     let evidence = format!("{}{}", contradiction.unwrap_or_default(), script.output);
     let description = format!("{how}\n\n{}", lines("description"));
     let weakness = Weakness::of_tool(&format!("nmap:{}", script.id), severity, title, &description, &evidence)
-        .remedied(lines("refs").as_str())
         .referring(references)
         .sure(confidence);
     Some(match find_cve(table) {
