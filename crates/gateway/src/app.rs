@@ -7,12 +7,13 @@ use picket_domain::AllowList;
 use picket_kit::{ChildCommand, Clock, Sealer};
 use picket_live::Live;
 use picket_outbound::{HttpClient, OutboundSettings, Resolver};
+use picket_planner::Planner;
 use picket_store::Db;
 
 use crate::{
     GatewayError, GatewaySettings, access::Limits, crypto, documentation::Documents, identify::Callers,
     imports::Imports, links::Links, oauth::Providers, openapi, passwords::Passwords, pictures::Pictures,
-    planning::Planner, route_table::RouteTable, throttle::Throttle, tokens::Tokens,
+    route_table::RouteTable, throttle::Throttle, tokens::Tokens,
 };
 
 /// What the gateway is given by whoever starts it.

@@ -6,9 +6,10 @@ use std::{collections::BTreeSet, future::Ready};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
 use jiff::{SignedDuration, Timestamp};
 use picket_domain::{ApiKeyId, OrganizationId, Permission, Role, SessionId, Subscription, UserId};
+use picket_planner::Asker;
 use picket_store::sessions::BearerRow;
 
-use crate::{Problem, idempotency, ranges::Places, tokens::Bearer};
+use crate::{Problem, RequestContext, idempotency, ranges::Places, tokens::Bearer};
 
 /// How long ago credentials may have been shown by a person who makes keys or changes the policy.
 const FRESH: SignedDuration = SignedDuration::from_mins(60);
@@ -163,6 +164,18 @@ impl Caller {
         match self.subject {
             Subject::User { id, .. } => id.to_string(),
             Subject::ApiKey { id, .. } => id.to_string(),
+        }
+    }
+
+    /// The caller as one who asks for a scan.
+    #[must_use]
+    pub(crate) fn asker(&self, context: &RequestContext, now: Timestamp) -> Asker {
+        Asker {
+            organization_id: self.organization_id,
+            subscription: self.subscription,
+            requested_by: self.label(),
+            traceparent: Some(context.traceparent()),
+            now,
         }
     }
 }

@@ -34,7 +34,6 @@ mod oauth;
 mod paging;
 mod passwords;
 mod pictures;
-mod planning;
 mod problem;
 mod query;
 mod ranges;

@@ -11,6 +11,7 @@ use actix_web::{
     },
 };
 use picket_domain::{InvalidTransition, Permission, TargetError};
+use picket_planner::PlanRefused;
 use picket_store::{StoreError, quota::Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -355,6 +356,19 @@ impl Problem {
         };
         let body = serde_json::to_vec(&view).unwrap_or_default();
         self.head().content_type("application/problem+json").body(body)
+    }
+}
+
+impl From<PlanRefused> for Problem {
+    fn from(refused: PlanRefused) -> Self {
+        let message = refused.to_string();
+        match refused {
+            PlanRefused::Field { field, code, message } => Self::field(field, code, message),
+            PlanRefused::TargetForbidden { .. } => {
+                Self::TargetForbidden(FieldError::new("target", "target_forbidden", message))
+            }
+            PlanRefused::TargetNotAuthorized(target) => Self::TargetNotAuthorized(target),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use picket_domain::{
     AuditAction, Dialect, Needs, NewScan, NewTask, Observation, Permission, Plan, Pool, SandboxLevel, ScanId, Shard,
     Target, TaskId,
 };
+use picket_planner::Asker;
 use picket_store::{audit, scans, tasks::RunRecord};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,7 +19,6 @@ use crate::{
     App, Caller, Problem, RequestContext,
     body::Spool,
     imports::{self, Claim, Report},
-    planning::Asker,
 };
 
 /// A file as a tool wrote it.
@@ -63,7 +63,7 @@ pub(super) async fn import(
     let (size_bytes, sha256) = (file.size_bytes(), hex(&file.sha256()));
     let report =
         app.imports.read(file, Claim { tool: query.tool, format: query.format, target: target.clone() }).await?;
-    let asker = Asker::new(caller, context, app.clock.now());
+    let asker = caller.asker(context, app.clock.now());
     let about = json!({"format": report.format.name(), "size_bytes": size_bytes, "sha256": sha256});
     let new = scan(&asker, &report, target.as_ref(), &about, context.dialect);
     let run = RunRecord {

@@ -12,6 +12,7 @@ use actix_web::{
     web::{Data, Json, Payload},
 };
 use picket_domain::{AuditAction, Permission, ScanId};
+use picket_planner::ToolRequest;
 use picket_scanners::Parameters;
 use picket_store::{
     audit,
@@ -30,10 +31,7 @@ use super::{
     import::{ImportQuery, ReportFile, import},
     load, load_result,
 };
-use crate::{
-    App, Body, Caller, Id, Page, Problem, Query, RequestContext, V1Page,
-    planning::{Asker, ToolRequest},
-};
+use crate::{App, Body, Caller, Id, Page, Problem, Query, RequestContext, V1Page};
 
 pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
     config
@@ -107,7 +105,7 @@ async fn create_scan(
     caller.may(Permission::ScansWrite)?;
     let Body(CreateScanV1 { target, tool, parameters, scan_type: None | Some(ScanTypeV1::Custom), notify }) = body;
     let notify: Vec<String> = notify.first().map(|NotifyBy::Email| "email".to_owned()).into_iter().collect();
-    let asker = Asker::new(&caller, &context, app.clock.now());
+    let asker = caller.asker(&context, app.clock.now());
     let request = ToolRequest { target: &target, tool: &tool, parameters: parameters.value(), notify: &notify };
     let new = app.planner.plan_tool(&asker, request).await?;
     app.db

@@ -9,6 +9,7 @@ use actix_web::{
     web::{Data, Json, Payload},
 };
 use picket_domain::{AuditAction, Permission, Plan};
+use picket_planner::{ScanOptions, estimated_duration};
 use picket_store::{
     audit,
     scans::{
@@ -26,10 +27,7 @@ use super::{
     import::{ImportQuery, ReportFile, import},
     load_result,
 };
-use crate::{
-    App, Body, Caller, Id, Page, Problem, Query, RequestContext, V2Page,
-    planning::{Asker, ScanOptions, estimated_duration},
-};
+use crate::{App, Body, Caller, Id, Page, Problem, Query, RequestContext, V2Page};
 
 pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
     config.service(list_scans).service(create_scan).service(import_scan).service(get_scan).service(cancel_scan);
@@ -118,7 +116,7 @@ async fn create_scan(
     caller.may(Permission::ScansWrite)?;
     let Body(CreateScanV2 { target, scan_type, options }) = body;
     let plan = scan_type.map_or(Plan::Full, Plan::from);
-    let asker = Asker::new(&caller, &context, app.clock.now());
+    let asker = caller.asker(&context, app.clock.now());
     let new = app.planner.plan_options(&asker, &target, plan, options.unwrap_or_default().under(plan)).await?;
     let created = app
         .db

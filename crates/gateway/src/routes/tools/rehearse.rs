@@ -1,6 +1,7 @@
 //! The dry run of a scan with one tool.
 
 use picket_domain::{Invocation, NewTask, ToolOutput};
+use picket_planner::{Asker, Rehearsal, ToolRequest};
 use picket_scanners::{Parameters, Tool};
 use picket_store::{
     StoreError,
@@ -12,10 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{live, view::NeedsView};
-use crate::{
-    App, Caller, Problem, RequestContext,
-    planning::{Asker, Reason, Rehearsal, ToolRequest},
-};
+use crate::{App, Caller, Problem, RequestContext};
 
 /// Command lines of one answer.
 const MOST_COMMANDS: usize = 16;
@@ -110,6 +108,21 @@ impl RunView {
     }
 }
 
+/// Why a scan would not be accepted.
+struct Reason {
+    /// The code that the create answers.
+    code: &'static str,
+    /// The same in words.
+    message: String,
+}
+
+impl Reason {
+    /// What a create would answer.
+    fn of(problem: &Problem) -> Self {
+        Self { code: problem.code().name(), message: problem.detail() }
+    }
+}
+
 /// Checks a scan as its create would, and says what would run.
 pub(super) async fn rehearse(
     app: &App,
@@ -118,12 +131,13 @@ pub(super) async fn rehearse(
     tool: &dyn Tool,
     body: &BuildCommand,
 ) -> Result<CommandView, Problem> {
-    let asker = Asker::new(caller, context, app.clock.now());
+    let asker = caller.asker(context, app.clock.now());
     let request =
         ToolRequest { target: &body.target, tool: tool.slug(), parameters: body.parameters.value(), notify: &[] };
     let rehearsal = app.planner.rehearse(&asker, request, MOST_COMMANDS).await?;
     let workers = live(app).await?;
-    let Rehearsal { target, mut reasons, runs, tasks, probes } = rehearsal;
+    let Rehearsal { target, refused, runs, tasks, probes } = rehearsal;
+    let mut reasons: Vec<Reason> = refused.map(Problem::from).iter().map(Reason::of).collect();
     reasons.extend(refusal(app, &asker, probes).await?);
     let allowed = reasons.is_empty();
     let commands: Vec<_> = runs.into_iter().map(|(task, command)| RunView::new(task, command, &workers)).collect();

@@ -7,6 +7,7 @@ use actix_web::{
     web::{Data, Json},
 };
 use picket_domain::{AuditAction, InvalidTransition, NewScan, Permission, ScanId};
+use picket_planner::{Earlier, what_is_missing};
 use picket_store::{
     audit,
     scans::{self, control::link, overview::ScanKey, read::ScanRecord},
@@ -20,7 +21,6 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::view::{ScanCreatedV1, ScanDetailV1, ScanRepeatedV1};
 use crate::{
     App, Body, Caller, Id, Problem, RequestContext,
-    planning::{Asker, what_is_missing},
     routes::scans::{
         control::{self, Control},
         find,
@@ -145,9 +145,11 @@ async fn rerun_scan(
     caller.may(Permission::ScansWrite)?;
     let Body(RerunV1 { only }) = body;
     let (record, seen) = ended(&app, &caller, id.0, only).await?;
-    let asker = Asker::new(&caller, &context, app.clock.now());
-    let planned = app.planner.plan_again(&asker, &record).await?;
-    let new = seen.map_or(planned.clone(), |seen| what_is_missing(planned, &seen));
+    let asker = caller.asker(&context, app.clock.now());
+    let planned = app.planner.plan_again(&asker, earlier(&record)).await?;
+    let new = seen.map_or(planned.clone(), |seen| {
+        what_is_missing(planned, |task| seen.covers(task.tool, &task.params, &task.shard))
+    });
     if only == RerunOnly::Failed && new.tasks.is_empty() {
         let refused =
             InvalidTransition { action: "repeat the failed tasks of", entity: "scan", from: "looked at in full" };
@@ -165,6 +167,11 @@ async fn rerun_scan(
         tasks: new.tasks.len(),
     };
     Ok(HttpResponse::Created().insert_header(location).json(ScanRepeatedV1 { scan, rerun_of: record.scan.id }))
+}
+
+fn earlier(record: &ScanRecord) -> Earlier<'_> {
+    let ScanRecord { target, plan, tool, request, notify, .. } = record;
+    Earlier { target, plan: *plan, tool: tool.as_deref(), request, notify }
 }
 
 /// The scan to repeat, and what it looked at in full when that matters.

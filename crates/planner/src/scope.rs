@@ -5,16 +5,15 @@ use std::net::IpAddr;
 use picket_domain::{PinnedHost, Subscription, Target, TargetKind, TargetVerdict, classify, judge};
 use picket_outbound::LookupFailed;
 
-use super::Planner;
-use crate::{FieldError, Problem};
+use super::{PlanRefused, Planner};
 
 /// A target that may be scanned, with the addresses that it had when that was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Scope {
+pub struct Scope {
     /// The target.
-    pub(crate) target: Target,
+    pub target: Target,
     /// Its addresses.
-    pub(crate) addresses: Vec<IpAddr>,
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Scope {
@@ -29,34 +28,29 @@ impl Scope {
 
 impl Planner {
     /// Reads, resolves and judges a target. `passive` tools may look at any public one.
-    pub(crate) async fn authorize(
-        &self,
-        text: &str,
-        subscription: Subscription,
-        passive: bool,
-    ) -> Result<Scope, Problem> {
-        let target = Target::parse(text).map_err(|error| Problem::target("target", &error))?;
+    ///
+    /// # Errors
+    /// When it cannot be read or resolved, is too large, or may not be scanned.
+    pub async fn authorize(&self, text: &str, subscription: Subscription, passive: bool) -> Result<Scope, PlanRefused> {
+        let target = Target::parse(text)?;
         let most = subscription.limits().addresses;
         if target.address_count() > u64::from(most) {
             let message = format!("expected at most {most} addresses in one scan with your plan");
-            return Err(Problem::field("target", "too_many_addresses", message));
+            return Err(PlanRefused::field("target", "too_many_addresses", message));
         }
         let (addresses, is_pinned) = self.addresses(&target).await?;
         match judge(&target, &addresses, is_pinned, &self.allow_list) {
             TargetVerdict::Allowed => Ok(Scope { target, addresses }),
             TargetVerdict::NotAuthorized if passive => Ok(Scope { target, addresses }),
-            TargetVerdict::NotAuthorized => Err(Problem::TargetNotAuthorized(target.to_string())),
-            // The class alone: an address behind a name may tell something of the resolver's network.
-            TargetVerdict::Forbidden { address } => Err(Problem::TargetForbidden(FieldError::new(
-                "target",
-                "target_forbidden",
-                format!("expected a public target; this one has a {} address", classify(address).name()),
-            ))),
+            TargetVerdict::NotAuthorized => Err(PlanRefused::TargetNotAuthorized(target.to_string())),
+            TargetVerdict::Forbidden { address } => {
+                Err(PlanRefused::TargetForbidden { class: classify(address).name() })
+            }
         }
     }
 
     /// The addresses of a target, and whether the operator has set them.
-    async fn addresses(&self, target: &Target) -> Result<(Vec<IpAddr>, bool), Problem> {
+    async fn addresses(&self, target: &Target) -> Result<(Vec<IpAddr>, bool), PlanRefused> {
         match target.kind() {
             TargetKind::Host(name) => match self.pins.get(name.ascii()) {
                 Some(address) => Ok((vec![*address], true)),
@@ -71,7 +65,7 @@ impl Planner {
 }
 
 /// A name without usable addresses.
-fn unresolvable(error: &LookupFailed) -> Problem {
+fn unresolvable(error: &LookupFailed) -> PlanRefused {
     let message = match error {
         LookupFailed::NoAddress => "expected a name that has an address",
         LookupFailed::TooMany => "expected a name with at most 16 addresses",
@@ -79,5 +73,5 @@ fn unresolvable(error: &LookupFailed) -> Problem {
             "expected a name that resolves; its name servers did not answer"
         }
     };
-    Problem::field("target", "target_unresolvable", message)
+    PlanRefused::field("target", "target_unresolvable", message)
 }

@@ -10,7 +10,7 @@ const AT_ONCE: u64 = 10;
 
 /// The text of `estimated_duration`, e.g. `10-15 minutes`. `tasks` is how many tasks the scan begins with.
 #[must_use]
-pub(crate) fn estimated_duration(plan: Plan, tasks: usize) -> String {
+pub fn estimated_duration(plan: Plan, tasks: usize) -> String {
     let rounds = u64::try_from(tasks).unwrap_or(u64::MAX).div_ceil(AT_ONCE);
     if rounds == 0 {
         return "less than 1 minute".to_owned();

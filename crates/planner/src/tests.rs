@@ -45,26 +45,20 @@ fn asker(subscription: Subscription) -> Asker {
     }
 }
 
-async fn plan(allowed: &[&str], target: &str, parameters: Value) -> Result<NewScan, Problem> {
+async fn plan(allowed: &[&str], target: &str, parameters: Value) -> Result<NewScan, PlanRefused> {
     let request = ToolRequest { target, tool: "nmap", parameters: Some(&parameters), notify: &[] };
     planner(allowed).plan_tool(&asker(Subscription::Enterprise), request).await
 }
 
 /// The field and the code of a refusal.
-fn refusal(result: Result<NewScan, Problem>) -> (String, &'static str) {
-    let problem = result.unwrap_err();
-    if let Problem::Invalid(errors) = &problem {
-        return (errors[0].field.clone(), errors[0].code);
-    }
-    if let Problem::TargetForbidden(error) = &problem {
-        return (error.field.clone(), error.code);
-    }
-    assert!(matches!(problem, Problem::TargetNotAuthorized(_)), "{problem:?}");
-    ("target".to_owned(), "target_not_authorized")
+fn refusal(result: Result<NewScan, PlanRefused>) -> (String, &'static str) {
+    let refused = result.unwrap_err();
+    let field = if let PlanRefused::Field { field, .. } = &refused { field.clone() } else { "target".to_owned() };
+    (field, refused.code())
 }
 
 /// The code of a refused target.
-fn code(result: Result<NewScan, Problem>) -> &'static str {
+fn code(result: Result<NewScan, PlanRefused>) -> &'static str {
     let (field, code) = refusal(result);
     assert_eq!(field, "target");
     code

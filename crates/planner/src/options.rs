@@ -5,22 +5,22 @@ use serde_json::{Value, json};
 
 /// What a plan looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ScanOptions {
+pub struct ScanOptions {
     /// Names below the target.
-    pub(crate) include_subdomain: bool,
+    pub include_subdomain: bool,
     /// Open ports and the services behind them.
-    pub(crate) port_scan: bool,
+    pub port_scan: bool,
     /// Web applications.
-    pub(crate) web_scan: bool,
+    pub web_scan: bool,
     /// TLS and certificates.
-    pub(crate) ssl_scan: bool,
+    pub ssl_scan: bool,
 }
 
 impl ScanOptions {
     /// What a plan looks at when the client names no option: a quick one at the ports, a full one at everything but
     /// further names, a custom one at what is chosen alone.
     #[must_use]
-    pub(crate) const fn of(plan: Plan) -> Self {
+    pub const fn of(plan: Plan) -> Self {
         let (port_scan, others) = match plan {
             Plan::Quick => (true, false),
             Plan::Full => (true, true),
@@ -31,12 +31,13 @@ impl ScanOptions {
 
     /// Whether nothing at all is looked at.
     #[must_use]
-    pub(super) const fn is_empty(self) -> bool {
+    pub const fn is_empty(self) -> bool {
         !(self.include_subdomain || self.port_scan || self.web_scan || self.ssl_scan)
     }
 
     /// As it is stored with the scan.
-    pub(super) fn to_json(self) -> Value {
+    #[must_use]
+    pub fn to_json(self) -> Value {
         json!({
             "include_subdomain": self.include_subdomain,
             "port_scan": self.port_scan,
@@ -47,7 +48,7 @@ impl ScanOptions {
 
     /// As `to_json` wrote it; what is missing there was not asked for.
     #[must_use]
-    pub(super) fn from_json(stored: &Value) -> Self {
+    pub fn from_json(stored: &Value) -> Self {
         let is_wanted = |name: &str| stored.get(name).and_then(Value::as_bool).unwrap_or(false);
         Self {
             include_subdomain: is_wanted("include_subdomain"),

@@ -4,10 +4,13 @@
 //!
 //! The order is fixed: form of the target, its size against the subscription, its addresses, the judgement over every one
 //! of them, then the tasks. An address that was not judged here is in no task.
+//!
+//! Whoever makes scans plans here: the gateway for a request, the steward for what is due. It must never store anything.
 
 mod again;
 mod estimate;
 mod options;
+mod refused;
 mod rehearsal;
 mod scope;
 mod shards;
@@ -21,18 +24,18 @@ use picket_domain::{
     AllowList, Dialect, Gap, NewScan, NewTask, OrganizationId, Plan, PlanGap, ScanId, Subscription, TaskId,
 };
 use picket_outbound::Resolver;
-use picket_scanners::{Asked, FanOut, ParamsError, ScanSpec, TaskShape};
+use picket_scanners::{Asked, FanOut, ScanSpec, TaskShape};
 use serde_json::Value;
 
 use self::options::Run;
-pub(crate) use self::{
-    again::what_is_missing,
+pub use self::{
+    again::{Earlier, what_is_missing},
     estimate::estimated_duration,
     options::ScanOptions,
-    rehearsal::{Reason, Rehearsal},
+    refused::PlanRefused,
+    rehearsal::Rehearsal,
     scope::Scope,
 };
-use crate::{Caller, Problem, RequestContext};
 
 /// Turns requests into scans.
 pub struct Planner {
@@ -44,43 +47,30 @@ pub struct Planner {
 
 /// Who asks, and when.
 #[derive(Debug, Clone)]
-pub(crate) struct Asker {
+pub struct Asker {
     /// The owner of the scan.
-    pub(crate) organization_id: OrganizationId,
+    pub organization_id: OrganizationId,
     /// What the owner may have.
-    pub(crate) subscription: Subscription,
+    pub subscription: Subscription,
     /// A user's or an API key's id.
-    pub(crate) requested_by: String,
+    pub requested_by: String,
     /// The trace of the request.
-    pub(crate) traceparent: Option<String>,
+    pub traceparent: Option<String>,
     /// The moment of the request.
-    pub(crate) now: Timestamp,
+    pub now: Timestamp,
 }
 
 /// A scan with one tool (v1).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ToolRequest<'a> {
+pub struct ToolRequest<'a> {
     /// The target as the client wrote it.
-    pub(crate) target: &'a str,
+    pub target: &'a str,
     /// The tool's slug as the client wrote it.
-    pub(crate) tool: &'a str,
+    pub tool: &'a str,
     /// The tool's parameters; `None` means its defaults.
-    pub(crate) parameters: Option<&'a Value>,
+    pub parameters: Option<&'a Value>,
     /// Ways in which the asker wants to hear of the end.
-    pub(crate) notify: &'a [String],
-}
-
-impl Asker {
-    /// The one who sent a request.
-    pub(crate) fn new(caller: &Caller, context: &RequestContext, now: Timestamp) -> Self {
-        Self {
-            organization_id: caller.organization_id,
-            subscription: caller.subscription,
-            requested_by: caller.label(),
-            traceparent: Some(context.traceparent()),
-            now,
-        }
-    }
+    pub notify: &'a [String],
 }
 
 impl Planner {
@@ -93,7 +83,10 @@ impl Planner {
     }
 
     /// Plans a scan with one tool.
-    pub(crate) async fn plan_tool(&self, asker: &Asker, request: ToolRequest<'_>) -> Result<NewScan, Problem> {
+    ///
+    /// # Errors
+    /// When the tool or its parameters are not of the catalogue, or the target may not be scanned.
+    pub async fn plan_tool(&self, asker: &Asker, request: ToolRequest<'_>) -> Result<NewScan, PlanRefused> {
         let spec = spec(request)?;
         let scope = self.authorize(request.target, asker.subscription, spec.tool().is_passive()).await?;
         let tasks = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
@@ -110,15 +103,18 @@ impl Planner {
     }
 
     /// Plans a scan by plan and options (v2). What has no tool yet becomes a gap of the plan (`docs/contract.md` §23).
-    pub(crate) async fn plan_options(
+    ///
+    /// # Errors
+    /// When nothing is asked for, or the target may not be scanned.
+    pub async fn plan_options(
         &self,
         asker: &Asker,
         target: &str,
         plan: Plan,
         wanted: ScanOptions,
-    ) -> Result<NewScan, Problem> {
+    ) -> Result<NewScan, PlanRefused> {
         if wanted.is_empty() {
-            return Err(Problem::field("options", "nothing_to_do", "expected at least one option that is true"));
+            return Err(PlanRefused::field("options", "nothing_to_do", "expected at least one option that is true"));
         }
         let scope = self.authorize(target, asker.subscription, false).await?;
         let mut whole = Whole::default();
@@ -231,17 +227,12 @@ fn probes(shapes: &[TaskShape], scope: &Scope) -> u64 {
 }
 
 /// What a client asked of a tool, checked.
-fn spec(request: ToolRequest<'_>) -> Result<ScanSpec, Problem> {
-    ScanSpec::try_from(Asked { tool: request.tool, parameters: request.parameters }).map_err(params_problem)
+fn spec(request: ToolRequest<'_>) -> Result<ScanSpec, PlanRefused> {
+    Ok(ScanSpec::try_from(Asked { tool: request.tool, parameters: request.parameters })?)
 }
 
 /// A tool that takes one address in each run, and a target of many.
-fn too_many_runs() -> Problem {
+fn too_many_runs() -> PlanRefused {
     let message = format!("expected at most {} addresses for a tool that takes one at a time", shards::MOST_RUNS);
-    Problem::field("target", "too_many_addresses", message)
-}
-
-/// Parameters that do not fit their tool.
-fn params_problem(error: ParamsError) -> Problem {
-    Problem::field(error.field, error.code, error.message)
+    PlanRefused::field("target", "too_many_addresses", message)
 }
