@@ -8,7 +8,9 @@ use crate::sample;
 /// The settings of these tests: the real child, and the fonts of the workspace's stack where they are.
 pub(crate) fn settings() -> PdfSettings {
     let program = env!("CARGO_BIN_EXE_picket-render-pdf").into();
-    PdfSettings { fonts_dir: fonts_dir(), ..PdfSettings::of(ChildCommand { program, args: Vec::new() }) }
+    // A build for tests on a busy machine is slow; how long a child may take has a test of its own.
+    let wall_limit = std::time::Duration::from_secs(600);
+    PdfSettings { fonts_dir: fonts_dir(), wall_limit, ..PdfSettings::of(ChildCommand { program, args: Vec::new() }) }
 }
 
 /// Inter and a font for Chinese and Japanese, which the stack brings; the tests pass without.
