@@ -75,6 +75,10 @@ CREATE TABLE tasks (
     level           text NOT NULL,
     params          jsonb NOT NULL,
     shard           jsonb NOT NULL,
+    -- The address, where it is one: what admission holds to a few tasks at once.
+    host            text GENERATED ALWAYS AS (
+        CASE WHEN jsonb_array_length(shard -> 'addresses') = 1 THEN shard -> 'addresses' ->> 0 END
+    ) STORED,
     created_at      timestamptz NOT NULL,
 
     -- Change as the task proceeds. (id, attempt) is the fence; `failures` alone leads to the end of retries.

@@ -26,7 +26,7 @@ mod transition;
 mod webhook;
 
 pub use address::{AddressClass, classify, special_networks};
-pub use admission::{Candidate, choose};
+pub use admission::{AdmissionLimits, Candidate, choose};
 pub use allow_list::{AllowList, AllowListError, TargetVerdict, judge};
 pub use audit::{AuditAction, AuditEntry, AuditHash, AuditPoint, AuditRow, BreakReason, Broken, ChainWalk};
 pub use cause::cause;

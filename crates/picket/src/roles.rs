@@ -77,7 +77,7 @@ impl Parts {
     pub(crate) async fn steward(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {
         let broker = self.broker("steward")?;
         let (db, blobs, clock) = (self.db.clone(), self.blobs()?, self.clock.clone());
-        picket_steward::run(self.settings.steward, db, broker, blobs, clock, health, shutdown).await;
+        picket_steward::run(self.settings.steward.clone(), db, broker, blobs, clock, health, shutdown).await;
         Ok(())
     }
 

@@ -34,12 +34,13 @@ impl Admission {
     /// # Errors
     /// When the database refuses.
     pub async fn admit(&self) -> Result<usize, StoreError> {
-        let per_slot = self.settings.queue_per_slot;
+        let (per_slot, limits) = (self.settings.queue_per_slot, self.settings.admission_limits());
         let pools = self.db.operate("admission.pools", async |tx| admission::pools(tx).await).await?;
         let mut admitted: usize = 0;
         for pool in pools {
             let now = self.clock.now();
-            let room = self.db.operate("admission.admit", async |tx| admission::admit(tx, pool, per_slot, now).await);
+            let room =
+                self.db.operate("admission.admit", async |tx| admission::admit(tx, pool, per_slot, &limits, now).await);
             admitted = admitted.saturating_add(room.await?);
         }
         Ok(admitted)

@@ -58,10 +58,10 @@ pub async fn run(
 ) {
     let poll = Duration::from_millis(settings.poll_ms);
     let relay = Relay::new(db.clone(), &broker);
-    let admission = Admission::new(db.clone(), clock.clone(), settings);
+    let admission = Admission::new(db.clone(), clock.clone(), settings.clone());
     let cleaner = Cleaner::new(db.clone(), clock.clone());
     let retention = Retention::new(db.clone(), blobs, clock.clone());
-    let rescuer = Rescuer::new(db.clone(), clock, settings);
+    let rescuer = Rescuer::new(db.clone(), clock, settings.clone());
     let reporter = Reporter { db: db.clone(), broker, health: health.clone() };
     tokio::join!(
         go_round(&relay, &db, poll, &shutdown),

@@ -1,9 +1,12 @@
 //! What operators may change of the steward.
 
+use std::collections::BTreeMap;
+
+use picket_domain::AdmissionLimits;
 use serde::Deserialize;
 
 /// Settings of the steward's loops.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StewardSettings {
     /// Seconds that a task waits for a worker that has proven what it needs (`docs/contract.md` §13).
@@ -12,6 +15,10 @@ pub struct StewardSettings {
     pub claim_wait_seconds: f64,
     /// Admitted tasks that may wait per slot of a pool; small, so that a small scan never waits behind a large one.
     pub queue_per_slot: i64,
+    /// Tasks of one organization that examine one host at once.
+    pub tasks_per_host: u32,
+    /// Tasks of a tool at once, by its slug, over all organizations; a tool that is not named has no limit.
+    pub tasks_per_tool: BTreeMap<String, u32>,
     /// Milliseconds between two turns of the cleaner.
     pub clean_ms: u64,
     /// Milliseconds between two turns of retention, which takes results away by their age.
@@ -28,10 +35,20 @@ impl Default for StewardSettings {
             capability_wait_seconds: 60.0,
             claim_wait_seconds: 60.0,
             queue_per_slot: 2,
+            tasks_per_host: 4,
+            tasks_per_tool: BTreeMap::new(),
             clean_ms: 60_000,
             retention_ms: 300_000,
             poll_ms: 500,
             rescue_ms: 2_000,
         }
+    }
+}
+
+impl StewardSettings {
+    /// What admission holds to besides the limit of each organization.
+    #[must_use]
+    pub fn admission_limits(&self) -> AdmissionLimits {
+        AdmissionLimits { per_host: self.tasks_per_host, per_tool: self.tasks_per_tool.clone() }
     }
 }

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use picket_domain::{
-    Candidate, EventBody, Gap, OrganizationId, Pool, ScanId, Subscription, TaskId, TaskQueued, choose,
+    AdmissionLimits, Candidate, EventBody, Gap, OrganizationId, Pool, ScanId, Subscription, TaskId, TaskQueued, choose,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -32,18 +32,36 @@ SELECT coalesce((SELECT sum(w.slots) FROM workers AS w
 
     // The oldest of each organization, at most as many as the largest subscription may have in flight: nobody's ten
     // thousand, and no organization at its limit, hides another one's first. What no live worker of the pool has proven
-    // enough for stays ready: admitted, it would only go round.
+    // enough for stays ready: admitted, it would only go round. A host or a tool that is full is left out here already, so
+    // that forty tasks of it do not hide the next one.
     CANDIDATES = "-- tasks.admission.candidates
-SELECT t.id, o.id AS organization_id, o.plan, f.in_flight
+WITH flying AS MATERIALIZED (
+  SELECT organization_id, host, tool
+  FROM tasks
+  WHERE state IN ('queued', 'running')
+), of_host AS (
+  SELECT organization_id, host, count(*) AS running
+  FROM flying
+  WHERE host IS NOT NULL
+  GROUP BY organization_id, host
+), of_tool AS (
+  SELECT tool, count(*) AS running
+  FROM flying
+  GROUP BY tool
+)
+SELECT t.id, o.id AS organization_id, o.plan, f.in_flight, t.host, t.tool,
+       coalesce((SELECT h.running FROM of_host AS h WHERE h.organization_id = o.id AND h.host = t.host), 0)
+         AS host_in_flight,
+       coalesce((SELECT u.running FROM of_tool AS u WHERE u.tool = t.tool), 0) AS tool_in_flight
 FROM (SELECT DISTINCT organization_id FROM tasks WHERE state = 'ready' AND pool = $1) AS r
 JOIN organizations AS o ON o.id = r.organization_id
 CROSS JOIN LATERAL (
   SELECT count(*) AS in_flight
-  FROM tasks
-  WHERE organization_id = o.id AND state IN ('queued', 'running')
+  FROM flying
+  WHERE flying.organization_id = o.id
 ) AS f
 CROSS JOIN LATERAL (
-  SELECT c.id, c.ready_at
+  SELECT c.id, c.ready_at, c.host, c.tool
   FROM tasks AS c
   JOIN scans AS s ON s.id = c.scan_id
   WHERE c.state = 'ready' AND c.pool = $1 AND c.organization_id = o.id AND c.ready_at <= now()
@@ -52,6 +70,13 @@ CROSS JOIN LATERAL (
       SELECT min(w.level)
       FROM workers AS w
       WHERE $1 = ANY(w.pools) AND NOT w.draining AND w.heartbeat_at > now() - make_interval(secs => $2)
+    )
+    AND (c.host IS NULL
+         OR (c.organization_id, c.host) NOT IN (SELECT h.organization_id, h.host FROM of_host AS h WHERE h.running >= $3))
+    AND c.tool NOT IN (
+      SELECT full_one.tool
+      FROM unnest($4::text[], $5::bigint[]) AS full_one (tool, most)
+      WHERE full_one.most <= coalesce((SELECT u.running FROM of_tool AS u WHERE u.tool = full_one.tool), 0)
     )
   ORDER BY c.ready_at, c.id
   LIMIT 40
@@ -144,12 +169,19 @@ pub async fn pools(tx: &Tx<'_>) -> Result<Vec<Pool>, StoreError> {
     Ok(rows.iter().map(pool).collect::<Result<_, _>>()?)
 }
 
-/// Admits what there is room for in a pool; returns how many tasks. Does nothing while another steward admits.
+/// Admits what there is room for in a pool, `queue_per_slot` tasks per slot of its live workers; returns how many tasks.
+/// Does nothing while another steward admits.
 ///
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
 #[tracing::instrument(name = "db.tasks.admit", skip_all, fields(pool = pool.name()), err(level = "debug"))]
-pub async fn admit(tx: &Tx<'_>, pool: Pool, queue_per_slot: i64, now: Timestamp) -> Result<usize, StoreError> {
+pub async fn admit(
+    tx: &Tx<'_>,
+    pool: Pool,
+    queue_per_slot: i64,
+    limits: &AdmissionLimits,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
     let locked: bool = tx.query_one(LOCK, &[]).await?.try_get("locked")?;
     if !locked {
         return Ok(0);
@@ -161,9 +193,8 @@ pub async fn admit(tx: &Tx<'_>, pool: Pool, queue_per_slot: i64, now: Timestamp)
     if room == 0 {
         return Ok(0);
     }
-    let rows = tx.query(CANDIDATES, &[&pool.name(), &WORKER_TIMEOUT_SECONDS]).await?;
-    let candidates = rows.iter().map(candidate).collect::<Result<Vec<_>, Inconsistent>>()?;
-    let chosen: Vec<Uuid> = choose(&candidates, room).into_iter().map(TaskId::uuid).collect();
+    let candidates = candidates(tx, pool, limits).await?;
+    let chosen: Vec<Uuid> = choose(&candidates, limits, room).into_iter().map(TaskId::uuid).collect();
     scans::queue_created(tx, &chosen, now).await?;
     let rows = tx.query(ADMIT, &[&chosen]).await?;
     for row in &rows {
@@ -173,16 +204,28 @@ pub async fn admit(tx: &Tx<'_>, pool: Pool, queue_per_slot: i64, now: Timestamp)
     Ok(rows.len())
 }
 
+async fn candidates(tx: &Tx<'_>, pool: Pool, limits: &AdmissionLimits) -> Result<Vec<Candidate>, StoreError> {
+    let tools: Vec<&str> = limits.per_tool.keys().map(String::as_str).collect();
+    let most: Vec<i64> = limits.per_tool.values().map(|most| i64::from(*most)).collect();
+    let per_host = i64::from(limits.per_host);
+    let rows = tx.query(CANDIDATES, &[&pool.name(), &WORKER_TIMEOUT_SECONDS, &per_host, &tools, &most]).await?;
+    Ok(rows.iter().map(candidate).collect::<Result<_, Inconsistent>>()?)
+}
+
 fn candidate(row: &Row) -> Result<Candidate, Inconsistent> {
     let columns = Columns::new("tasks", row);
     let limits = columns.named("plan", Subscription::find)?.limits();
-    let in_flight: i64 = columns.get("in_flight")?;
+    let count = |name: &'static str| columns.get::<i64>(name).map(|running| u32::try_from(running).unwrap_or(u32::MAX));
     Ok(Candidate {
         task_id: TaskId::from_uuid(columns.get("id")?),
         organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
-        in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+        in_flight: count("in_flight")?,
         limit: limits.tasks_in_flight,
         weight: limits.weight,
+        host: columns.get("host")?,
+        host_in_flight: count("host_in_flight")?,
+        tool: columns.get("tool")?,
+        tool_in_flight: count("tool_in_flight")?,
     })
 }
 

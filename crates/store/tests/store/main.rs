@@ -1,6 +1,7 @@
 //! The store against a real Postgres; each test has a database of its own.
 
 #[cfg(test)]
+mod admission;
 mod audit;
 #[cfg(test)]
 mod control;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use picket_domain::{
-    ClaimedTask, EventBody, Location, NewScan, Observation, OrganizationId, Pool, Protocol, SandboxLevel, Severity,
-    Subscription, TaskQueued, WorkerId,
+    AdmissionLimits, ClaimedTask, EventBody, Location, NewScan, Observation, OrganizationId, Pool, Protocol,
+    SandboxLevel, Severity, Subscription, TaskQueued, WorkerId,
 };
 use picket_store::{
     Db, DbSettings, StoreError, events, scans,
@@ -68,7 +68,11 @@ impl Scenario {
     }
 
     pub(crate) async fn admit(&self) -> usize {
-        self.db.operate("test", async |tx| admission::admit(tx, Pool::Net, 2, now()).await).await.unwrap()
+        self.admit_under(&AdmissionLimits::none()).await
+    }
+
+    pub(crate) async fn admit_under(&self, limits: &AdmissionLimits) -> usize {
+        self.db.operate("test", async |tx| admission::admit(tx, Pool::Net, 2, limits, now()).await).await.unwrap()
     }
 
     /// The messages that the relay would publish for admitted tasks.
