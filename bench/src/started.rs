@@ -79,6 +79,8 @@ async fn start_roles(
     let parts = Parts {
         db: platform.db.clone(),
         broker: broker("worker"),
+        blobs: Some(platform.blobs.clone()),
+        live: None,
         clock: platform.clock.clone(),
         health: health.clone(),
     };

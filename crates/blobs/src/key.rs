@@ -4,13 +4,19 @@
 use std::fmt;
 
 use object_store::path::Path;
-use picket_domain::{AvatarId, OrganizationId, ReportFormat, ReportId, UserId};
+use picket_domain::{ArtifactId, AvatarId, OrganizationId, ReportFormat, ReportId, UserId};
 
 /// The name of one stored object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BlobKey(String);
 
 impl BlobKey {
+    /// What one run of a tool printed, compressed.
+    #[must_use]
+    pub fn artifact(organization: OrganizationId, artifact: ArtifactId) -> Self {
+        Self(format!("artifacts/{organization}/{artifact}.gz"))
+    }
+
     /// A person's picture. Each upload has a name of its own, so that what a client keeps of one is never another.
     #[must_use]
     pub fn avatar(user: UserId, avatar: AvatarId) -> Self {
@@ -66,6 +72,16 @@ mod tests {
                 assert!(!key.as_str().contains(".."), "{key}");
                 assert_eq!(key.path().as_ref(), key.as_str(), "the store must not rewrite the key");
             }
+        }
+    }
+
+    #[test]
+    fn an_output_is_in_the_folder_of_its_organization() {
+        let artifact: ArtifactId = "art_0000000000000000000000000b".parse().unwrap();
+        for organization in organizations() {
+            let key = BlobKey::artifact(organization, artifact);
+            assert_eq!(key.as_str(), format!("artifacts/{organization}/{artifact}.gz"));
+            assert_eq!(key.path().as_ref(), key.as_str());
         }
     }
 

@@ -111,6 +111,8 @@ macro_rules! ids {
 ids! {
     /// A key that a program authenticates with.
     ApiKeyId = "key";
+    /// What one run of a tool printed, as it is kept.
+    ArtifactId = "art";
     /// A picture of a person.
     AvatarId = "avt";
     /// One event on its way to one webhook.

@@ -13,6 +13,7 @@ mod host_name;
 mod id;
 mod invocation;
 mod letter;
+mod output;
 mod permission;
 mod plan;
 mod report;
@@ -35,11 +36,12 @@ pub use event::{Event, EventBody, FindingFound, ReportChanged, ScanChanged, Task
 pub use finding::{Confidence, Location, Observation, Protocol, Service};
 pub use host_name::HostName;
 pub use id::{
-    ApiKeyId, AvatarId, DeliveryId, EventId, FindingId, IdError, InvitationId, MailId, OrganizationId, ReportId,
-    ScanId, SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
+    ApiKeyId, ArtifactId, AvatarId, DeliveryId, EventId, FindingId, IdError, InvitationId, MailId, OrganizationId,
+    ReportId, ScanId, SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
 };
 pub use invocation::{Egress, InputFile, Invocation, Network, PinnedHost, ToolOutput, TopPorts};
 pub use letter::{Letter, Locale};
+pub use output::OutputLine;
 pub use permission::{Permission, Role};
 pub use plan::{Coverage, CoverageState, Dialect, NewScan, Plan, PlanGap};
 pub use report::{

@@ -81,6 +81,10 @@ limits! {
     api_keys: u32                            =      20,        50,          100,         500;
     /// The most days that results are kept.
     retention_days: u32                      =      30,        90,          365,       1_095;
+    /// The most days that the raw output of tools is kept.
+    raw_output_days: u32                     =       7,        30,           90,         365;
+    /// Live streams at one gateway, at one time.
+    streams: u32                             =       5,        10,           25,         100;
 }
 
 impl Subscription {

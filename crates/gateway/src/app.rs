@@ -13,7 +13,7 @@ use picket_store::Db;
 use crate::{
     GatewayError, GatewaySettings, access::Limits, crypto, documentation::Documents, identify::Callers,
     imports::Imports, links::Links, oauth::Providers, openapi, passwords::Passwords, pictures::Pictures,
-    route_table::RouteTable, throttle::Throttle, tokens::Tokens,
+    route_table::RouteTable, streams::Streams, throttle::Throttle, tokens::Tokens,
 };
 
 /// What the gateway is given by whoever starts it.
@@ -62,6 +62,7 @@ pub struct App {
     pub(crate) callers: Arc<Callers>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) links: Arc<Links>,
+    pub(crate) streams: Arc<Streams>,
     pub(crate) throttle: Arc<Throttle>,
 }
 
@@ -89,6 +90,7 @@ impl App {
             .map_err(|error| GatewayError::setting("password_threads", "memory for password hashes", error))?;
         let links = Links::new(&settings)?;
         let throttle = Throttle::new(parts.live.clone(), &settings);
+        let streams = Streams::new(parts.live.clone(), &settings);
         let providers = Providers::new(&settings.oauth, settings.public_url.as_deref())?;
         let document = openapi();
         Ok(Self {
@@ -109,6 +111,7 @@ impl App {
             callers: Arc::default(),
             limits: Arc::new(Limits::new(parts.live)),
             links: Arc::new(links),
+            streams: Arc::new(streams),
             throttle: Arc::new(throttle),
         })
     }

@@ -31,6 +31,9 @@ const NO_ROUTE: &str = "(none)";
 /// The most that names and values of headers may take together, in bytes.
 const LONGEST_HEADERS: usize = 32 * 1024;
 
+/// Marks a request whose answer has no body, for handlers whose body would not end.
+pub(crate) struct HeadOnly;
+
 /// The middleware around everything.
 pub(crate) async fn front<B: MessageBody + 'static>(
     app: Data<App>,
@@ -74,6 +77,7 @@ async fn pass<'a, B: MessageBody + 'static>(
             if request.method() == Method::HEAD {
                 // The encoder remembers that the answer has no body.
                 request.head_mut().method = Method::GET;
+                request.extensions_mut().insert(HeadOnly);
             }
             let answer = match admit(app, context, route, &request).await {
                 Ok(()) => idempotency::pass(app, route, request, next).await,

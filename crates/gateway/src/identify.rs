@@ -1,6 +1,7 @@
 //! From credentials to a [`Caller`]: an access token or an API key (`docs/contract.md` §4). Rights are read from the
 //! database, and remembered until they change, so that whoever lost them is refused within a second.
 
+mod held;
 mod memory;
 mod watch;
 
@@ -18,6 +19,7 @@ use crate::{
 };
 use memory::Found;
 
+pub(crate) use held::Held;
 pub(crate) use memory::Callers;
 pub(crate) use watch::watch;
 
@@ -51,16 +53,23 @@ pub(crate) struct Unproven {
 /// What these headers claim; costs no query.
 pub(crate) fn claim(app: &App, headers: &HeaderMap) -> Claim {
     let now = app.clock.now();
-    let Some(credential) = credential(app, headers, now) else { return Claim::Refused(Problem::Unauthenticated) };
-    let credential = match (credential, wanted(headers)) {
-        (_, Err(problem)) => return Claim::Refused(problem),
-        (Credential::Token(bearer, _), Ok(Some(organization))) => Credential::Token(bearer, organization),
-        (credential, Ok(_)) => credential,
+    let credential = match shown(app, headers, now) {
+        Ok(credential) => credential,
+        Err(problem) => return Claim::Refused(problem),
     };
     match app.callers.find(credential, now, Instant::now()) {
         Some(caller) => Claim::Known(caller),
         None => Claim::Unproven(Unproven { credential, is_strange: app.callers.is_strange(credential) }),
     }
+}
+
+/// The credential that these headers show, for the organization that they name; costs no query.
+fn shown(app: &App, headers: &HeaderMap, now: Timestamp) -> Result<Credential, Problem> {
+    let credential = credential(app, headers, now).ok_or(Problem::Unauthenticated)?;
+    Ok(match (credential, wanted(headers)?) {
+        (Credential::Token(bearer, _), Some(organization)) => Credential::Token(bearer, organization),
+        (credential, _) => credential,
+    })
 }
 
 /// Whether an identified caller may make this request: from this address, and in the organization that a header names.

@@ -43,6 +43,8 @@ mod routes;
 mod server;
 mod settings;
 mod sign_in;
+mod signed_links;
+mod streams;
 mod text;
 mod throttle;
 mod token_text;

@@ -27,6 +27,7 @@ use crate::{
     front::front,
     identify::{Callers, watch},
     routes,
+    streams::Streams,
 };
 
 /// How long requests in flight may take once the gateway stops, in seconds.
@@ -45,6 +46,7 @@ pub struct Gateway {
     certificate: Option<Arc<Certificate>>,
     db: Db,
     callers: Arc<Callers>,
+    streams: Arc<Streams>,
 }
 
 impl Gateway {
@@ -56,9 +58,10 @@ impl Gateway {
         let app = App::new(parts, settings)?;
         let settings = app.settings.clone();
         let certificate = settings.tls.as_ref().map(Certificate::open).transpose()?;
-        let (db, callers) = (app.db.clone(), app.callers.clone());
+        let (db, callers, streams) = (app.db.clone(), app.callers.clone(), app.streams.clone());
         let (server, address) = api(app, certificate.as_ref())?;
-        let mut gateway = Self { servers: vec![server], address, redirect_address: None, certificate, db, callers };
+        let mut gateway =
+            Self { servers: vec![server], address, redirect_address: None, certificate, db, callers, streams };
         if let Some(tls) = &settings.tls {
             let (server, redirect_address) = redirector(tls.redirect_address(settings.listen), address.port())?;
             gateway.servers.push(server);
@@ -90,9 +93,11 @@ impl Gateway {
             tokio::spawn(certificate.watch(shutdown.clone()));
         }
         let watcher = tokio::spawn(watch(self.db, self.callers, shutdown.clone()));
+        let listener = tokio::spawn(self.streams.listen(shutdown.clone()));
         let stopper = tokio::spawn(stop(handles, shutdown));
         let served = try_join_all(self.servers).await;
         watcher.abort();
+        listener.abort();
         stopper.abort();
         served?;
         Ok(())

@@ -73,6 +73,13 @@ pub struct GatewaySettings {
     /// The most bytes of a report that is imported; the plan of the organization may have less. Reports beyond 1 MiB wait
     /// in a file in the folder for temporary files.
     pub import_bytes: u64,
+    /// Live streams at one time, of all organizations together; a plan has fewer for each.
+    pub streams: u32,
+    /// How long a stream waits for a hint before it asks the database, in milliseconds; five times as long while Redis gives
+    /// hints.
+    pub stream_poll_ms: u32,
+    /// How long a stream is silent before it says that it is there, in milliseconds.
+    pub stream_keep_alive_ms: u32,
     /// Connections of one thread; more wait until one is closed.
     pub max_connections: usize,
     /// Providers that people may sign in with; needs `public_url`.
@@ -141,6 +148,9 @@ impl Default for GatewaySettings {
             body_timeout_ms: 30_000,
             stalled_ms: 30_000,
             import_bytes: 64 * 1024 * 1024,
+            streams: 500,
+            stream_poll_ms: 1_000,
+            stream_keep_alive_ms: 15_000,
             max_connections: 10_000,
             oauth: OAuthSettings::default(),
             tls: None,

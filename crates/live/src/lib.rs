@@ -2,12 +2,14 @@
 //! must know what to do when there is no answer, and gets that answer within milliseconds.
 
 mod error;
+mod hint;
 mod limit;
 mod live;
 mod settings;
 mod throttle;
 
 pub use error::LiveError;
+pub use hint::Hints;
 pub use limit::{Count, Rate};
 pub use live::Live;
 pub use settings::LiveSettings;

@@ -67,6 +67,18 @@ impl Live {
         self.ask(async |mut connection| redis::cmd("PING").query_async::<()>(&mut connection).await).await
     }
 
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(crate) fn key_prefix(&self) -> &str {
+        &self.key_prefix
+    }
+
     /// A key of this platform. What is in braces decides the slot of a cluster, so that all keys of one subject are
     /// together.
     pub(crate) fn key(&self, area: &str, subject: &str, name: &str) -> String {

@@ -85,6 +85,8 @@ impl Parts {
         let parts = picket_worker::Parts {
             db: self.db.clone(),
             broker: self.broker("worker")?,
+            blobs: Some(self.blobs()?),
+            live: self.settings.redis.as_ref().map(Live::new).transpose()?,
             clock: self.clock.clone(),
             health,
         };

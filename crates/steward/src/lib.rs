@@ -6,6 +6,7 @@
 //! not be done twice is decided by a row's state in Postgres, never by who is leader.
 
 mod admission;
+mod artifacts;
 mod cleaner;
 mod relay;
 mod reporter;
@@ -15,6 +16,7 @@ mod rounds;
 mod settings;
 
 pub use admission::Admission;
+pub use artifacts::Artifacts;
 pub use cleaner::Cleaner;
 pub use relay::Relay;
 pub use rescuer::Rescuer;

@@ -7,7 +7,7 @@ use picket_kit::{Clock, Health, Shutdown};
 use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
-use crate::{Admission, Cleaner, Relay, Rescuer, Retention, StewardSettings, reporter::Reporter};
+use crate::{Admission, Artifacts, Cleaner, Relay, Rescuer, Retention, StewardSettings, reporter::Reporter};
 
 /// A round that failed; the next one begins where it began.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,7 @@ pub async fn run(
     let relay = Relay::new(db.clone(), &broker);
     let admission = Admission::new(db.clone(), clock.clone(), settings.clone());
     let cleaner = Cleaner::new(db.clone(), clock.clone());
+    let artifacts = Artifacts::new(db.clone(), blobs.clone(), clock.clone());
     let retention = Retention::new(db.clone(), blobs, clock.clone());
     let rescuer = Rescuer::new(db.clone(), clock, settings.clone());
     let reporter = Reporter { db: db.clone(), broker, health: health.clone() };
@@ -67,6 +68,7 @@ pub async fn run(
         go_round(&relay, &db, poll, &shutdown),
         go_round(&admission, &db, poll, &shutdown),
         go_round(&cleaner, &db, Duration::from_millis(settings.clean_ms), &shutdown),
+        go_round(&artifacts, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&retention, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&rescuer, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
         go_round(&reporter, &db, Duration::from_millis(settings.rescue_ms), &shutdown),

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod administration;
 pub mod api_keys;
+pub mod artifacts;
 pub mod audit;
 pub mod avatars;
 mod connection;
@@ -28,6 +29,7 @@ mod migrate;
 mod notice;
 mod open;
 pub mod organizations;
+pub mod output;
 pub mod people;
 pub mod quota;
 pub mod reports;

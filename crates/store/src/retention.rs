@@ -80,7 +80,7 @@ WHERE organization_id = $1 AND id = ANY($2) AND ended_at < $3";
 pub struct Due {
     /// The organization.
     pub organization_id: OrganizationId,
-    /// What ended before is old.
+    /// What ended, or was made, before is old.
     pub before: Timestamp,
 }
 
@@ -180,7 +180,7 @@ pub async fn remove_reports(tx: &Tx<'_>, due: Due, reports: &[OldReport], now: T
     Ok(removed)
 }
 
-async fn record(
+pub(crate) async fn record(
     tx: &Tx<'_>,
     organization: OrganizationId,
     oldest: Option<String>,

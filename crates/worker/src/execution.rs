@@ -16,14 +16,17 @@ use picket_sandbox::{NetdError, Outcome, Route, Run, Sandbox, SandboxError};
 use picket_scanners::{Asked, Context, Parsed, ScanSpec, Tool};
 use picket_store::{
     Db, StoreError,
-    tasks::{self, HandBack, MAX_FAILURES, RunRecord},
+    tasks::{HandBack, MAX_FAILURES, RunRecord},
 };
 
 use crate::{
     WorkerSettings,
+    artifact::Keeper,
     ending::Ending,
     leases::Leases,
+    leavings::{End, Leavings, is_worth_keeping},
     standing::counted,
+    story::{Story, Teller},
     verdict::{Verdict, verdict},
 };
 
@@ -43,6 +46,8 @@ pub(crate) struct Execution {
     pub(crate) leases: Arc<Leases>,
     /// Packets that the runs of this worker sent to whom they may not speak to.
     pub(crate) dropped_packets: Arc<AtomicU64>,
+    pub(crate) teller: Teller,
+    pub(crate) keeper: Keeper,
 }
 
 /// What a run left behind.
@@ -91,9 +96,14 @@ impl Execution {
     /// else ended the task.
     pub(crate) async fn execute(&self, slot: u32, task: ClaimedTask, claimed: SandboxLevel) {
         self.leases.hold(task.fence);
-        let ran = self.run(slot, &task, claimed).await;
-        let stored = self.store_through_outages(&task, &ran).await;
+        let mut left = Leavings { story: Story::begin(&task), copy: self.keeper.copy(), kept: None };
+        let ran = self.run(slot, &task, claimed, &left).await;
+        if ran.as_ref().is_ok_and(|ran| is_worth_keeping(&ran.outcome.end, ran.parsed.observations)) {
+            left.kept = self.keeper.keep(&task, &left.copy).await;
+        }
+        let stored = self.store_through_outages(&task, &ran, &left).await;
         self.leases.release(task.fence);
+        self.teller.hint(task.scan_id);
         match stored {
             Ok(()) => {}
             Err(StoreError::Stale { .. }) => tracing::info!("a late result was thrown away"),
@@ -106,10 +116,15 @@ impl Execution {
 
     /// Tries again while the database is away and the lease is still ours: half an hour of scanning is not thrown away
     /// for a restart of the database. A commit whose answer was lost shows as stale.
-    async fn store_through_outages(&self, task: &ClaimedTask, ran: &Result<Ran, NotRun>) -> Result<(), StoreError> {
+    async fn store_through_outages(
+        &self,
+        task: &ClaimedTask,
+        ran: &Result<Ran, NotRun>,
+        left: &Leavings,
+    ) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.store(task, ran).await {
+            match self.store(task, ran, left).await {
                 Err(error) if error.is_outage() && !self.leases.is_doomed(task.fence) => {
                     tracing::warn!(error = picket_domain::cause(&error), "a result waits for the database");
                     tokio::time::sleep(pause).await;
@@ -120,7 +135,7 @@ impl Execution {
         }
     }
 
-    async fn run(&self, slot: u32, task: &ClaimedTask, claimed: SandboxLevel) -> Result<Ran, NotRun> {
+    async fn run(&self, slot: u32, task: &ClaimedTask, claimed: SandboxLevel, left: &Leavings) -> Result<Ran, NotRun> {
         // A row is checked as a request is: whoever can write one, or put a message on the queue, has said nothing that
         // is trusted more. What this catalogue does not know, an older or newer one may.
         picket_scanners::find(&task.tool).ok_or(NotRun::NoTool)?;
@@ -133,11 +148,12 @@ impl Execution {
         let tool_hash = self.sandbox.tool_hash(tool.slug());
         let (route, mut run) = self.start(slot, &spec, task, claimed).await?;
         self.leases.arm(task.fence, run.killer());
-        let output = run.stdout().ok_or(NotRun::Parser)?;
+        let output = left.copy.tee(run.stdout().ok_or(NotRun::Parser)?);
+        let story = left.story.clone();
         let shard = route.shard(&task.shard);
         let back = route.clone();
-        let parser = tokio::task::spawn_blocking(move || parse(tool, &shard, &back, output));
-        let mut outcome = run.wait().await;
+        let parser = tokio::task::spawn_blocking(move || parse(tool, &shard, (&back, &story), output));
+        let mut outcome = self.teller.tell_while(task, &left.story, run.wait()).await;
         let (mut parsed, observations) = parser.await.map_err(|_| NotRun::Parser)?;
         self.dropped_packets.fetch_add(outcome.dropped_packets.unwrap_or(0), Ordering::Relaxed);
         parsed = checked(parsed, tool, &outcome.stderr);
@@ -166,28 +182,28 @@ impl Execution {
         Ok((route, started.map_err(|_| NotRun::Parser)??))
     }
 
-    async fn store(&self, task: &ClaimedTask, ran: &Result<Ran, NotRun>) -> Result<(), StoreError> {
+    async fn store(&self, task: &ClaimedTask, ran: &Result<Ran, NotRun>, left: &Leavings) -> Result<(), StoreError> {
         match ran {
-            Ok(ran) => self.store_run(task, ran).await,
+            Ok(ran) => self.store_run(task, ran, left).await,
             Err(error) => {
                 tracing::warn!(error = picket_domain::cause(error), "a tool did not run");
                 let gap = match error {
                     NotRun::NoTool => Gap::ToolUnavailable,
                     NotRun::Params(_) => Gap::InvalidParameters,
                     NotRun::Unreachable(_) => Gap::CapabilityUnavailable,
-                    NotRun::Downgraded => return self.hand_back(task, HandBack::Interrupted).await,
+                    NotRun::Downgraded => return self.hand_back(task, HandBack::Interrupted, left).await,
                     NotRun::Sandbox(_) | NotRun::Parser if task.failures.saturating_add(1) < MAX_FAILURES => {
-                        return self.hand_back(task, HandBack::Failed).await;
+                        return self.hand_back(task, HandBack::Failed, left).await;
                     }
                     NotRun::Sandbox(_) | NotRun::Parser => Gap::ToolFailed,
                 };
                 let detail = matches!(error, NotRun::Unreachable(_)).then(|| error.to_string());
-                self.fail(task, &RunRecord { gap: Some(gap), detail, ..RunRecord::default() }).await
+                self.end(task, End::Fail, &RunRecord { gap: Some(gap), detail, ..RunRecord::default() }, left).await
             }
         }
     }
 
-    async fn store_run(&self, task: &ClaimedTask, ran: &Ran) -> Result<(), StoreError> {
+    async fn store_run(&self, task: &ClaimedTask, ran: &Ran, left: &Leavings) -> Result<(), StoreError> {
         let exit_code = match ran.outcome.end {
             picket_sandbox::End::Exited(code) => Some(code),
             picket_sandbox::End::Signaled(_)
@@ -213,49 +229,33 @@ impl Execution {
             detail: gap.map(|_| detail(ending, ran)).filter(|text| !text.is_empty()),
         };
         match verdict {
-            Verdict::Complete(gap) => self.complete(task, &ran.observations, &record(gap)).await,
-            Verdict::Fail(gap) => self.fail(task, &record(Some(gap))).await,
-            Verdict::Retry => self.hand_back(task, HandBack::Failed).await,
-            Verdict::HandBack => self.hand_back(task, HandBack::Interrupted).await,
-            Verdict::Keep => self.keep(task, &ran.observations, &record(Some(Gap::Cancelled))).await,
+            Verdict::Complete(gap) => self.end(task, End::Complete(&ran.observations), &record(gap), left).await,
+            Verdict::Fail(gap) => self.end(task, End::Fail, &record(Some(gap)), left).await,
+            Verdict::Retry => self.hand_back(task, HandBack::Failed, left).await,
+            Verdict::HandBack => self.hand_back(task, HandBack::Interrupted, left).await,
+            Verdict::Keep => self.end(task, End::Keep(&ran.observations), &record(Some(Gap::Cancelled)), left).await,
             Verdict::Forget => Ok(()),
         }
     }
 
-    async fn keep(
-        &self,
-        task: &ClaimedTask,
-        observations: &[Observation],
-        record: &RunRecord,
-    ) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        self.db
-            .run("worker.keep", task.organization_id, async |tx| tasks::keep(tx, task, observations, record, now).await)
-            .await
+    async fn hand_back(&self, task: &ClaimedTask, why: HandBack, left: &Leavings) -> Result<(), StoreError> {
+        self.end(task, End::HandBack(why), &RunRecord::default(), left).await
     }
 
-    async fn complete(
+    /// Ends the run in one transaction, with everything that it leaves.
+    async fn end(
         &self,
         task: &ClaimedTask,
-        observations: &[Observation],
+        end: End<'_>,
         record: &RunRecord,
+        left: &Leavings,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.db
-            .run("worker.complete", task.organization_id, async |tx| {
-                tasks::complete(tx, task, observations, record, now).await
+            .run(end.name(), task.organization_id, async |tx| {
+                end.store(tx, task, record, now).await?;
+                left.store(tx, task, end.said(record), now).await
             })
-            .await
-    }
-
-    async fn fail(&self, task: &ClaimedTask, record: &RunRecord) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        self.db.run("worker.fail", task.organization_id, async |tx| tasks::fail(tx, task, record, now).await).await
-    }
-
-    async fn hand_back(&self, task: &ClaimedTask, why: HandBack) -> Result<(), StoreError> {
-        self.db
-            .run("worker.hand_back", task.organization_id, async |tx| tasks::hand_back(tx, task.fence, why).await)
             .await
     }
 }
@@ -273,11 +273,11 @@ fn way(sandbox: &Sandbox, addresses: &[IpAddr], claimed: SandboxLevel, is_agreed
 }
 
 /// Reads the output while the tool writes it; what the parser leaves is read to its end, so that the tool never blocks.
-/// The tool speaks of addresses as it sees them, `route` knows whose they are.
+/// The tool speaks of addresses as it sees them, `route` knows whose they are; `story` hears of each observation at once.
 fn parse(
     tool: &'static dyn Tool,
     shard: &Shard,
-    route: &Route,
+    (route, story): (&Route, &Story),
     output: impl std::io::Read,
 ) -> (Parsed, Vec<Observation>) {
     let mut observations = Vec::new();
@@ -287,7 +287,11 @@ fn parse(
         _ => None,
     };
     let context = Context { hosts: &shard.hosts, host: only.as_deref(), port: None };
-    let parsed = tool.parse(&mut reader, &context, &mut |one| observations.push(route.observation(one)));
+    let parsed = tool.parse(&mut reader, &context, &mut |one| {
+        let one = route.observation(one);
+        story.saw(&one);
+        observations.push(one);
+    });
     // A pipe that breaks here was of a tool that was killed; the verdict knows.
     let _drained = std::io::copy(&mut reader, &mut std::io::sink());
     (parsed, observations)

@@ -4,13 +4,16 @@
 //! holds the task, and what the heartbeat does not get back was cancelled or taken away: its tool is killed. A result is
 //! stored under its fence, so that a worker that comes back from the dead changes nothing.
 
+mod artifact;
 mod ending;
 mod execution;
 mod heartbeat;
 mod leases;
+mod leavings;
 mod settings;
 mod slot;
 mod standing;
+mod story;
 mod verdict;
 mod worker;
 

@@ -42,6 +42,8 @@ pub struct WorkerSettings {
     pub lease_seconds: u32,
     /// Seconds that running tools may go on after SIGTERM.
     pub drain_seconds: u64,
+    /// Bytes of a tool's raw output that are kept, before they are compressed; 0 keeps none.
+    pub artifact_bytes: u64,
     /// Seconds that one task may take; above the time that a tool gives one host by itself (nmap: 30 minutes).
     #[serde(deserialize_with = "wall")]
     pub wall_seconds: u64,
@@ -65,6 +67,7 @@ impl Default for WorkerSettings {
             heartbeat_ms: 2_000,
             lease_seconds: 30,
             drain_seconds: 20,
+            artifact_bytes: 64 * 1024 * 1024,
             wall_seconds: 35 * 60,
         }
     }

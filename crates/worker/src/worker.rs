@@ -8,19 +8,23 @@ use std::{
     time::Duration,
 };
 
+use picket_blobs::Blobs;
 use picket_domain::{Pool, SandboxLevel, WorkerId};
 use picket_kit::{Clock, Health, Shutdown};
+use picket_live::Live;
 use picket_queue::{Broker, QueueError};
 use picket_sandbox::{Proof, Sandbox, SandboxError};
 use picket_store::{Db, StoreError, workers};
 
 use crate::{
     WorkerSettings,
+    artifact::Keeper,
     execution::Execution,
     heartbeat::Heartbeat,
     leases::{INTERRUPTED, Leases},
     slot,
     standing::Standing,
+    story::Teller,
 };
 
 /// What a worker works with.
@@ -29,6 +33,10 @@ pub struct Parts {
     pub db: Db,
     /// The broker.
     pub broker: Broker,
+    /// Where raw outputs are kept; without one none is.
+    pub blobs: Option<Blobs>,
+    /// Where the gateways hear that there is something new; without one they look by their timers.
+    pub live: Option<Live>,
     /// The time.
     pub clock: Clock,
     /// What the internal port tells.
@@ -81,7 +89,7 @@ pub enum WorkerError {
 /// # Errors
 /// When no sandbox can be proven, or the database is away at the start.
 pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> Result<(), WorkerError> {
-    let Parts { db, broker, clock, health } = parts;
+    let Parts { db, broker, blobs, live, clock, health } = parts;
     let sandbox = Arc::new(Sandbox::new(settings.sandbox())?);
     let id = WorkerId::mint(clock.now());
     let standing = Arc::new(Standing::establish(id, &settings, &sandbox, &clock).await?);
@@ -108,6 +116,8 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         settings: settings.clone(),
         leases: leases.clone(),
         dropped_packets: heartbeat.dropped_packets.clone(),
+        teller: Teller { db: db.clone(), clock: clock.clone(), live },
+        keeper: Keeper { db: db.clone(), clock: clock.clone(), blobs, most_bytes: settings.artifact_bytes },
     };
 
     // The worker may have to stop by itself as well: when its sandbox holds no longer.

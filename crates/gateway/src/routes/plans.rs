@@ -54,6 +54,10 @@ pub(crate) struct PlanLimitsView {
     api_keys: u32,
     /// The most days that results are kept.
     retention_days: u32,
+    /// The most days that the raw output of tools is kept.
+    raw_output_days: u32,
+    /// Live streams at one gateway, at one time.
+    live_streams: u32,
 }
 
 /// How often the API may be called; the versions count apart.
@@ -111,6 +115,8 @@ impl PlanLimitsView {
             webhooks: limits.webhooks,
             api_keys: limits.api_keys,
             retention_days: limits.retention_days,
+            raw_output_days: limits.raw_output_days,
+            live_streams: limits.streams,
         }
     }
 }

@@ -7,6 +7,8 @@ mod addresses;
 #[cfg(test)]
 mod api_keys;
 #[cfg(test)]
+mod artifacts;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod authorization;
@@ -56,6 +58,8 @@ mod scanned;
 mod scans;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod targets;
 mod team;

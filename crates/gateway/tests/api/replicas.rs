@@ -89,13 +89,13 @@ async fn two_gateways_count_an_address_together() {
 }
 
 /// A wire to Redis that can be cut.
-struct Wire {
+pub(crate) struct Wire {
     url: String,
-    is_whole: watch::Sender<bool>,
+    pub(crate) is_whole: watch::Sender<bool>,
 }
 
 impl Wire {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let mut url: reqwest::Url = required("REDIS_URL").parse().unwrap();
         let redis = (url.host_str().unwrap().to_owned(), url.port().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -111,7 +111,7 @@ impl Wire {
     }
 
     /// A connection of its own through the wire.
-    fn live(&self, prefix: &str) -> Live {
+    pub(crate) fn live(&self, prefix: &str) -> Live {
         let url = self.url.clone().into();
         Live::new(&LiveSettings { url, key_prefix: prefix.to_owned(), timeout_ms: 2_000 }).unwrap()
     }

@@ -2,6 +2,8 @@
 //! in real sandboxes, a database and a broker namespace per test.
 
 #[cfg(test)]
+mod leavings;
+#[cfg(test)]
 mod messages;
 #[cfg(test)]
 mod process;

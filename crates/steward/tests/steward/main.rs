@@ -1,6 +1,8 @@
 //! The steward's loops against a real Postgres and a real RabbitMQ, each twice at once.
 
 #[cfg(test)]
+mod artifacts;
+#[cfg(test)]
 mod loops;
 #[cfg(test)]
 mod retention;

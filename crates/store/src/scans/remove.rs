@@ -49,6 +49,20 @@ SET last_scan_id = l.scan_id, last_seen_at = l.seen_at
 FROM latest AS l
 WHERE f.id = l.finding_id";
 
+    OUTPUT_LINES = "-- scans.remove.output_lines
+DELETE FROM output_lines
+WHERE scan_id = ANY($1)";
+
+    OUTPUTS = "-- scans.remove.outputs
+DELETE FROM scan_outputs
+WHERE scan_id = ANY($1)";
+
+    // Their documents go first, which is not for a transaction: the steward takes both away.
+    ARTIFACTS = "-- scans.remove.artifacts
+UPDATE artifacts
+SET state = 'doomed'
+WHERE scan_id = ANY($1) AND state <> 'doomed'";
+
     TASKS = "-- scans.remove.tasks
 DELETE FROM tasks
 WHERE scan_id = ANY($1)";
@@ -104,6 +118,9 @@ pub(crate) async fn remove_all(tx: &Tx<'_>, scans: &[Uuid]) -> Result<Removed, S
     let findings_seen: Vec<Uuid> = findings_seen.into_iter().collect();
     let findings = tx.execute(FINDINGS, &[&scans, &findings_seen]).await?;
     tx.execute(LAST_SEEN, &[&scans, &findings_seen]).await?;
+    for statement in [OUTPUT_LINES, OUTPUTS, ARTIFACTS] {
+        tx.execute(statement, &[&scans]).await?;
+    }
     let tasks = tx.execute(TASKS, &[&scans]).await?;
     let sightings = u64::try_from(seen.len()).unwrap_or(u64::MAX);
     Ok(Removed { scans: tx.execute(SCANS, &[&scans]).await?, tasks, sightings, findings })

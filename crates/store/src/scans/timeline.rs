@@ -38,6 +38,17 @@ pub async fn list(tx: &Tx<'_>, scan: ScanId, behind: i64, limit: i64) -> Result<
     Ok(rows.iter().map(event).collect::<Result<_, _>>()?)
 }
 
+/// The same, each with its place.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn list_placed(tx: &Tx<'_>, scan: ScanId, behind: i64, limit: i64) -> Result<Vec<(i64, Event)>, StoreError> {
+    let rows = tx.query(LIST, &[&scan.uuid(), &behind, &limit]).await?;
+    let placed =
+        |row: &Row| -> Result<_, Inconsistent> { Ok((Columns::new("events", row).get("position")?, event(row)?)) };
+    Ok(rows.iter().map(placed).collect::<Result<_, _>>()?)
+}
+
 fn event(row: &Row) -> Result<Event, Inconsistent> {
     let columns = Columns::new("events", row);
     Ok(Event {

@@ -16,6 +16,8 @@ mod expired;
 #[cfg(test)]
 mod leases;
 #[cfg(test)]
+mod output;
+#[cfg(test)]
 mod quotas;
 #[cfg(test)]
 mod reports;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// What a request's `Range` and `If-Range` come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(in crate::routes) enum Wanted {
     /// Everything: 200.
     Whole,
     /// These bytes: 206.
@@ -16,7 +16,7 @@ pub(super) enum Wanted {
 
 impl Wanted {
     /// Reads the headers for a document of `size_bytes` whose entity tag, with its quotation marks, is `etag`.
-    pub(super) fn of(range: Option<&str>, if_range: Option<&str>, etag: &str, size_bytes: u64) -> Self {
+    pub(in crate::routes) fn of(range: Option<&str>, if_range: Option<&str>, etag: &str, size_bytes: u64) -> Self {
         let is_current = if_range.is_none_or(|tag| tag.trim() == etag);
         match range.filter(|_| is_current).and_then(parse) {
             None => Self::Whole,

@@ -65,14 +65,17 @@ pub(super) async fn change(
     control: Control,
 ) -> Result<LoadedScan, Problem> {
     let (key, now) = (key.into(), app.clock.now());
-    app.db
+    let changed = app
+        .db
         .run("control_scan", caller.organization_id, async |tx| {
             let scan = control.store(tx, locked(tx, caller, key).await?, now).await?;
             let entry = context.entry(now, &caller.label(), control.action(), Some(scan.id.to_string()));
             audit::record(tx, caller.organization_id, &entry).await?;
             with_counts(tx, find(tx, key).await?).await
         })
-        .await
+        .await?;
+    app.streams.tell(changed.record.scan.id);
+    Ok(changed)
 }
 
 /// Stops a scan; one that has ended is a conflict.

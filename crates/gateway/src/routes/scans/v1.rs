@@ -1,8 +1,10 @@
 //! Scans in the v1 dialect: a tool, a target, parameters.
 
+mod artifacts;
 mod compare;
 mod control;
 mod follow;
+mod output;
 mod view;
 
 use actix_web::{
@@ -44,6 +46,8 @@ pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
         .service(stop_scan);
     control::configure(config);
     follow::configure(config);
+    output::configure(config);
+    artifacts::configure(config);
     compare::configure(config);
 }
 

@@ -80,6 +80,7 @@ impl Fixture {
     fn id(&self, path: &str) -> &str {
         match kind(path) {
             "api-keys" => &self.api_key,
+            "artifacts" => "art_00000000000000000000000001",
             "invitations" => &self.invitation,
             "team" => &self.member,
             "scan" => &self.scan,

@@ -13,6 +13,12 @@ INSERT INTO scans (id, organization_id, number, dialect, plan, target, request, 
     VALUES (md5('{org}scan')::uuid, '{org}', 1, 'v1', 'custom', 'example.com', '{}', 'usr_x', now(), 'created');
 INSERT INTO tasks (id, organization_id, scan_id, tool, pool, level, params, shard, created_at, ready_at)
     VALUES (md5('{org}task')::uuid, '{org}', md5('{org}scan')::uuid, 'nmap', 'net', 'L2', '{}', '{}', now(), now());
+INSERT INTO scan_outputs (scan_id, organization_id, lines) VALUES (md5('{org}scan')::uuid, '{org}', 1);
+INSERT INTO output_lines (organization_id, scan_id, number, task_id, attempt, at, line)
+    VALUES ('{org}', md5('{org}scan')::uuid, 1, md5('{org}task')::uuid, 1, now(), '{"kind": "cut"}');
+INSERT INTO artifacts (id, organization_id, scan_id, task_id, attempt, tool, kind, created_at, size_bytes, sha256, is_cut)
+    VALUES (md5('{org}artifact')::uuid, '{org}', md5('{org}scan')::uuid, md5('{org}task')::uuid, 1, 'nmap', 'output', now(),
+            1, '', false);
 INSERT INTO findings (id, organization_id, fingerprint, rule, host, subject, first_scan_id, first_seen_at, title, severity,
                       description, remediation, last_scan_id, last_seen_at)
     VALUES (md5('{org}finding')::uuid, '{org}', sha256('{org}finding'), 'r', 'example.com', '', md5('{org}scan')::uuid,

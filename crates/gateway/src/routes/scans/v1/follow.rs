@@ -2,12 +2,13 @@
 //! found by the id of their last row, so that rows which are added meanwhile move nothing.
 
 use actix_web::{
-    get,
+    HttpRequest, HttpResponse, get,
     web::{Data, Json},
 };
 use jiff::Timestamp;
-use picket_domain::{Event, EventBody, EventId, Gap, Permission, ScanId, TaskId, TaskState, WorkerId};
+use picket_domain::{Event, EventBody, EventId, Gap, OrganizationId, Permission, ScanId, TaskId, TaskState, WorkerId};
 use picket_store::{
+    output,
     scans::{overview::ScanKey, timeline},
     tasks::read::{self, TaskRecord},
 };
@@ -16,7 +17,12 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::{App, Caller, Id, Problem, Query, routes::scans::find};
+use super::output::{ROWS, over};
+use crate::{
+    App, Caller, Id, Problem, Query, RequestContext,
+    routes::scans::find,
+    streams::{self, Feed, Read, accepts_stream, frame, invalid_event_id, last_event_id},
+};
 
 /// Rows of a page when nothing is said, and at most.
 const USUAL: u32 = 50;
@@ -30,17 +36,17 @@ pub(super) fn configure(config: &mut ServiceConfig<'_>) {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Keyset {
+pub(super) struct Keyset {
     /// Rows of the page; 50 when absent.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 impl Keyset {
     /// One more row than the page has, and the page's number of rows.
-    fn rows(&self) -> Result<(i64, usize), Problem> {
+    pub(super) fn rows(&self) -> Result<(i64, usize), Problem> {
         page_rows(self.limit)
     }
 }
@@ -201,20 +207,41 @@ impl ScanEventV1 {
 }
 
 /// List what happened to a scan, oldest first.
+///
+/// With `Accept: text/event-stream` the same as a stream: what there is behind `Last-Event-ID` (or `cursor`), and then what
+/// happens, each with its id; `end` when the scan has ended and everything was sent. A stream ends with the rights of whoever
+/// asked for it.
 #[utoipa::path(
     tag = "scans",
     params(("id" = String, Path, description = "The scan."), Keyset),
-    responses((status = 200, description = "A page of its events.", body = TimelineV1)),
+    responses(
+        (status = 200, description = "A page of its events, or the stream of them.", content(
+            (TimelineV1 = "application/json"), (String = "text/event-stream")
+        )),
+    ),
 )]
 #[get("/scan/{id}/events")]
 async fn list_scan_events(
     app: Data<App>,
     caller: Caller,
+    context: RequestContext,
+    request: HttpRequest,
     id: Id<ScanId>,
     Query(page): Query<Keyset>,
-) -> Result<Json<TimelineV1>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansRead)?;
-    let ((limit, most), cursor) = (page.rows()?, behind::<EventId>(page.cursor.as_deref())?);
+    let cursor = behind::<EventId>(page.cursor.as_deref())?;
+    if accepts_stream(request.headers()) {
+        if page.limit.is_some() {
+            return Err(Problem::field("limit", "not_allowed", "expected no limit of a stream"));
+        }
+        let last = last_event_id(request.headers())?;
+        let last = last.map(|text| text.parse().map_err(|_| invalid_event_id())).transpose()?;
+        let place = place(&app, &caller, id.0, last, cursor).await?;
+        let feed = Happenings { organization: caller.organization_id, scan: id.0, place };
+        return streams::answer(&app, &caller, context, &request, (id.0, feed));
+    }
+    let (limit, most) = page.rows()?;
     let rows = app
         .db
         .read("list_scan_events", caller.organization_id, async |tx| {
@@ -227,5 +254,56 @@ async fn list_scan_events(
         })
         .await?;
     let (rows, next_cursor) = cut(rows, most, |event| event.id.to_string());
-    Ok(Json(TimelineV1 { data: rows.iter().map(ScanEventV1::new).collect::<Result<_, _>>()?, next_cursor }))
+    let data = rows.iter().map(ScanEventV1::new).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(TimelineV1 { data, next_cursor }))
+}
+
+/// Where a stream of the scan's events begins; what a client had last counts before the cursor in its URL, which stays the
+/// same when it comes back.
+async fn place(
+    app: &App,
+    caller: &Caller,
+    scan: ScanId,
+    last: Option<EventId>,
+    cursor: Option<EventId>,
+) -> Result<i64, Problem> {
+    app.db
+        .read("find_scan_event", caller.organization_id, async |tx| {
+            find(tx, ScanKey::Id(scan)).await?;
+            let Some(event) = last.or(cursor) else { return Ok(0) };
+            let wrong = if last.is_some() { invalid_event_id } else { invalid_cursor };
+            timeline::place(tx, scan, event).await?.ok_or_else(wrong)
+        })
+        .await
+}
+
+/// What happens to a scan, as a stream.
+struct Happenings {
+    organization: OrganizationId,
+    scan: ScanId,
+    /// Of the last event that was read.
+    place: i64,
+}
+
+impl Feed for Happenings {
+    async fn read(&mut self, app: &App) -> Result<Read, Problem> {
+        let (scan, place) = (self.scan, self.place);
+        let (state, rows) = app
+            .db
+            .read("stream_scan_events", self.organization, async |tx| {
+                // In this order: when it had ended, its last event is among the rows.
+                let state = output::state(tx, scan).await?;
+                Ok::<_, Problem>((state, timeline::list_placed(tx, scan, place, ROWS).await?))
+            })
+            .await?;
+        let is_more = i64::try_from(rows.len()).is_ok_and(|count| count >= ROWS);
+        let mut text = String::new();
+        for (place, event) in &rows {
+            let view = ScanEventV1::new(event)?;
+            frame(&mut text, Some(&view.id), view.event, &view)?;
+            self.place = *place;
+        }
+        let is_over = over(&mut text, state.as_deref(), is_more)?;
+        Ok(Read { text, is_more, is_over })
+    }
 }

@@ -1,0 +1,301 @@
+//! Documents of what tools printed. A row is there before its document and goes after it: a document of which nobody said in
+//! time that it is whole, and one whose scan is gone, is `doomed`, and the steward takes first the document and then the row
+//! away. What is doomed is shown to nobody and never comes back.
+
+use jiff::Timestamp;
+use picket_domain::{ArtifactId, ClaimedTask, OrganizationId, ScanId, Subscription, TaskId};
+use serde_json::json;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::{
+    Inconsistent, StoreError, Tx, quota,
+    retention::{Due, record},
+    row::Columns,
+    statements::statements,
+};
+
+statements! {
+    BEGIN = "-- artifacts.begin
+INSERT INTO artifacts (id, organization_id, scan_id, task_id, attempt, tool, kind, created_at, size_bytes, sha256, is_cut)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+    // Not one that was doomed meanwhile.
+    KEEP = "-- artifacts.keep
+UPDATE artifacts
+SET state = CASE WHEN $2::bigint IS NULL THEN 'lost' ELSE 'stored' END, stored_bytes = $2
+WHERE id = $1 AND state = 'storing'";
+
+    LIST = "-- artifacts.list
+SELECT id, organization_id, task_id, attempt, tool, kind, created_at, size_bytes, sha256, is_cut, state, stored_bytes
+FROM artifacts
+WHERE scan_id = $1 AND state IN ('stored', 'lost') AND ($2::uuid IS NULL OR id > $2)
+ORDER BY id
+LIMIT $3";
+
+    FIND = "-- artifacts.find
+SELECT id, organization_id, task_id, attempt, tool, kind, created_at, size_bytes, sha256, is_cut, state, stored_bytes
+FROM artifacts
+WHERE id = $1 AND state = 'stored'";
+
+    // An hour is far longer than any run may take from BEGIN to KEEP.
+    ABANDONED = "-- artifacts.abandoned
+UPDATE artifacts
+SET state = 'doomed'
+WHERE state = 'storing' AND created_at < $1::timestamptz - interval '1 hour'";
+
+    // Of a suspended organization nothing goes.
+    AGED = "-- artifacts.aged
+WITH kept AS (
+  SELECT o.id, $1::timestamptz - make_interval(days => p.days) AS before
+  FROM organizations AS o
+  JOIN unnest($2::text[], $3::integer[]) AS p (plan, days) ON p.plan = o.plan
+  WHERE o.suspended_at IS NULL AND ($4::uuid IS NULL OR o.id > $4)
+)
+SELECT k.id, k.before
+FROM kept AS k
+WHERE EXISTS (SELECT FROM artifacts AS a
+              WHERE a.organization_id = k.id AND a.state IN ('stored', 'lost') AND a.created_at < k.before)
+ORDER BY k.id
+LIMIT $5";
+
+    DOOM = "-- artifacts.doom
+UPDATE artifacts
+SET state = 'doomed'
+WHERE organization_id = $1 AND state IN ('stored', 'lost') AND created_at < $2";
+
+    // A worker may still be at the document of a young one.
+    DOOMED = "-- artifacts.doomed
+SELECT id, organization_id
+FROM artifacts
+WHERE state = 'doomed' AND created_at < $1::timestamptz - interval '5 minutes' AND ($2::uuid IS NULL OR id > $2)
+ORDER BY id
+LIMIT $3";
+
+    REMOVE = "-- artifacts.remove
+DELETE FROM artifacts
+WHERE id = ANY($1) AND state = 'doomed'";
+}
+
+/// What a document holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArtifactKind {
+    /// What a tool printed in a run of ours.
+    Output,
+}
+
+impl ArtifactKind {
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Output => "output",
+        }
+    }
+
+    fn find(name: &str) -> Option<Self> {
+        (name == Self::Output.name()).then_some(Self::Output)
+    }
+}
+
+/// A document that is about to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewArtifact {
+    /// Identity.
+    pub id: ArtifactId,
+    /// What it holds.
+    pub kind: ArtifactKind,
+    /// Bytes, before they are compressed.
+    pub size_bytes: i64,
+    /// SHA-256 of those, in lower-case hexadecimal.
+    pub sha256: String,
+    /// Whether there was more.
+    pub is_cut: bool,
+}
+
+/// What became of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Identity.
+    pub id: ArtifactId,
+    /// Its size, compressed; `None` when it could not be stored.
+    pub stored_bytes: Option<i64>,
+}
+
+/// A document as a client may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Identity.
+    pub id: ArtifactId,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// The task whose run it is of.
+    pub task_id: TaskId,
+    /// Which claim of it.
+    pub attempt: i32,
+    /// The tool's slug.
+    pub tool: String,
+    /// What it holds.
+    pub kind: ArtifactKind,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Bytes, before they were compressed.
+    pub size_bytes: i64,
+    /// SHA-256 of those, in lower-case hexadecimal.
+    pub sha256: String,
+    /// Whether there was more.
+    pub is_cut: bool,
+    /// Its size in the object store; `None` when it was lost.
+    pub stored_bytes: Option<i64>,
+}
+
+/// A document that is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doomed {
+    /// Identity.
+    pub id: ArtifactId,
+    /// Whose it was.
+    pub organization_id: OrganizationId,
+}
+
+/// Names a document that is about to be stored.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.artifacts.begin", skip_all, fields(task.id = %task.fence.task_id), err(level = "debug"))]
+pub async fn begin(tx: &Tx<'_>, task: &ClaimedTask, new: &NewArtifact, now: Timestamp) -> Result<(), StoreError> {
+    let (id, organization, scan) = (new.id.uuid(), task.organization_id.uuid(), task.scan_id.uuid());
+    let (of, attempt, kind) = (task.fence.task_id.uuid(), task.fence.attempt, new.kind.name());
+    let NewArtifact { size_bytes, sha256, is_cut, .. } = new;
+    tx.execute_one(
+        BEGIN,
+        &[&id, &organization, &scan, &of, &attempt, &task.tool, &kind, &now, size_bytes, sha256, is_cut],
+    )
+    .await
+}
+
+/// Says what became of a document, in the transaction that ends its run.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn keep(tx: &Tx<'_>, keep: &Keep) -> Result<(), StoreError> {
+    tx.execute(KEEP, &[&keep.id.uuid(), &keep.stored_bytes]).await?;
+    Ok(())
+}
+
+/// At most `limit` documents of a scan behind that one, in the order of their ids.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn list(
+    tx: &Tx<'_>,
+    scan: ScanId,
+    behind: Option<ArtifactId>,
+    limit: i64,
+) -> Result<Vec<Artifact>, StoreError> {
+    let rows = tx.query(LIST, &[&scan.uuid(), &behind.map(ArtifactId::uuid), &limit]).await?;
+    Ok(rows.iter().map(artifact).collect::<Result<_, _>>()?)
+}
+
+/// A document that is whole, unless the tenant has none of that id.
+///
+/// # Errors
+/// When the database refuses, or the row is inconsistent.
+pub async fn find(tx: &Tx<'_>, id: ArtifactId) -> Result<Option<Artifact>, StoreError> {
+    let row = tx.query_opt(FIND, &[&id.uuid()]).await?;
+    Ok(row.as_ref().map(artifact).transpose()?)
+}
+
+/// Dooms documents of which nobody said in time that they are whole; returns how many. As the operator.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.artifacts.doom_abandoned", skip_all, err(level = "debug"))]
+pub async fn doom_abandoned(tx: &Tx<'_>, now: Timestamp) -> Result<u64, StoreError> {
+    tx.execute(ABANDONED, &[&now]).await
+}
+
+/// Organizations that have documents older than their plan keeps them, by their ids, from behind `after`; at most `most`. As
+/// the operator.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.artifacts.aged", skip_all, err(level = "debug"))]
+pub async fn aged(
+    tx: &Tx<'_>,
+    now: Timestamp,
+    after: Option<OrganizationId>,
+    most: i64,
+) -> Result<Vec<Due>, StoreError> {
+    let plans: Vec<&str> = Subscription::ALL.into_iter().map(Subscription::name).collect();
+    let days = |plan: Subscription| i32::try_from(plan.limits().raw_output_days).unwrap_or(i32::MAX);
+    let days: Vec<i32> = Subscription::ALL.into_iter().map(days).collect();
+    let rows = tx.query(AGED, &[&now, &plans, &days, &after.map(OrganizationId::uuid), &most]).await?;
+    let due = |row: &Row| -> Result<_, StoreError> {
+        let columns = Columns::new("organizations", row);
+        Ok(Due { organization_id: OrganizationId::from_uuid(columns.get("id")?), before: columns.get("before")? })
+    };
+    rows.iter().map(due).collect()
+}
+
+/// Dooms an organization's documents that are too old; returns how many. As the operator.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.artifacts.doom_aged", skip_all, fields(tenant.id = %due.organization_id), err(level = "debug"))]
+pub async fn doom_aged(tx: &Tx<'_>, due: Due, now: Timestamp) -> Result<u64, StoreError> {
+    quota::lock(tx, due.organization_id).await?;
+    let doomed = tx.execute(DOOM, &[&due.organization_id.uuid(), &due.before]).await?;
+    if doomed > 0 {
+        let after = json!({"made_before": due.before.to_string(), "raw_outputs": doomed});
+        record(tx, due.organization_id, None, after, now).await?;
+    }
+    Ok(doomed)
+}
+
+/// Documents that are to go, by their ids, from behind `after`; at most `most`. As the operator.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.artifacts.doomed", skip_all, err(level = "debug"))]
+pub async fn doomed(
+    tx: &Tx<'_>,
+    now: Timestamp,
+    after: Option<ArtifactId>,
+    most: i64,
+) -> Result<Vec<Doomed>, StoreError> {
+    let doomed = |row: &Row| -> Result<_, Inconsistent> {
+        let columns = Columns::new("artifacts", row);
+        let organization_id = OrganizationId::from_uuid(columns.get("organization_id")?);
+        Ok(Doomed { id: ArtifactId::from_uuid(columns.get("id")?), organization_id })
+    };
+    let rows = tx.query(DOOMED, &[&now, &after.map(ArtifactId::uuid), &most]).await?;
+    Ok(rows.iter().map(doomed).collect::<Result<_, _>>()?)
+}
+
+/// Takes rows away whose documents are gone; returns how many there still were. As the operator.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.artifacts.remove", skip_all, err(level = "debug"))]
+pub async fn remove(tx: &Tx<'_>, gone: &[ArtifactId]) -> Result<u64, StoreError> {
+    let ids: Vec<Uuid> = gone.iter().map(|id| id.uuid()).collect();
+    tx.execute(REMOVE, &[&ids]).await
+}
+
+fn artifact(row: &Row) -> Result<Artifact, Inconsistent> {
+    let columns = Columns::new("artifacts", row);
+    Ok(Artifact {
+        id: ArtifactId::from_uuid(columns.get("id")?),
+        organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
+        task_id: TaskId::from_uuid(columns.get("task_id")?),
+        attempt: columns.get("attempt")?,
+        tool: columns.get("tool")?,
+        kind: columns.named("kind", ArtifactKind::find)?,
+        created_at: columns.get("created_at")?,
+        size_bytes: columns.get("size_bytes")?,
+        sha256: columns.get("sha256")?,
+        is_cut: columns.get("is_cut")?,
+        stored_bytes: columns.get("stored_bytes")?,
+    })
+}

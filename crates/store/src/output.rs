@@ -1,0 +1,153 @@
+//! The live output of scans at rest: lines that workers tell while tools run, numbered per scan without gaps in the order in
+//! which they are committed, so that whoever reads behind a number misses nothing and reads nothing twice. Bounded per scan.
+
+use jiff::Timestamp;
+use picket_domain::{ClaimedTask, OutputLine, ScanId, TaskId};
+use tokio_postgres::{Row, types::Json};
+
+use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
+
+/// The most lines of a scan that are kept; one more says that it was cut.
+pub const MOST_LINES: i64 = 10_000;
+
+statements! {
+    HELD = "-- output.held
+SELECT EXISTS (SELECT FROM tasks WHERE id = $1 AND attempt = $2 AND state = 'running') AS held";
+
+    APPEND = "-- output.append
+WITH head AS (
+  INSERT INTO scan_outputs AS h (scan_id, organization_id, lines)
+  VALUES ($2, $1, $7)
+  ON CONFLICT (scan_id) DO UPDATE SET lines = h.lines + excluded.lines
+  RETURNING h.lines - $7 AS before
+)
+INSERT INTO output_lines (organization_id, scan_id, number, task_id, attempt, at, line)
+SELECT $1, $2, h.before + l.place, $3, $4, $5, CASE WHEN h.before + l.place > $8 THEN $9 ELSE l.line END
+FROM head AS h, unnest($6::jsonb[]) WITH ORDINALITY AS l (line, place)
+WHERE h.before + l.place <= $8 + 1";
+
+    LIST = "-- output.list
+SELECT number, task_id, attempt, at, line
+FROM output_lines
+WHERE scan_id = $1 AND number > $2
+ORDER BY number
+LIMIT $3";
+
+    PROGRESS = "-- output.progress
+SELECT s.state, t.total, t.ended, t.running
+FROM scans AS s
+CROSS JOIN LATERAL (
+  SELECT count(*) AS total, count(*) FILTER (WHERE state IN ('done', 'failed', 'cancelled')) AS ended,
+         count(*) FILTER (WHERE state = 'running') AS running
+  FROM tasks
+  WHERE scan_id = s.id
+) AS t
+WHERE s.id = $1";
+
+    STATE = "-- output.state
+SELECT state
+FROM scans
+WHERE id = $1";
+}
+
+/// A line as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredLine {
+    /// Its number in the scan, from 1.
+    pub number: i64,
+    /// The task that it is of.
+    pub task_id: TaskId,
+    /// Which claim of it.
+    pub attempt: i32,
+    /// When its worker told it.
+    pub at: Timestamp,
+    /// The line.
+    pub line: OutputLine,
+}
+
+/// How far a scan is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Its state, by name.
+    pub state: String,
+    /// Its tasks.
+    pub total: i64,
+    /// Those that have ended.
+    pub ended: i64,
+    /// Those that run.
+    pub running: i64,
+}
+
+/// Adds what a task tells while it runs, when the claim still holds; `false` when it does not, and then nothing is kept.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.output.tell", skip_all, fields(task.id = %task.fence.task_id), err(level = "debug"))]
+pub async fn tell(tx: &Tx<'_>, task: &ClaimedTask, lines: &[OutputLine], now: Timestamp) -> Result<bool, StoreError> {
+    let row = tx.query_one(HELD, &[&task.fence.task_id.uuid(), &task.fence.attempt]).await?;
+    let is_held = Columns::new("tasks", &row).get("held")?;
+    if is_held {
+        append(tx, task, lines, now).await?;
+    }
+    Ok(is_held)
+}
+
+/// Adds the last lines of a run in the transaction that ends it, behind its fence.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn append(tx: &Tx<'_>, task: &ClaimedTask, lines: &[OutputLine], now: Timestamp) -> Result<(), StoreError> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let stored: Vec<Json<&OutputLine>> = lines.iter().map(Json).collect();
+    let count = i64::try_from(lines.len()).unwrap_or(i64::MAX);
+    let (organization, scan, cut) = (task.organization_id.uuid(), task.scan_id.uuid(), Json(OutputLine::Cut));
+    let (id, attempt) = (task.fence.task_id.uuid(), task.fence.attempt);
+    tx.execute(APPEND, &[&organization, &scan, &id, &attempt, &now, &stored, &count, &MOST_LINES, &cut]).await?;
+    Ok(())
+}
+
+/// At most `limit` lines of the scan behind that number, in their order; 0 is before the first.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn list(tx: &Tx<'_>, scan: ScanId, behind: i64, limit: i64) -> Result<Vec<StoredLine>, StoreError> {
+    let rows = tx.query(LIST, &[&scan.uuid(), &behind, &limit]).await?;
+    Ok(rows.iter().map(stored).collect::<Result<_, _>>()?)
+}
+
+/// How far the scan is; `None` when the tenant has no such scan.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn progress(tx: &Tx<'_>, scan: ScanId) -> Result<Option<Progress>, StoreError> {
+    let Some(row) = tx.query_opt(PROGRESS, &[&scan.uuid()]).await? else { return Ok(None) };
+    let columns = Columns::new("tasks", &row);
+    Ok(Some(Progress {
+        state: columns.get("state")?,
+        total: columns.get("total")?,
+        ended: columns.get("ended")?,
+        running: columns.get("running")?,
+    }))
+}
+
+/// The scan's state by name; `None` when the tenant has no such scan.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn state(tx: &Tx<'_>, scan: ScanId) -> Result<Option<String>, StoreError> {
+    let row = tx.query_opt(STATE, &[&scan.uuid()]).await?;
+    Ok(row.as_ref().map(|row| Columns::new("scans", row).get("state")).transpose()?)
+}
+
+fn stored(row: &Row) -> Result<StoredLine, Inconsistent> {
+    let columns = Columns::new("output_lines", row);
+    Ok(StoredLine {
+        number: columns.get("number")?,
+        task_id: TaskId::from_uuid(columns.get("task_id")?),
+        attempt: columns.get("attempt")?,
+        at: columns.get("at")?,
+        line: columns.json("line")?,
+    })
+}

@@ -1,0 +1,99 @@
+//! What a run leaves beside its result: the last lines of its story, and its output in the object store. Both are said in the
+//! transaction that ends the run, behind its fence, so that a worker that comes back from the dead leaves nothing.
+
+use jiff::Timestamp;
+use picket_domain::{ClaimedTask, Gap, Observation};
+use picket_store::{
+    StoreError, Tx,
+    artifacts::{self, Keep},
+    output,
+    tasks::{self, HandBack, RunRecord},
+};
+
+use crate::{artifact::Copied, leases::INTERRUPTED, story::Story};
+
+/// What a run leaves.
+pub(crate) struct Leavings {
+    /// What it tells.
+    pub(crate) story: Story,
+    /// What its tool prints.
+    pub(crate) copy: Copied,
+    /// What is kept of that.
+    pub(crate) kept: Option<Keep>,
+}
+
+impl Leavings {
+    /// Says it all, in a transaction that has checked the fence.
+    pub(crate) async fn store(
+        &self,
+        tx: &Tx<'_>,
+        task: &ClaimedTask,
+        (gap, again): (Option<Gap>, bool),
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        output::append(tx, task, &self.story.end(gap, again), now).await?;
+        match &self.kept {
+            Some(kept) => artifacts::keep(tx, kept).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What becomes of a task whose run is over.
+#[derive(Clone, Copy)]
+pub(crate) enum End<'a> {
+    /// It is done, and this was found.
+    Complete(&'a [Observation]),
+    /// It left no result.
+    Fail,
+    /// It was stopped, and this had been found.
+    Keep(&'a [Observation]),
+    /// Somebody goes on with it.
+    HandBack(HandBack),
+}
+
+impl End<'_> {
+    /// The name of its transaction.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Complete(_) => "worker.complete",
+            Self::Fail => "worker.fail",
+            Self::Keep(_) => "worker.keep",
+            Self::HandBack(_) => "worker.hand_back",
+        }
+    }
+
+    /// Stores it, when the fence holds.
+    pub(crate) async fn store(
+        self,
+        tx: &Tx<'_>,
+        task: &ClaimedTask,
+        run: &RunRecord,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Complete(found) => tasks::complete(tx, task, found, run, now).await,
+            Self::Fail => tasks::fail(tx, task, run, now).await,
+            Self::Keep(found) => tasks::keep(tx, task, found, run, now).await,
+            Self::HandBack(why) => tasks::hand_back(tx, task.fence, why).await,
+        }
+    }
+
+    /// What the live output says of it: what is missing, and whether it is tried again.
+    pub(crate) const fn said(self, run: &RunRecord) -> (Option<Gap>, bool) {
+        (run.gap, matches!(self, Self::HandBack(_)))
+    }
+}
+
+/// Whether the output of a run that ended like this is to be kept: not when nobody will say so, or the worker must stop.
+pub(crate) fn is_worth_keeping(end: &picket_sandbox::End, observations: u64) -> bool {
+    match end {
+        picket_sandbox::End::Killed(reason) => *reason != INTERRUPTED && observations > 0,
+        picket_sandbox::End::Exited(_)
+        | picket_sandbox::End::Signaled(_)
+        | picket_sandbox::End::TimedOut
+        | picket_sandbox::End::NetworkLost
+        | picket_sandbox::End::OutputLimit
+        | picket_sandbox::End::NotStarted => true,
+    }
+}
