@@ -199,9 +199,13 @@ CREATE TABLE mails (
     id              uuid PRIMARY KEY,
     -- NULL when it concerns a person and no organization.
     organization_id uuid REFERENCES organizations,
-    recipient       text NOT NULL,
+    -- NULL of a letter that is put together when it is sent; so is its letter.
+    recipient       text,
     locale          text NOT NULL,
     template        text NOT NULL,
+    -- The scan whose end it tells of, which may be removed by now, and to whom.
+    scan_id         uuid,
+    reader          uuid REFERENCES users,
     created_at      timestamptz NOT NULL,
     -- From then on it is worth nothing to its reader, and is not sent any more.
     expires_at      timestamptz NOT NULL,
@@ -219,8 +223,12 @@ CREATE TABLE mails (
     CONSTRAINT a_pending_mail_has_a_time CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL)),
     CONSTRAINT a_mail_being_sent_has_a_lease CHECK ((state = 'sending') = (lease_until IS NOT NULL)),
     CONSTRAINT a_final_mail_has_an_end_and_no_letter
-        CHECK ((state IN ('sent', 'failed')) = (ended_at IS NOT NULL) AND (ended_at IS NULL) = (letter IS NOT NULL))
+        CHECK ((state IN ('sent', 'failed')) = (ended_at IS NOT NULL)
+               AND (ended_at IS NULL AND scan_id IS NULL) = (letter IS NOT NULL)),
+    CONSTRAINT a_mail_has_a_recipient_or_a_reader
+        CHECK ((recipient IS NULL) = (scan_id IS NOT NULL) AND (scan_id IS NULL) = (reader IS NULL))
 ) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX a_scans_end_is_told_once ON mails (scan_id) WHERE scan_id IS NOT NULL;
 CREATE INDEX due_mails ON mails (next_attempt_at) WHERE state = 'pending';
 -- Who is written to how often.
 CREATE INDEX mails_to_an_address ON mails (lower(recipient), created_at);

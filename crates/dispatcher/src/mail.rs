@@ -10,13 +10,14 @@ mod words;
 
 use std::time::{Duration, Instant};
 
-use picket_domain::{Jitter, Letter, RetrySchedule};
+use picket_domain::{Jitter, Letter, Locale, MailId, RetrySchedule, ScanOutcome};
 use picket_kit::{Clock, Sealer, Shutdown};
 use picket_store::{
     Db, Notice, Notices, StoreError,
     mails::{
         self,
-        lease::{self, ClaimedMail, MailEnd, MailFence},
+        lease::{self, ClaimedMail, MailEnd, MailFence, WrittenMail},
+        scan_end::{self, ScanNews},
     },
 };
 use tracing::Instrument;
@@ -41,7 +42,12 @@ pub(crate) struct Post {
     pub(crate) sealer: Sealer,
     pub(crate) clock: Clock,
     pub(crate) settings: DispatcherSettings,
+    /// Where clients reach the API: scheme, host and port, without a slash at the end.
+    pub(crate) origin: String,
 }
+
+/// A letter, the address that it goes to and the language.
+type Addressed = (Letter, String, Locale);
 
 impl Post {
     /// Sends until shutdown. Without a mailer letters wait, and expire in the end.
@@ -107,11 +113,34 @@ impl Post {
 
     async fn attempt(&self, mailer: &Mailer, mail: &ClaimedMail) -> Result<(), Failure> {
         let id = mail.fence.mail_id;
+        let (letter, recipient, locale) = match &mail.written {
+            Some(written) => self.open(id, written)?,
+            None => self.news(id).await?,
+        };
+        let rendered = render::render(&letter, locale).map_err(|_| Failure::permanent("unusable link"))?;
+        mailer.send(id, &recipient, rendered, self.clock.now()).await
+    }
+
+    fn open(&self, id: MailId, written: &WrittenMail) -> Result<Addressed, Failure> {
         let unreadable = || Failure::permanent("unreadable letter");
-        let opened = self.sealer.open(&mail.letter, &mails::place(id)).map_err(|_| unreadable())?;
-        let letter: Letter = serde_json::from_slice(&opened).map_err(|_| unreadable())?;
-        let rendered = render::render(&letter, mail.locale).map_err(|_| Failure::permanent("unusable link"))?;
-        mailer.send(id, &mail.recipient, rendered, self.clock.now()).await
+        let opened = self.sealer.open(&written.letter, &mails::place(id)).map_err(|_| unreadable())?;
+        let letter = serde_json::from_slice(&opened).map_err(|_| unreadable())?;
+        Ok((letter, written.recipient.clone(), written.locale))
+    }
+
+    /// The letter about a scan's end, as things are now.
+    async fn news(&self, id: MailId) -> Result<Addressed, Failure> {
+        let read = self.db.operate("mails.scan_end", async |tx| scan_end::read(tx, id).await).await;
+        let news = read.map_err(|error| {
+            tracing::warn!(error = cause(&error), "news of a scan could not be read");
+            Failure::passing("database")
+        })?;
+        let ScanNews { recipient, name, locale, organization, scan_id, target, state, ended_at, counts } =
+            news.ok_or_else(|| Failure::permanent("nobody to tell"))?;
+        let outcome = ScanOutcome::find(&state).ok_or_else(|| Failure::permanent("unfinished scan"))?;
+        let link = format!("{}/api/v1/scan/{scan_id}/result", self.origin);
+        let letter = Letter::ScanEnded { name, organization, target, outcome, at: ended_at, counts, link };
+        Ok((letter, recipient, locale))
     }
 
     /// Writes how a claim ended. When that cannot be written, the lease ends by itself and the letter is sent once more.

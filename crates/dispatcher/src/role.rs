@@ -29,14 +29,17 @@ pub struct Parts {
     pub clock: Clock,
     /// What the internal port tells.
     pub health: Health,
+    /// Where clients reach the API, for links in letters: scheme, host and port, without a slash at the end.
+    pub origin: String,
 }
 
 /// Works until shutdown. Begins without its broker and goes on while that is away: the sweep makes what messages do not.
 pub async fn run(settings: DispatcherSettings, parts: Parts, shutdown: Shutdown) {
-    let Parts { db, broker, http, mailer, sealer, clock, health } = parts;
+    let Parts { db, broker, http, mailer, sealer, clock, health, origin } = parts;
     let due = Arc::new(Notify::new());
     let fan_out = FanOut { db: db.clone(), clock: clock.clone(), settings: settings.clone(), due: due.clone() };
-    let post = Post { db: db.clone(), sealer: sealer.clone(), clock: clock.clone(), settings: settings.clone() };
+    let post =
+        Post { db: db.clone(), sealer: sealer.clone(), clock: clock.clone(), settings: settings.clone(), origin };
     let sender = Sender { db: db.clone(), attempter: Attempter { http, sealer, clock }, settings, due };
     tokio::join!(
         fan_out.consume(&broker, &shutdown),

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::Role;
+use crate::{Role, SeverityCounts};
 
 /// How long a letter without an end of its own is worth sending: news of a changed password helps for days, not for weeks.
 const WORTH_SENDING: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -42,6 +42,31 @@ impl Locale {
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|locale| locale.name() == name)
+    }
+}
+
+/// How a scan ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScanOutcome {
+    /// With a result, whole or not.
+    Completed,
+    /// Nothing could be examined.
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+impl ScanOutcome {
+    /// The outcome of a scan in the state of that name; none of one that goes on.
+    #[must_use]
+    pub fn find(state: &str) -> Option<Self> {
+        match state {
+            "completed" => Some(Self::Completed),
+            "failed" => Some(Self::Failed),
+            "cancelled" => Some(Self::Cancelled),
+            _ => None,
+        }
     }
 }
 
@@ -130,6 +155,23 @@ pub enum Letter {
         /// When.
         at: Timestamp,
     },
+    /// A scan that its reader asked to hear of has ended.
+    ScanEnded {
+        /// The person.
+        name: String,
+        /// Whose scan it is.
+        organization: String,
+        /// What was scanned.
+        target: String,
+        /// How it ended.
+        outcome: ScanOutcome,
+        /// When.
+        at: Timestamp,
+        /// What it found.
+        counts: SeverityCounts,
+        /// Where the result is.
+        link: String,
+    },
     /// Join an organization.
     Invitation {
         /// Who invites.
@@ -159,6 +201,7 @@ impl Letter {
             Self::ConfirmNewAddress { .. } => "confirm_new_address",
             Self::AddressChangeAsked { .. } => "address_change_asked",
             Self::AddressChanged { .. } => "address_changed",
+            Self::ScanEnded { .. } => "scan_ended",
             Self::Invitation { .. } => "invitation",
         }
     }
@@ -176,7 +219,8 @@ impl Letter {
             | Self::MfaChanged { .. }
             | Self::IdentityChanged { .. }
             | Self::AddressChangeAsked { .. }
-            | Self::AddressChanged { .. } => written.saturating_add(WORTH_SENDING).unwrap_or(Timestamp::MAX),
+            | Self::AddressChanged { .. }
+            | Self::ScanEnded { .. } => written.saturating_add(WORTH_SENDING).unwrap_or(Timestamp::MAX),
         }
     }
 }

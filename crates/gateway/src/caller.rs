@@ -1,7 +1,7 @@
 //! Who asks, for which organization, with which rights. A handler that takes a `Caller` cannot be reached without
 //! credentials, and every query runs for the caller's organization.
 
-use std::{collections::BTreeSet, future::Ready};
+use std::{collections::BTreeSet, future::Ready, sync::Arc};
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
 use jiff::{SignedDuration, Timestamp};
@@ -23,7 +23,8 @@ pub struct Caller {
     pub subject: Subject,
     /// What the organization pays for.
     pub subscription: Subscription,
-    pub(crate) permissions: BTreeSet<Permission>,
+    /// Shared, since a caller is copied for each request.
+    pub(crate) permissions: Arc<BTreeSet<Permission>>,
     /// Whether the organization demands a second factor that the session has not shown: then there are no permissions.
     pub(crate) lacks_mfa: bool,
     /// Where requests may come from.
@@ -84,7 +85,7 @@ impl Caller {
                 authenticated_at: row.authenticated_at,
             },
             subscription: row.subscription,
-            permissions: Permission::ALL.iter().copied().filter(may).collect(),
+            permissions: Arc::new(Permission::ALL.iter().copied().filter(may).collect()),
             lacks_mfa: row.lacks_mfa,
             places,
         }

@@ -20,7 +20,6 @@ use actix_web::{
 };
 use picket_domain::Dialect;
 use picket_kit::TraceParent;
-use rand::RngCore;
 use tracing::Instrument;
 
 use crate::{App, Problem, RequestContext, access::admit, idempotency, route_table::Found};
@@ -117,9 +116,7 @@ fn is_sane(id: &str) -> bool {
 }
 
 fn mint_request_id() -> String {
-    let mut bytes = [0_u8; 16];
-    rand::rng().fill_bytes(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", rand::random::<u128>())
 }
 
 /// The address that a rate limit counts: the peer's, or behind trusted proxies the rightmost that is not one of them.

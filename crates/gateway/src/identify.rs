@@ -5,7 +5,7 @@ mod held;
 mod memory;
 mod watch;
 
-use std::{collections::BTreeSet, net::IpAddr, time::Instant};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Instant};
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use jiff::{SignedDuration, Timestamp};
@@ -219,7 +219,7 @@ async fn holder(app: &App, digest: [u8; 32], now: Timestamp) -> Result<Found, Pr
         organization_id: holder.organization_id,
         subject: Subject::ApiKey { id: holder.id, created_by: holder.created_by, expires_at: holder.expires_at },
         subscription: holder.subscription,
-        permissions,
+        permissions: Arc::new(permissions),
         lacks_mfa: false,
         places: Places {
             organization: Ranges::stored(&holder.organization_ranges)?,

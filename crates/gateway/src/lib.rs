@@ -58,6 +58,7 @@ pub use context::RequestContext;
 pub use documentation::openapi;
 pub use error::GatewayError;
 pub use id::Id;
+pub use links::origin;
 pub use oauth::{GithubSettings, OAuthSettings, OpenIdSettings};
 pub use paging::{Listed, Page, PageQuery, V1Page, V2Page};
 pub use pictures::decode_picture_main;

@@ -15,6 +15,14 @@ pub(crate) struct Links {
     origin: String,
 }
 
+/// Where clients reach the API: scheme, host and port, without a slash at the end.
+///
+/// # Errors
+/// When the public URL is more or less than scheme, host and port.
+pub fn origin(settings: &GatewaySettings) -> Result<String, GatewayError> {
+    Links::new(settings).map(|links| links.origin)
+}
+
 impl Links {
     /// Links to the public URL; without one, to the address where the gateway listens. When that is every address, which
     /// is none that a client could go to, to this machine: good enough to try things out, and the log warns.

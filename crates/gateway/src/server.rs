@@ -2,6 +2,7 @@
 
 mod certificate;
 mod cors;
+pub(crate) mod readers;
 mod redirect;
 
 use std::{
@@ -110,6 +111,7 @@ fn api(app: App, certificate: Option<&Arc<Certificate>>) -> Result<(Server, Sock
     let origins = cors::origins(&settings.cors_origins)?;
     let cores = || std::thread::available_parallelism().map_or(2, usize::from);
     let threads = if settings.threads == 0 { cores() } else { settings.threads };
+    let patience = Duration::from_millis(u64::from(settings.stalled_ms));
     // Called once by each thread.
     let server = HttpServer::new(move || {
         Web::new()
@@ -121,6 +123,7 @@ fn api(app: App, certificate: Option<&Arc<Certificate>>) -> Result<(Server, Sock
             .configure(routes::configure)
             .into_app()
     })
+    .on_connect(move |io, data| readers::meet(io, data, patience))
     .client_request_timeout(Duration::from_millis(u64::from(settings.request_timeout_ms)))
     .client_disconnect_timeout(GOODBYE_TIMEOUT)
     .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
@@ -144,6 +147,8 @@ fn api(app: App, certificate: Option<&Arc<Certificate>>) -> Result<(Server, Sock
 fn listener(settings: &GatewaySettings) -> Result<TcpListener, GatewayError> {
     let listener = TcpListener::bind(settings.listen)?;
     rustix::net::sockopt::set_tcp_user_timeout(&listener, settings.stalled_ms).map_err(std::io::Error::from)?;
+    // Else megabytes of an answer could be the kernel's before its client took a byte.
+    socket2::SockRef::from(&listener).set_tcp_notsent_lowat(readers::SLICE)?;
     Ok(listener)
 }
 

@@ -68,7 +68,8 @@ pub struct GatewaySettings {
     pub request_timeout_ms: u32,
     /// How long a client may take over a body, in milliseconds.
     pub body_timeout_ms: u32,
-    /// How long a client may take nothing of an answer that waits for it, in milliseconds; then its connection is closed.
+    /// How long a client may take nothing of an answer that waits for it, or of a long one less than 16 KiB, in milliseconds;
+    /// then its connection is closed.
     pub stalled_ms: u32,
     /// The most bytes of a report that is imported; the plan of the organization may have less. Reports beyond 1 MiB wait
     /// in a file in the folder for temporary files.

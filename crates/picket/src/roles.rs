@@ -102,6 +102,7 @@ impl Parts {
             sealer: self.sealer()?,
             clock: self.clock.clone(),
             health,
+            origin: picket_gateway::origin(&self.settings.gateway)?,
         };
         picket_dispatcher::run(self.settings.dispatcher.clone(), parts, shutdown).await;
         Ok(())

@@ -16,6 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::{
     DbTls, Notice, Notices, StoreError,
     connection::{Connector, Pool, Role},
+    lanes::Lanes,
     notice::Sender,
     open::Open,
 };
@@ -53,6 +54,8 @@ pub struct Db {
     /// For look-ups alone, which come between the transactions of tenants all the time: so neither has to change the other's
     /// role.
     lookers: Pool,
+    /// For views alone.
+    lanes: Lanes,
     max_connections: usize,
     wait: Duration,
     config: Config,
@@ -62,6 +65,8 @@ pub struct Db {
 
 /// The fewest connections of a thread that has its own: one that waits must not stop the others.
 const FEWEST: usize = 4;
+/// Connections for the views of one handle: with one, a large scan would hold up every other.
+const LANES: usize = 2;
 
 /// A transaction. Outside this crate it can only be passed on.
 pub struct Tx<'a> {
@@ -102,8 +107,9 @@ impl Db {
         let (max_connections, wait) = (settings.max_connections, settings.wait);
         let pool = self::pool(&config, &connect, max_connections, wait)?;
         let lookers = self::pool(&config, &connect, lookers(max_connections), wait)?;
+        let lanes = self::lanes(&config, &connect, wait)?;
         let sender = Sender::start(pool.clone());
-        Ok(Self { pool, lookers, max_connections, wait, config, connect, sender })
+        Ok(Self { pool, lookers, lanes, max_connections, wait, config, connect, sender })
     }
 
     /// The handle of one of `threads` that each stay on their thread: with its share of as many connections again, so that
@@ -118,7 +124,8 @@ impl Db {
         }
         let pool = self::pool(&self.config, &self.connect, share, self.wait)?;
         let lookers = self::pool(&self.config, &self.connect, lookers(share), self.wait)?;
-        Ok(Self { pool, lookers, max_connections: share, ..self.clone() })
+        let lanes = self::lanes(&self.config, &self.connect, self.wait)?;
+        Ok(Self { pool, lookers, lanes, max_connections: share, ..self.clone() })
     }
 
     /// Runs `work` in a transaction that sees the rows of `tenant` alone; commits when it returns `Ok`, rolls back
@@ -164,10 +171,14 @@ impl Db {
 
     /// Reads rows of `tenant` alone with statements that each are a transaction of their own and name the tenant
     /// themselves: nothing is begun and nothing ended, one round trip is all. No table shows a row here but through them.
+    /// Views share few connections, so nothing that takes long may be one.
     ///
     /// # Errors
     /// What `work` returned, or the store's own.
-    #[tracing::instrument(name = "db.view", skip_all, fields(db.tx = name, tenant.id = %tenant), err(level = "debug"))]
+    // Its fields would be written out for each of the most frequent requests, which say the same.
+    #[tracing::instrument(
+        name = "db.view", level = "debug", skip_all, fields(db.tx = name, tenant.id = %tenant), err(level = "debug")
+    )]
     pub async fn view<T, E>(
         &self,
         name: &'static str,
@@ -177,11 +188,8 @@ impl Db {
     where
         E: From<StoreError> + Display,
     {
-        let connection = self.pool.get().await.map_err(StoreError::from)?;
-        let view = View { tx: Tx::new(&connection), tenant };
-        let (entered, done) = join(connection.enter(Role::Tenant), work(&view)).await;
-        entered.map_err(StoreError::from)?;
-        done
+        let ride = self.lanes.ride().await?;
+        work(&View { tx: Tx::new(&ride), tenant }).await
     }
 
     /// Reads rows of all organizations: for look-ups before the tenant is known. Each statement is a transaction of its own;
@@ -267,6 +275,11 @@ impl Db {
 /// Connections for look-ups beside so many others: they are short.
 const fn lookers(max_connections: usize) -> usize {
     if max_connections < 8 { 1 } else { max_connections / 4 }
+}
+
+/// The lanes of a handle, on connections of their own.
+fn lanes(config: &Config, connect: &MakeRustlsConnect, wait: Duration) -> Result<Lanes, StoreError> {
+    Ok(Lanes::new(&pool(config, connect, LANES, wait)?, LANES, Role::Tenant))
 }
 
 /// Connections that are used again while they are warm.

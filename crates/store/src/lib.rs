@@ -22,6 +22,7 @@ pub mod findings;
 pub mod idempotency;
 pub mod identities;
 pub mod invitations;
+mod lanes;
 pub mod mails;
 pub mod members;
 pub mod mfa;

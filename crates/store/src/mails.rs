@@ -1,7 +1,8 @@
 //! The outbox of letters: stored with what causes them, sent by the dispatcher. A letter is sealed by who writes it.
-//! Nothing in here opens one.
+//! Nothing in here opens one. News of a scan's end are no letter yet: they hold no secret, and who ends scans has no key.
 
 pub mod lease;
+pub mod scan_end;
 
 use jiff::Timestamp;
 use picket_domain::{Locale, MailId, OrganizationId};

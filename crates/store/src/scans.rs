@@ -21,7 +21,9 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use crate::{Inconsistent, Notice, StoreError, Tx, events, quota, row::Columns, statements::statements};
+use crate::{
+    Inconsistent, Notice, StoreError, Tx, events, mails::scan_end, quota, row::Columns, statements::statements,
+};
 
 statements! {
     // Before CREATE, and in the same round trip: its lock lasts that long and the commit, and what CREATE counts behind it
@@ -82,7 +84,8 @@ FOR NO KEY UPDATE SKIP LOCKED";
     SAVE = "-- scans.save
 UPDATE scans
 SET state = $2, started_at = $3, ended_at = $4, failure = $5
-WHERE id = $1";
+WHERE id = $1
+RETURNING CASE WHEN 'email' = ANY(notify) THEN requested_by END AS asker";
 
     // Tasks that are still to do, and tasks that left a result.
     OPEN_AND_DONE = "-- scans.open_and_done
@@ -215,7 +218,7 @@ pub(crate) async fn queue_created(tx: &Tx<'_>, tasks: &[Uuid], now: Timestamp) -
     Ok(())
 }
 
-/// Saves a change and its events together.
+/// Saves a change and its events together, and with an end the letter that was asked for.
 ///
 /// # Errors
 /// When the database refuses; a state that cannot follow is refused there too.
@@ -237,7 +240,10 @@ pub async fn save(
         | ScanState::Cancelled { .. } => None,
     };
     let (started_at, ended_at) = (scan.state.started_at(), scan.state.ended_at());
-    tx.execute_one(SAVE, &[&scan.id.uuid(), &scan.state.name(), &started_at, &ended_at, &failure]).await?;
+    let row = tx.query_one(SAVE, &[&scan.id.uuid(), &scan.state.name(), &started_at, &ended_at, &failure]).await?;
+    if let Some(asker) = Columns::new("scans", &row).get::<Option<&str>>("asker")?.filter(|_| scan.state.is_final()) {
+        scan_end::write(tx, &scan, asker, now).await?;
+    }
     events::append(tx, scan.organization_id, &events, traceparent, now).await?;
     Ok(scan)
 }

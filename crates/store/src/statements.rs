@@ -38,6 +38,7 @@ mod tests {
         crate::invitations::STATEMENTS,
         crate::mails::STATEMENTS,
         crate::mails::lease::STATEMENTS,
+        crate::mails::scan_end::STATEMENTS,
         crate::members::STATEMENTS,
         crate::mfa::STATEMENTS,
         crate::mfa::backup::STATEMENTS,

@@ -1,6 +1,6 @@
 //! From a letter to what its reader sees: subject, plain text, HTML. Pure.
 //! Names come from strangers, who may have others invited: they are bounded, stripped of what is invisible or turns
-//! lines around, kept from looking like links, and escaped. Only an organization's name gets into a header.
+//! lines around, kept from looking like links, and escaped. Only an organization's name and a target get into a header.
 
 use jiff::Timestamp;
 use picket_domain::{Letter, Locale};
@@ -99,6 +99,17 @@ impl Values {
             Letter::AddressChangeAsked { name, email, at } | Letter::AddressChanged { name, email, at } => {
                 vec![("name", shown(name)), ("email", shown(email)), ("at", moment(*at))]
             }
+            Letter::ScanEnded { name, organization, target, at, counts, .. } => vec![
+                ("name", shown(name)),
+                ("organization", shown(organization)),
+                ("target", shown(target)),
+                ("at", moment(*at)),
+                ("critical", counts.critical.to_string()),
+                ("high", counts.high.to_string()),
+                ("medium", counts.medium.to_string()),
+                ("low", counts.low.to_string()),
+                ("info", counts.info.to_string()),
+            ],
             Letter::Invitation { inviter, organization, role, expires_at, .. } => vec![
                 ("inviter", shown(inviter)),
                 ("organization", shown(organization)),
@@ -128,6 +139,7 @@ fn link(letter: &Letter) -> Option<&str> {
         | Letter::AddressTaken { link, .. }
         | Letter::ResetPassword { link, .. }
         | Letter::ConfirmNewAddress { link, .. }
+        | Letter::ScanEnded { link, .. }
         | Letter::Invitation { link, .. } => Some(link),
         Letter::PasswordChanged { .. }
         | Letter::MfaChanged { .. }

@@ -94,7 +94,7 @@ impl Failure {
         Self { permanent: true, reason: reason.to_owned() }
     }
 
-    fn passing(reason: &str) -> Self {
+    pub(crate) fn passing(reason: &str) -> Self {
         Self { permanent: false, reason: reason.to_owned() }
     }
 

@@ -1,14 +1,14 @@
 //! What letters say, one file a language. The words are data and know no markup: `render` fills the placeholders and
 //! escapes the whole. To add a letter: a field here, and the compiler asks every language for it.
 //!
-//! Placeholders: `{name}`, `{inviter}`, `{organization}`, `{role}`, `{address}`, `{provider}`, `{email}`, and the moments `{expires}` and `{at}`.
-//! A subject may hold `{organization}` alone.
+//! Placeholders: `{name}`, `{inviter}`, `{organization}`, `{role}`, `{address}`, `{provider}`, `{email}`, `{target}`, the moments
+//! `{expires}` and `{at}`, and numbers of findings by severity. A subject may hold `{organization}` or `{target}` alone.
 
 mod en;
 mod id;
 mod zh;
 
-use picket_domain::{Letter, Locale, Role};
+use picket_domain::{Letter, Locale, Role, ScanOutcome};
 
 /// The words of one letter.
 #[derive(Debug)]
@@ -38,6 +38,9 @@ pub(crate) struct Words {
     pub(crate) confirm_new_address: Text,
     pub(crate) address_change_asked: Text,
     pub(crate) address_changed: Text,
+    pub(crate) scan_completed: Text,
+    pub(crate) scan_failed: Text,
+    pub(crate) scan_cancelled: Text,
     pub(crate) invitation: Text,
     pub(crate) viewer: &'static str,
     pub(crate) analyst: &'static str,
@@ -73,6 +76,9 @@ impl Words {
             Letter::ConfirmNewAddress { .. } => &self.confirm_new_address,
             Letter::AddressChangeAsked { .. } => &self.address_change_asked,
             Letter::AddressChanged { .. } => &self.address_changed,
+            Letter::ScanEnded { outcome: ScanOutcome::Completed, .. } => &self.scan_completed,
+            Letter::ScanEnded { outcome: ScanOutcome::Failed, .. } => &self.scan_failed,
+            Letter::ScanEnded { outcome: ScanOutcome::Cancelled, .. } => &self.scan_cancelled,
             Letter::Invitation { .. } => &self.invitation,
         }
     }

@@ -20,6 +20,8 @@ mod receiver;
 #[cfg(test)]
 mod retries;
 #[cfg(test)]
+mod scan_news;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod standard_webhooks;

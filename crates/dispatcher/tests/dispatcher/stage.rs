@@ -23,6 +23,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+/// Where links in letters lead.
+pub(crate) const ORIGIN: &str = "https://api.example";
 /// How long anything may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -162,6 +164,7 @@ impl Stage {
             sealer: self.sealer.clone(),
             clock: Clock::system(),
             health: Health::starting(),
+            origin: ORIGIN.to_owned(),
         };
         let shutdown = Shutdown::new();
         let running = tokio::spawn(picket_dispatcher::run(settings, parts, shutdown.clone()));

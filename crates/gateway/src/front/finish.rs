@@ -12,7 +12,7 @@ use actix_web::{
     },
 };
 
-use crate::{App, Caller, Problem, RequestContext, access::Counted};
+use crate::{App, Caller, Problem, RequestContext, access::Counted, server::readers::paced};
 
 /// Headers that every answer has unless its handler set them otherwise.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -44,7 +44,9 @@ pub(super) fn finish(
     if let Ok(id) = HeaderValue::from_str(&context.request_id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-    response
+    let (request, response) = response.into_parts();
+    let response = response.map_body(|head, body| paced(&request, head.headers(), body));
+    ServiceResponse::new(request, response)
 }
 
 fn set_default(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {

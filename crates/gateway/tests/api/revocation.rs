@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use picket_domain::{Subscription, UserId};
 use serde_json::json;
 
-use crate::harness::{Answer, Member, TestApp, dead_redis};
+use crate::harness::{Answer, Member, PASSWORD, TestApp, dead_redis};
 
 /// How soon a right is gone everywhere.
 const SOON: Duration = Duration::from_secs(1);
@@ -116,6 +116,23 @@ async fn a_stolen_refresh_token_ends_the_session_at_every_gateway_within_a_secon
     assert_eq!(refresh(&pair.here, next["refresh_token"].as_str().unwrap()).await.status, 200);
     let change = async |pair: &Pair| assert_eq!(refresh(&pair.here, &pair.member.refresh_token).await.status, 401);
     pair.unknown_soon(&pair.member.token, change).await;
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_the_other_sessions_at_every_gateway_within_a_second() {
+    let pair = Pair::new().await;
+    let other = pair.here.sign_in("ada@example.com").await;
+    let change = async |pair: &Pair| {
+        let body = json!({"current_password": PASSWORD, "new_password": "a wholly different passphrase"});
+        let path = "/api/v1/auth/change-password";
+        let changed = pair.here.request("PUT", path, Some(&other), |request| request.json(&body)).await;
+        assert!(changed.status < 300, "{}", changed.text);
+    };
+    pair.unknown_soon(&pair.member.token, change).await;
+    // The session that changed it goes on, at both.
+    for gateway in [&pair.here, &pair.there] {
+        assert_eq!(gateway.get("/api/v1/auth/me", Some(&other)).await.status, 200);
+    }
 }
 
 #[tokio::test]

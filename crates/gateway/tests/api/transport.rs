@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::harness::TestApp;
@@ -134,6 +134,41 @@ async fn a_client_that_takes_nothing_of_its_answers_is_given_up() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(app.get("/health", None).await.status, 200);
+}
+
+/// A client with little room asks for a long answer and takes `bytes` of it every 50 ms; how much it got, and how much there
+/// was.
+async fn read_slowly(app: &TestApp, bytes: usize) -> (usize, usize) {
+    let length = app.get("/openapi.json", None).await.text.len();
+    assert!(length > 100_000, "a long answer");
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut socket = socket.connect(app.base.trim_start_matches("http://").parse().unwrap()).await.unwrap();
+    socket.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    let (mut pace, mut chunk, mut taken) = (tokio::time::interval(Duration::from_millis(50)), vec![0; bytes], 0);
+    loop {
+        pace.tick().await;
+        match socket.read(&mut chunk).await {
+            Ok(0) | Err(_) => return (taken, length),
+            Ok(read) => taken += read,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_a_long_answer_a_little_at_a_time_is_given_up() {
+    // It takes something twenty times a second: what ends it is not the bound for who takes nothing.
+    let app = TestApp::spawn_with(|settings| settings.stalled_ms = 2_000).await;
+    let (taken, length) = read_slowly(&app, 200).await;
+    assert!(taken < length / 2, "{taken} of {length} bytes");
+    assert_eq!(app.get("/health", None).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_is_slow_and_not_too_slow_gets_its_whole_answer() {
+    let app = TestApp::spawn_with(|settings| settings.stalled_ms = 5_000).await;
+    let (taken, length) = read_slowly(&app, 4_096).await;
+    assert!(taken > length, "{taken} of {length} bytes and a head");
 }
 
 #[tokio::test]

@@ -4,9 +4,13 @@
 #[cfg(test)]
 mod leavings;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod messages;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod redis;
 #[cfg(test)]
 mod relay;
 #[cfg(test)]

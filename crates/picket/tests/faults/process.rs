@@ -9,10 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
 static LOGS: AtomicU64 = AtomicU64::new(0);
 
-/// A running role. Killed with the test.
-pub(crate) struct Role(Child);
+/// A running role and its log. Killed with the test.
+pub(crate) struct Role(Child, PathBuf);
 
 /// A process that was seen, known by its start time too: ids are used again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,7 +29,8 @@ impl Role {
     /// Starts `picket <role>` with these settings; its log is a file of the test's temporary folder.
     pub(crate) fn start(role: &str, settings: &[(&str, String)]) -> Self {
         let name = format!("faults-{role}-{}-{}.log", std::process::id(), LOGS.fetch_add(1, Ordering::Relaxed));
-        let log = File::create(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)).unwrap();
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let log = File::create(&path).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_picket"))
             .arg(role)
             .env("PICKET_INTERNAL__LISTEN", "127.0.0.1:0")
@@ -37,7 +40,13 @@ impl Role {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self(child)
+        Self(child, path)
+    }
+
+    /// The first line of its log that says this.
+    pub(crate) fn line(&self, message: &str) -> Option<Value> {
+        let text = fs::read_to_string(&self.1).unwrap();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).find(|line: &Value| line["message"] == message)
     }
 
     /// SIGKILL: no farewell.

@@ -113,6 +113,13 @@ pub struct MailFence {
 pub struct ClaimedMail {
     /// The claim.
     pub fence: MailFence,
+    /// What it says; nothing for one that is to be put together now, of what [`scan_end`](super::scan_end) finds.
+    pub written: Option<WrittenMail>,
+}
+
+/// A letter that was written before.
+#[derive(Clone)]
+pub struct WrittenMail {
     /// The address.
     pub recipient: String,
     /// The language.
@@ -213,11 +220,9 @@ pub async fn sweep(tx: &Tx<'_>, now: Timestamp, keep: Duration) -> Result<MailSw
 
 fn claimed(row: &Row) -> Result<ClaimedMail, Inconsistent> {
     let columns = Columns::new("mails", row);
-    Ok(ClaimedMail {
-        fence: MailFence { mail_id: MailId::from_uuid(columns.get("id")?), attempt: columns.get("attempt")? },
-        recipient: columns.get("recipient")?,
-        // A language that we do not have must not hold back the others' letters.
-        locale: Locale::find(columns.get("locale")?).unwrap_or_default(),
-        letter: columns.required("letter")?,
-    })
+    let fence = MailFence { mail_id: MailId::from_uuid(columns.get("id")?), attempt: columns.get("attempt")? };
+    let Some(recipient) = columns.get("recipient")? else { return Ok(ClaimedMail { fence, written: None }) };
+    // A language that we do not have must not hold back the others' letters.
+    let locale = Locale::find(columns.get("locale")?).unwrap_or_default();
+    Ok(ClaimedMail { fence, written: Some(WrittenMail { recipient, locale, letter: columns.required("letter")? }) })
 }

@@ -65,7 +65,8 @@ pub async fn find(view: &View<'_>, key: ScanKey) -> Result<Option<Overview>, Sto
     Ok(Some(Overview { record, counts: counted(columns)?, coverage, rerun_of }))
 }
 
-fn counted(columns: Columns<'_>) -> Result<SeverityCounts, Inconsistent> {
+/// The counts in columns `severities` and `sightings`.
+pub(crate) fn counted(columns: Columns<'_>) -> Result<SeverityCounts, Inconsistent> {
     let severities = columns.get::<Option<Vec<&str>>>("severities")?.unwrap_or_default();
     let found = columns.get::<Option<Vec<i64>>>("sightings")?.unwrap_or_default();
     let mut counts = SeverityCounts::default();

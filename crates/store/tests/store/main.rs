@@ -37,3 +37,5 @@ mod tenancy;
 mod tls;
 #[cfg(test)]
 mod transactions;
+#[cfg(test)]
+mod views;

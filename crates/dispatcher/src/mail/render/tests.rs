@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use picket_domain::Role;
+use picket_domain::{Role, ScanOutcome, SeverityCounts};
 use proptest::prelude::*;
 
 use super::*;
@@ -25,8 +25,23 @@ fn letters(name: &str) -> Vec<Letter> {
         Letter::ConfirmNewAddress { name: name.clone(), link: link.clone(), expires_at: at },
         Letter::AddressChangeAsked { name: name.clone(), email: name.clone(), at },
         Letter::AddressChanged { name: name.clone(), email: name.clone(), at },
+        scan_ended(&name, ScanOutcome::Completed),
+        scan_ended(&name, ScanOutcome::Failed),
+        scan_ended(&name, ScanOutcome::Cancelled),
         Letter::Invitation { inviter: name.clone(), organization: name, role: Role::Analyst, link, expires_at: at },
     ]
+}
+
+fn scan_ended(name: &str, outcome: ScanOutcome) -> Letter {
+    Letter::ScanEnded {
+        name: name.to_owned(),
+        organization: name.to_owned(),
+        target: name.to_owned(),
+        outcome,
+        at: "2026-01-15T14:30:59Z".parse().unwrap(),
+        counts: SeverityCounts { critical: 1, high: 2, medium: 3, low: 4, info: 5 },
+        link: LINK.to_owned(),
+    }
 }
 
 fn rendered(name: &str) -> Vec<Rendered> {
@@ -51,8 +66,8 @@ fn every_letter_uses_all_its_placeholders_in_every_language_and_no_other() {
             assert_eq!(text.action.is_some(), link(&letter).is_some(), "{} in {}", letter.template(), words.tag);
             assert!(subjects.insert(text.subject), "{} is not translated", text.subject);
         }
-        let subject = placeholders(Words::of(Locale::En).text(&letter)).contains("organization");
-        assert_eq!(subject, letter.template() == "invitation");
+        let names_it = placeholders(Words::of(Locale::En).text(&letter)).contains("organization");
+        assert_eq!(names_it, ["invitation", "scan_ended"].contains(&letter.template()));
     }
 }
 

@@ -116,6 +116,39 @@ pub(super) static WORDS: Words = Words {
         action: None,
         after: &["If it was not you, tell your administrator at once."],
     },
+    scan_completed: Text {
+        subject: "The scan of {target} has completed",
+        before: &[
+            "Hello {name},",
+            "The scan of {target} that you asked for in {organization} completed on {at}.",
+            "Findings: {critical} critical, {high} high, {medium} medium, {low} low, {info} informational.",
+        ],
+        action: Some("Open the result"),
+        after: &[
+            "The result also says what was examined and what was not: few findings alone do not mean that all is well.",
+            "You get this message because you asked for it when the scan was created.",
+        ],
+    },
+    scan_failed: Text {
+        subject: "The scan of {target} has failed",
+        before: &[
+            "Hello {name},",
+            "The scan of {target} that you asked for in {organization} failed on {at}: nothing could be examined.",
+            "Findings: {critical} critical, {high} high, {medium} medium, {low} low, {info} informational.",
+        ],
+        action: Some("See why"),
+        after: &["You get this message because you asked for it when the scan was created."],
+    },
+    scan_cancelled: Text {
+        subject: "The scan of {target} was cancelled",
+        before: &[
+            "Hello {name},",
+            "The scan of {target} that you asked for in {organization} was cancelled on {at}. What it had found until then is kept.",
+            "Findings: {critical} critical, {high} high, {medium} medium, {low} low, {info} informational.",
+        ],
+        action: Some("Open the result"),
+        after: &["You get this message because you asked for it when the scan was created."],
+    },
     invitation: Text {
         subject: "Invitation to join {organization} on Picket",
         before: &["Hello,", "{inviter} invites you to join the organization {organization} on Picket as {role}."],

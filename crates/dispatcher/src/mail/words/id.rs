@@ -113,6 +113,39 @@ pub(super) static WORDS: Words = Words {
         action: None,
         after: &["Jika itu bukan Anda, segera beri tahu administrator Anda."],
     },
+    scan_completed: Text {
+        subject: "Pemindaian {target} telah selesai",
+        before: &[
+            "Halo {name},",
+            "Pemindaian {target} yang Anda minta di {organization} selesai pada {at}.",
+            "Temuan: {critical} kritis, {high} tinggi, {medium} sedang, {low} rendah, {info} informasi.",
+        ],
+        action: Some("Buka hasilnya"),
+        after: &[
+            "Hasil itu juga menyebutkan apa yang diperiksa dan apa yang tidak: sedikit temuan saja tidak berarti semuanya aman.",
+            "Anda menerima pesan ini karena Anda memintanya saat pemindaian dibuat.",
+        ],
+    },
+    scan_failed: Text {
+        subject: "Pemindaian {target} gagal",
+        before: &[
+            "Halo {name},",
+            "Pemindaian {target} yang Anda minta di {organization} gagal pada {at}: tidak ada yang dapat diperiksa.",
+            "Temuan: {critical} kritis, {high} tinggi, {medium} sedang, {low} rendah, {info} informasi.",
+        ],
+        action: Some("Lihat sebabnya"),
+        after: &["Anda menerima pesan ini karena Anda memintanya saat pemindaian dibuat."],
+    },
+    scan_cancelled: Text {
+        subject: "Pemindaian {target} dibatalkan",
+        before: &[
+            "Halo {name},",
+            "Pemindaian {target} yang Anda minta di {organization} dibatalkan pada {at}. Yang telah ditemukan sampai saat itu disimpan.",
+            "Temuan: {critical} kritis, {high} tinggi, {medium} sedang, {low} rendah, {info} informasi.",
+        ],
+        action: Some("Buka hasilnya"),
+        after: &["Anda menerima pesan ini karena Anda memintanya saat pemindaian dibuat."],
+    },
     invitation: Text {
         subject: "Undangan untuk bergabung dengan {organization} di Picket",
         before: &[

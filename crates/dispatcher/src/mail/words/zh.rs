@@ -91,6 +91,39 @@ pub(super) static WORDS: Words = Words {
         action: None,
         after: &["如果不是您本人操作，请立即告知管理员。"],
     },
+    scan_completed: Text {
+        subject: "对 {target} 的扫描已完成",
+        before: &[
+            "{name}，您好：",
+            "您在 {organization} 中发起的对 {target} 的扫描已于 {at} 完成。",
+            "发现的问题：严重 {critical} 个，高危 {high} 个，中危 {medium} 个，低危 {low} 个，信息 {info} 个。",
+        ],
+        action: Some("查看结果"),
+        after: &[
+            "结果中还说明了哪些内容已检查、哪些未检查：仅凭问题数量少并不能说明一切正常。",
+            "您收到本邮件，是因为创建扫描时要求在结束后通知您。",
+        ],
+    },
+    scan_failed: Text {
+        subject: "对 {target} 的扫描失败",
+        before: &[
+            "{name}，您好：",
+            "您在 {organization} 中发起的对 {target} 的扫描已于 {at} 失败：没有任何内容得到检查。",
+            "发现的问题：严重 {critical} 个，高危 {high} 个，中危 {medium} 个，低危 {low} 个，信息 {info} 个。",
+        ],
+        action: Some("查看原因"),
+        after: &["您收到本邮件，是因为创建扫描时要求在结束后通知您。"],
+    },
+    scan_cancelled: Text {
+        subject: "对 {target} 的扫描已取消",
+        before: &[
+            "{name}，您好：",
+            "您在 {organization} 中发起的对 {target} 的扫描已于 {at} 被取消。此前发现的内容已保留。",
+            "发现的问题：严重 {critical} 个，高危 {high} 个，中危 {medium} 个，低危 {low} 个，信息 {info} 个。",
+        ],
+        action: Some("查看结果"),
+        after: &["您收到本邮件，是因为创建扫描时要求在结束后通知您。"],
+    },
     invitation: Text {
         subject: "邀请您加入 Picket 上的 {organization}",
         before: &["您好：", "{inviter} 邀请您以{role}身份加入 Picket 上的组织 {organization}。"],

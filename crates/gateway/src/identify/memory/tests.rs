@@ -27,7 +27,7 @@ impl Story {
             organization_id: OrganizationId::mint(time),
             subject: Subject::ApiKey { id: ApiKeyId::mint(time), created_by: UserId::mint(time), expires_at: None },
             subscription: Subscription::Trial,
-            permissions: std::collections::BTreeSet::new(),
+            permissions: std::sync::Arc::default(),
             lacks_mfa: false,
             places: Places { organization: Ranges::default(), key: Ranges::default() },
         };

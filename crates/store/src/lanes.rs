@@ -1,0 +1,103 @@
+//! Connections that several short reads share at the same time: their questions go out one behind the other, and the
+//! database answers many of them in one turn. One that serves one request at a time costs each request a process of the
+//! database that must be woken.
+//!
+//! Only for statements that each are a transaction of their own and name the tenant themselves: what one request sets for
+//! itself would else be another's. Nothing that takes long belongs here either, since the next in the lane waits for it.
+
+use std::{
+    ops::Deref,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use deadpool_postgres::ClientWrapper;
+
+use crate::{
+    StoreError,
+    connection::{Pool, Pooled, Role},
+};
+
+/// The lanes of one handle; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Lanes(Arc<[Lane]>);
+
+struct Lane {
+    pool: Pool,
+    role: Role,
+    connection: Mutex<Option<Arc<Pooled>>>,
+    /// Held by who connects: the others wait for that connection and not for one of their own.
+    connecting: tokio::sync::Mutex<()>,
+    riders: AtomicUsize,
+}
+
+/// A place in a lane until it is dropped.
+pub(crate) struct Ride {
+    connection: Arc<Pooled>,
+    lanes: Lanes,
+    index: usize,
+}
+
+impl Lanes {
+    /// One lane for each connection of the pool, which nobody else may take from. They connect when first used.
+    pub(crate) fn new(pool: &Pool, lanes: usize, role: Role) -> Self {
+        let lane = |_| Lane {
+            pool: pool.clone(),
+            role,
+            connection: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            riders: AtomicUsize::new(0),
+        };
+        Self((0..lanes.max(1)).map(lane).collect())
+    }
+
+    /// A place in the emptiest lane.
+    pub(crate) async fn ride(&self) -> Result<Ride, StoreError> {
+        let emptiest = self.0.iter().enumerate().min_by_key(|(_, lane)| lane.riders.load(Ordering::Relaxed));
+        let (index, lane) = emptiest.ok_or(StoreError::Pool(deadpool_postgres::PoolError::Closed))?;
+        let connection = match lane.open() {
+            Some(connection) => connection,
+            None => lane.connect().await?,
+        };
+        lane.riders.fetch_add(1, Ordering::Relaxed);
+        Ok(Ride { connection, lanes: self.clone(), index })
+    }
+}
+
+impl Lane {
+    fn open(&self) -> Option<Arc<Pooled>> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.as_ref().filter(|connection| !connection.is_closed()).cloned()
+    }
+
+    async fn connect(&self) -> Result<Arc<Pooled>, StoreError> {
+        let _alone = self.connecting.lock().await;
+        if let Some(connection) = self.open() {
+            return Ok(connection);
+        }
+        // The broken one goes back first: it counts.
+        drop(self.connection.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let connection = Arc::new(self.pool.get().await?);
+        connection.enter(self.role).await?;
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+        Ok(connection)
+    }
+}
+
+impl Deref for Ride {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        &self.connection
+    }
+}
+
+impl Drop for Ride {
+    fn drop(&mut self) {
+        if let Some(lane) = self.lanes.0.get(self.index) {
+            lane.riders.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

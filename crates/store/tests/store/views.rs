@@ -1,0 +1,55 @@
+//! Views go over few connections, many at the same time: each sees its own tenant, and a connection that breaks is replaced.
+
+use std::time::{Duration, Instant};
+
+use picket_domain::{OrganizationId, ScanId, Subscription};
+use picket_store::{Db, StoreError, scans, scans::overview};
+use picket_testkit::seed;
+
+use crate::scenario::{Scenario, now};
+
+/// Processes of the database that answered views.
+const ANSWERED: &str =
+    "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '-- scans.overview.find%'";
+
+async fn sees(db: &Db, tenant: OrganizationId, scan: ScanId) -> Result<bool, StoreError> {
+    let key = overview::ScanKey::Id(scan);
+    db.view("test", tenant, async |view| overview::find(view, key).await).await.map(|found| found.is_some())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn views_of_several_tenants_at_once_see_each_its_own_over_few_connections() {
+    let scenario = Scenario::new().await;
+    let (db, own, mine) = (scenario.db.clone(), scenario.organization, scenario.create(1).await.id);
+    let stranger = seed::organization(&scenario.database, Subscription::Trial).await;
+    let new = seed::scan(stranger, 1);
+    let theirs = new.id;
+    db.run("test", stranger, async |tx| scans::create(tx, &new, now()).await).await.unwrap();
+    let mut views = Vec::new();
+    for (tenant, scan) in [(own, mine), (own, theirs), (stranger, mine), (stranger, theirs)].repeat(100) {
+        let db = db.clone();
+        let is_own = (tenant == own) == (scan == mine);
+        views.push(tokio::spawn(async move { sees(&db, tenant, scan).await.unwrap() == is_own }));
+    }
+    for view in views {
+        assert!(view.await.unwrap(), "a tenant sees its own scans and no others");
+    }
+    let client = scenario.database.connect().await;
+    let answered: i64 = client.query_one(&format!("SELECT count(*) {ANSWERED}"), &[]).await.unwrap().get(0);
+    assert!((1..=2).contains(&answered), "{answered} connections");
+}
+
+#[tokio::test]
+async fn a_connection_of_views_that_breaks_is_replaced() {
+    let scenario = Scenario::new().await;
+    let (db, own, scan) = (scenario.db.clone(), scenario.organization, scenario.create(1).await.id);
+    assert!(sees(&db, own, scan).await.unwrap());
+    let client = scenario.database.connect().await;
+    let broken = client.execute(&format!("SELECT pg_terminate_backend(pid) {ANSWERED}"), &[]).await.unwrap();
+    assert!(broken > 0);
+    let begun = Instant::now();
+    // Whoever asks before the end is heard of may be told of it.
+    while !sees(&db, own, scan).await.unwrap_or(false) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "views do not come back");
+    }
+}
