@@ -2,6 +2,7 @@
 //! sandbox. The tool is a stand-in that calls home as its first deed; all roles are in this process.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -75,7 +76,11 @@ async fn start_roles(
     let (steward, health) = (broker("steward"), Health::starting());
     let (db, clock, stop) = (platform.db.clone(), platform.clock.clone(), shutdown.clone());
     let (settings, blobs) = (StewardSettings::default(), platform.blobs.clone());
-    tokio::spawn(picket_steward::run(settings, db, steward, blobs, clock, Health::starting(), stop));
+    // Nothing is scheduled here.
+    let resolver = picket_outbound::Resolver::new(&picket_outbound::OutboundSettings::default())?;
+    let planner = picket_planner::Planner::new(&BTreeMap::new(), resolver, picket_domain::AllowList::default());
+    let stewards = picket_steward::Parts { db, broker: steward, blobs, planner, clock, health: Health::starting() };
+    tokio::spawn(picket_steward::run(settings, stewards, stop));
     let parts = Parts {
         db: platform.db.clone(),
         broker: broker("worker"),

@@ -48,6 +48,8 @@ actions! {
     ApiKeyRevoked = "api_key.revoked";
     /// Somebody's picture changed.
     AvatarChanged = "user.avatar_changed";
+    /// The hours in which nothing is scanned changed.
+    BlackoutWindowsReplaced = "blackout_windows.replaced";
     /// A person has another address.
     EmailChanged = "user.email_changed";
     /// A person asked for another address.
@@ -104,6 +106,16 @@ actions! {
     ScanResumed = "scan.resumed";
     /// A scan was stopped.
     ScanStopped = "scan.stopped";
+    /// The operator stopped scanning.
+    ScanningHalted = "scanning.halted";
+    /// The operator lets scans run again.
+    ScanningReleased = "scanning.released";
+    /// A schedule was made.
+    ScheduleCreated = "schedule.created";
+    /// A schedule was removed.
+    ScheduleDeleted = "schedule.deleted";
+    /// A schedule was changed, or switched on or off.
+    ScheduleUpdated = "schedule.updated";
     /// Secrets at rest were sealed anew, with another key of the platform.
     SecretsRewrapped = "secrets.rewrapped";
     /// Somebody signed in.
@@ -114,10 +126,14 @@ actions! {
     SessionRevoked = "session.revoked";
     /// A target was added.
     TargetCreated = "target.created";
+    /// Tasks that had been given up wait for a worker again.
+    TasksReplayed = "tasks.replayed";
     /// The operator locked somebody out.
     UserDisabled = "user.disabled";
     /// The operator let somebody in again.
     UserEnabled = "user.enabled";
+    /// The operator made somebody an operator, or took that back.
+    UserPlatformRoleChanged = "user.platform_role_changed";
     /// A webhook was made.
     WebhookCreated = "webhook.created";
     /// A webhook was removed.

@@ -131,6 +131,8 @@ ids! {
     ReportId = "rep";
     /// One request to examine targets with a plan.
     ScanId = "scan";
+    /// Something that is done again and again.
+    ScheduleId = "sch";
     /// A signed-in user's session.
     SessionId = "ses";
     /// A host, URL, domain or network that an organization may scan.

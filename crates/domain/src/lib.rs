@@ -19,12 +19,14 @@ mod plan;
 mod report;
 mod retry;
 mod scan;
+mod schedule;
 mod severity;
 mod subscription;
 mod target;
 mod task;
 mod transition;
 mod webhook;
+mod window;
 
 pub use address::{AddressClass, classify, special_networks};
 pub use admission::{AdmissionLimits, Candidate, choose};
@@ -37,7 +39,7 @@ pub use finding::{Confidence, Location, Observation, Protocol, Service};
 pub use host_name::HostName;
 pub use id::{
     ApiKeyId, ArtifactId, AvatarId, DeliveryId, EventId, FindingId, IdError, InvitationId, MailId, OrganizationId,
-    ReportId, ScanId, SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
+    ReportId, ScanId, ScheduleId, SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
 };
 pub use invocation::{Egress, InputFile, Invocation, Network, PinnedHost, ToolOutput, TopPorts};
 pub use letter::{Letter, Locale, ScanOutcome};
@@ -49,9 +51,11 @@ pub use report::{
 };
 pub use retry::{Jitter, RetrySchedule, parse_retry_after};
 pub use scan::{Scan, ScanEnd, ScanState};
+pub use schedule::{Cadence, CadenceError, Missed, Overlap, ReportOrder, RunOutcome, ScheduleKind, Tick};
 pub use severity::{Severity, SeverityCounts};
 pub use subscription::{Subscription, SubscriptionLimits};
 pub use target::{Target, TargetError, TargetKind};
 pub use task::{ClaimedTask, Fence, Gap, Needs, NewTask, Pool, SandboxLevel, Shard, TaskState};
 pub use transition::{InvalidTransition, Transition};
 pub use webhook::{Disabled, Webhook, WebhookError, WebhookEvent, WebhookSecret, WebhookUrl};
+pub use window::{HoursError, TargetPattern, WeeklyHours};

@@ -3,6 +3,7 @@
 
 mod form;
 mod object;
+mod part;
 mod patch;
 mod shape;
 mod spool;
@@ -18,7 +19,13 @@ use actix_web::{
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture};
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::{form::Posted, object::object, patch::Patch, spool::Spool};
+pub(crate) use self::{
+    form::Posted,
+    object::object,
+    part::{part, within},
+    patch::Patch,
+    spool::Spool,
+};
 use crate::{App, Problem, query, text};
 
 /// The longest body, in bytes (`docs/contract.md`, bad input).

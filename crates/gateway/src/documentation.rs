@@ -41,10 +41,12 @@ use crate::{
         (name = "plans", description = "What can be paid for, and its limits."),
         (name = "api keys", description = "Credentials of programs."),
         (name = "scans", description = "Asking for scans and reading their results."),
+        (name = "schedules", description = "Scans and reports that are made again and again."),
         (name = "reports", description = "Rendered results."),
         (name = "webhooks", description = "Where events are sent."),
         (name = "targets", description = "What may be scanned."),
         (name = "tools", description = "The scanners."),
+        (name = "administration", description = "What operators of the platform see and do."),
         (name = "platform", description = "The service itself; no rate limit counts these.")
     )
 )]

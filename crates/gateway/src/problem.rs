@@ -76,6 +76,9 @@ pub enum Problem {
     /// The caller lacks a permission.
     #[error("expected a caller with the permission `{}`", .0.name())]
     Forbidden(Permission),
+    /// A person who does not operate the platform.
+    #[error("expected an operator of the platform")]
+    NotAnOperator,
     /// An API key where a person is needed.
     #[error("expected the access token of a person, an API key cannot do this")]
     NotAPerson,
@@ -257,6 +260,7 @@ impl Problem {
             Self::AddressNotAllowed => ProblemCode::AddressNotAllowed,
             Self::NotYourInvitation => ProblemCode::NotYourInvitation,
             Self::LastOwner => ProblemCode::LastOwner,
+            Self::NotAnOperator => ProblemCode::OperatorRequired,
             Self::NotAPerson => ProblemCode::PersonRequired,
             Self::MfaRequired => ProblemCode::MfaRequired,
             Self::NotFresh => ProblemCode::LoginRequired,
@@ -271,6 +275,7 @@ impl Problem {
             Self::LimitReached { .. } | Self::Store(StoreError::Refused(Refusal::LimitReached { .. })) => {
                 ProblemCode::LimitReached
             }
+            Self::Store(StoreError::Halted { .. }) => ProblemCode::ScanningHalted,
             Self::InvalidState(_) => ProblemCode::InvalidState,
             Self::NotReady { .. } => ProblemCode::NotReady,
             Self::TooLarge { .. } => ProblemCode::TooLarge,
@@ -297,6 +302,9 @@ impl Problem {
         }
         if let Self::Store(StoreError::Refused(refusal)) = self {
             return refusal.to_string();
+        }
+        if let Self::Store(halted @ StoreError::Halted { .. }) = self {
+            return halted.to_string();
         }
         if matches!(self, Self::Store(_)) { "such a thing exists already".to_owned() } else { self.to_string() }
     }

@@ -4,15 +4,18 @@
 use utoipa_actix_web::{scope, service_config::ServiceConfig};
 
 mod account;
+mod admin;
 mod api_keys;
 mod audit;
 mod auth;
+mod blackout;
 mod jwks;
 mod organization;
 mod plans;
 pub(crate) mod platform;
 mod reports;
 mod scans;
+mod schedules;
 mod targets;
 mod team;
 mod tools;
@@ -27,7 +30,11 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
 }
 
 fn v1(config: &mut ServiceConfig<'_>) {
-    config.configure(scans::v1::configure).configure(reports::v1::configure).configure(shared);
+    config
+        .configure(scans::v1::configure)
+        .configure(reports::v1::configure)
+        .configure(admin::configure)
+        .configure(shared);
 }
 
 fn v2(config: &mut ServiceConfig<'_>) {
@@ -44,6 +51,8 @@ fn shared(config: &mut ServiceConfig<'_>) {
         .configure(audit::configure)
         .configure(plans::configure)
         .configure(api_keys::configure)
+        .configure(schedules::configure)
+        .configure(blackout::configure)
         .configure(targets::configure)
         .configure(tools::configure)
         .configure(webhooks::configure);

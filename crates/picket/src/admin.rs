@@ -70,6 +70,8 @@ async fn user(parts: &Parts, command: UserCommand) -> Result<(), CommandError> {
         UserCommand::Disable { email } => (email, UserChange::Disable, "disabled"),
         UserCommand::Enable { email } => (email, UserChange::Enable, "enabled"),
         UserCommand::ResetMfa { email } => (email, UserChange::ResetMfa, "without a second factor"),
+        UserCommand::MakeOperator { email } => (email, UserChange::Operator(true), "an operator"),
+        UserCommand::UnmakeOperator { email } => (email, UserChange::Operator(false), "no operator"),
         UserCommand::RevokeSessions { email } => (email, UserChange::RevokeSessions, "signed out everywhere"),
     };
     let now = parts.clock.now();

@@ -42,6 +42,9 @@ pub enum CommandError {
     /// Redis' URL.
     #[error(transparent)]
     Live(#[from] picket_live::LiveError),
+    /// What may be scanned.
+    #[error("gateway.allow_targets: {0}")]
+    AllowTargets(picket_domain::AllowListError),
     /// The way out.
     #[error(transparent)]
     Outbound(#[from] picket_outbound::OutboundError),
@@ -106,6 +109,7 @@ impl CommandError {
             | Self::Missing(_)
             | Self::Key(_)
             | Self::Mailer(_)
+            | Self::AllowTargets(_)
             | Self::Netd(
                 picket_netd::ServeError::Unprivileged
                 | picket_netd::ServeError::Settings(_)

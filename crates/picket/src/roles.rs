@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use picket_blobs::{BlobSettings, Blobs};
 use picket_dispatcher::Mailer;
+use picket_domain::AllowList;
 use picket_gateway::{AppParts, Gateway};
 use picket_kit::{ChildCommand, Clock, Health, Sealer, Shutdown};
 use picket_live::Live;
-use picket_outbound::HttpClient;
+use picket_outbound::{HttpClient, Resolver};
+use picket_planner::Planner;
 use picket_queue::{Broker, BrokerSettings};
 use picket_store::{Db, DbSettings, StoreError};
 use secrecy::ExposeSecret;
@@ -77,8 +79,20 @@ impl Parts {
     pub(crate) async fn steward(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {
         let broker = self.broker("steward")?;
         let (db, blobs, clock) = (self.db.clone(), self.blobs()?, self.clock.clone());
-        picket_steward::run(self.settings.steward.clone(), db, broker, blobs, clock, health, shutdown).await;
+        let parts = picket_steward::Parts { db, broker, blobs, planner: self.planner()?, clock, health };
+        picket_steward::run(self.settings.steward.clone(), parts, shutdown).await;
         Ok(())
+    }
+
+    /// Judges targets as the gateway does: by the same settings.
+    fn planner(&self) -> Result<Planner, CommandError> {
+        let mut outbound = self.settings.outbound.clone();
+        let (pins, allowed) = (&self.settings.gateway.pin_hosts, &self.settings.gateway.allow_targets);
+        for (name, address) in pins {
+            outbound.pins.insert(name.clone(), vec![*address]);
+        }
+        let allow_list = AllowList::parse(allowed).map_err(CommandError::AllowTargets)?;
+        Ok(Planner::new(pins, Resolver::new(&outbound)?, allow_list))
     }
 
     pub(crate) async fn worker(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {

@@ -10,6 +10,7 @@
 mod again;
 mod estimate;
 mod options;
+mod order;
 mod refused;
 mod rehearsal;
 mod scope;
@@ -32,6 +33,7 @@ pub use self::{
     again::{Earlier, what_is_missing},
     estimate::estimated_duration,
     options::ScanOptions,
+    order::ScanOrder,
     refused::PlanRefused,
     rehearsal::Rehearsal,
     scope::Scope,

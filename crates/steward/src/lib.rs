@@ -1,5 +1,5 @@
 //! The loops that keep everything moving: the relay brings events to the broker, admission lets ready tasks to the
-//! workers, the rescuer takes back what a dead worker held, the cleaner takes away what has ended long ago, retention the results that are older than
+//! workers, the rescuer takes back what a dead worker held, the scheduler makes what is due, the halter stops what an operator has stopped, the cleaner takes away what has ended long ago, retention the results that are older than
 //! their organization keeps them.
 //!
 //! Each loop takes no input, is woken by a hint and by a timer, and may run in any number of processes at once: what must
@@ -8,18 +8,22 @@
 mod admission;
 mod artifacts;
 mod cleaner;
+mod halter;
 mod relay;
 mod reporter;
 mod rescuer;
 mod retention;
 mod rounds;
+mod scheduler;
 mod settings;
 
 pub use admission::Admission;
 pub use artifacts::Artifacts;
 pub use cleaner::Cleaner;
+pub use halter::Halter;
 pub use relay::Relay;
 pub use rescuer::Rescuer;
 pub use retention::Retention;
-pub use rounds::{RoundError, run};
+pub use rounds::{Parts, RoundError, run};
+pub use scheduler::Scheduler;
 pub use settings::StewardSettings;

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use picket_blobs::Blobs;
 use picket_kit::{Clock, Health, Shutdown};
+use picket_planner::Planner;
 use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
-use crate::{Admission, Artifacts, Cleaner, Relay, Rescuer, Retention, StewardSettings, reporter::Reporter};
+use crate::{
+    Admission, Artifacts, Cleaner, Halter, Relay, Rescuer, Retention, Scheduler, StewardSettings, reporter::Reporter,
+};
 
 /// A round that failed; the next one begins where it began.
 #[derive(Debug, thiserror::Error)]
@@ -43,25 +46,33 @@ pub(crate) trait Loop {
     fn round(&self) -> impl Future<Output = Result<Round, RoundError>> + Send;
 }
 
-/// Runs all loops until shutdown.
-///
-/// # Errors
-/// None today: what fails is tried again.
-pub async fn run(
-    settings: StewardSettings,
-    db: Db,
-    broker: Broker,
-    blobs: Blobs,
-    clock: Clock,
-    health: Health,
-    shutdown: Shutdown,
-) {
+/// What the loops work with.
+pub struct Parts {
+    /// The truth.
+    pub db: Db,
+    /// Where events go.
+    pub broker: Broker,
+    /// Where documents are.
+    pub blobs: Blobs,
+    /// Plans what is due; judges targets as the gateway's does.
+    pub planner: Planner,
+    /// The time.
+    pub clock: Clock,
+    /// What the role tells of itself.
+    pub health: Health,
+}
+
+/// Runs all loops until shutdown; what fails is tried again.
+pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
+    let Parts { db, broker, blobs, planner, clock, health } = parts;
     let poll = Duration::from_millis(settings.poll_ms);
     let relay = Relay::new(db.clone(), &broker);
     let admission = Admission::new(db.clone(), clock.clone(), settings.clone());
     let cleaner = Cleaner::new(db.clone(), clock.clone());
     let artifacts = Artifacts::new(db.clone(), blobs.clone(), clock.clone());
+    let halter = Halter::new(db.clone(), clock.clone());
     let retention = Retention::new(db.clone(), blobs, clock.clone());
+    let scheduler = Scheduler::new(db.clone(), planner, clock.clone(), settings.clone());
     let rescuer = Rescuer::new(db.clone(), clock, settings.clone());
     let reporter = Reporter { db: db.clone(), broker, health: health.clone() };
     tokio::join!(
@@ -69,7 +80,9 @@ pub async fn run(
         go_round(&admission, &db, poll, &shutdown),
         go_round(&cleaner, &db, Duration::from_millis(settings.clean_ms), &shutdown),
         go_round(&artifacts, &db, Duration::from_millis(settings.retention_ms), &shutdown),
+        go_round(&halter, &db, poll, &shutdown),
         go_round(&retention, &db, Duration::from_millis(settings.retention_ms), &shutdown),
+        go_round(&scheduler, &db, poll, &shutdown),
         go_round(&rescuer, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
         go_round(&reporter, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
     );

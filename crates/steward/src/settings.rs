@@ -27,6 +27,8 @@ pub struct StewardSettings {
     pub poll_ms: u64,
     /// Milliseconds between two rounds of the rescuer.
     pub rescue_ms: u64,
+    /// Seconds after which a tick of a schedule that nobody was there for counts as missed.
+    pub schedule_grace_seconds: f64,
 }
 
 impl Default for StewardSettings {
@@ -41,6 +43,7 @@ impl Default for StewardSettings {
             retention_ms: 300_000,
             poll_ms: 500,
             rescue_ms: 2_000,
+            schedule_grace_seconds: 300.0,
         }
     }
 }

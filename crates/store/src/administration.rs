@@ -57,6 +57,11 @@ UPDATE users
 SET disabled_at = $2
 WHERE id = $1";
 
+    SET_PLATFORM_ROLE = "-- administration.set_platform_role
+UPDATE users
+SET platform_role = $2
+WHERE id = $1 AND platform_role IS DISTINCT FROM $2";
+
     RESET_FACTOR = "-- administration.reset_factor
 UPDATE users
 SET totp_pending = NULL, totp_secret = NULL, totp_enabled_at = NULL, totp_step = NULL,
@@ -129,6 +134,8 @@ pub enum UserChange {
     ResetMfa,
     /// Every session ends.
     RevokeSessions,
+    /// The person operates the platform over HTTP, or does not any longer.
+    Operator(bool),
 }
 
 /// What became of a change.
@@ -257,6 +264,11 @@ async fn apply(
             tx.execute(FORGET_CODES, &[&user.uuid()]).await?;
             let ended = revoke(tx, user, now).await?;
             Some((AuditAction::MfaDisabled, json!({ "sessions_revoked": ended })))
+        }
+        UserChange::Operator(is_operator) => {
+            let role = is_operator.then_some("operator");
+            let changed = tx.execute(SET_PLATFORM_ROLE, &[&user.uuid(), &role]).await?;
+            (changed > 0).then(|| (AuditAction::UserPlatformRoleChanged, json!({ "platform_role": role })))
         }
         UserChange::RevokeSessions => {
             let ended = revoke(tx, user, now).await?;

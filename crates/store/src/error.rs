@@ -39,6 +39,13 @@ pub enum StoreError {
         constraint: String,
     },
 
+    /// An operator has stopped what it asks for.
+    #[error("an operator has stopped scanning: {reason}")]
+    Halted {
+        /// Why, for the people of the organization.
+        reason: String,
+    },
+
     /// The organization's plan does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -71,9 +78,12 @@ impl StoreError {
         match self {
             Self::Pool(_) => true,
             Self::Driver(error) => is_outage(error),
-            Self::Tls(_) | Self::Inconsistent(_) | Self::Stale { .. } | Self::Conflict { .. } | Self::Refused(_) => {
-                false
-            }
+            Self::Tls(_)
+            | Self::Inconsistent(_)
+            | Self::Stale { .. }
+            | Self::Conflict { .. }
+            | Self::Halted { .. }
+            | Self::Refused(_) => false,
         }
     }
 }

@@ -22,7 +22,7 @@ use tokio_postgres::{
 use uuid::Uuid;
 
 use crate::{
-    Inconsistent, Notice, StoreError, Tx, events, mails::scan_end, quota, row::Columns, statements::statements,
+    Inconsistent, Notice, StoreError, Tx, events, halts, mails::scan_end, quota, row::Columns, statements::statements,
 };
 
 statements! {
@@ -134,11 +134,12 @@ pub async fn create(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Create
     let event = events::append(tx, new.organization_id, &created, new.traceparent.as_deref(), now);
     let id = new.organization_id.uuid();
     let organization: [&(dyn ToSql + Sync); 1] = [&id];
-    tx.prepare(&[NUMBER, CREATE]).await?;
+    tx.prepare(&[NUMBER, CREATE, halts::AFTER_CREATE]).await?;
     // In one round trip and in this order, the lock as late as can be: until the commit, the organization's next scan
     // waits for it.
     let number = tx.execute_one(NUMBER, &organization);
-    let ((), (), number) = tokio::try_join!(biased; event, number, insert(tx, new, now))?;
+    let ((), (), number, ()) =
+        tokio::try_join!(biased; event, number, insert(tx, new, now), halts::demand_none(tx, new))?;
     let Some(number) = number else { return Err(quota::why_no_scan(tx, new, now).await?) };
     tx.notify(Notice::Tasks);
     if new.tasks.is_empty() {

@@ -33,6 +33,7 @@ mod tests {
         crate::events::STATEMENTS,
         crate::expired::STATEMENTS,
         crate::findings::STATEMENTS,
+        crate::halts::STATEMENTS,
         crate::idempotency::STATEMENTS,
         crate::identities::STATEMENTS,
         crate::invitations::STATEMENTS,
@@ -46,6 +47,8 @@ mod tests {
         crate::organizations::STATEMENTS,
         crate::output::STATEMENTS,
         crate::people::STATEMENTS,
+        crate::platform::STATEMENTS,
+        crate::platform::replay::STATEMENTS,
         crate::quota::STATEMENTS,
         crate::reports::STATEMENTS,
         crate::reports::content::STATEMENTS,
@@ -60,6 +63,8 @@ mod tests {
         crate::scans::read::STATEMENTS,
         crate::scans::remove::STATEMENTS,
         crate::scans::timeline::STATEMENTS,
+        crate::schedules::STATEMENTS,
+        crate::schedules::ticks::STATEMENTS,
         crate::sealed::STATEMENTS,
         crate::sessions::STATEMENTS,
         crate::sessions::own::STATEMENTS,
@@ -70,6 +75,7 @@ mod tests {
         crate::tasks::lease::STATEMENTS,
         crate::tasks::read::STATEMENTS,
         crate::webhooks::STATEMENTS,
+        crate::windows::STATEMENTS,
         crate::workers::STATEMENTS,
     ];
 

@@ -14,9 +14,11 @@ INSERT INTO workers (id, started_at, heartbeat_at, pools, level, tools, slots, b
 VALUES ($1, now(), now(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = now(), pools = excluded.pools, level = excluded.level, tools = excluded.tools,
-    slots = excluded.slots, busy = excluded.busy, draining = excluded.draining, raw = excluded.raw,
+    slots = excluded.slots, busy = excluded.busy,
+    draining = excluded.draining OR workers.drain_requested_at IS NOT NULL, raw = excluded.raw,
     proven_at = excluded.proven_at, dropped_packets = excluded.dropped_packets, proofs = excluded.proofs,
-    tool_versions = excluded.tool_versions";
+    tool_versions = excluded.tool_versions
+RETURNING drain_requested_at IS NOT NULL AS is_drained";
 
     // The row stays: that the pool was served a moment ago keeps its tasks waiting for the next worker.
     LEAVE = "-- workers.leave
@@ -147,30 +149,32 @@ pub struct PlatformHealth {
     pub broker_up: bool,
 }
 
-/// Stores a worker's heartbeat.
+/// Stores a worker's heartbeat; returns whether an operator wants it to take no more.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn beat(tx: &Tx<'_>, worker: &WorkerBeat) -> Result<(), StoreError> {
+pub async fn beat(tx: &Tx<'_>, worker: &WorkerBeat) -> Result<bool, StoreError> {
     let pools: Vec<&str> = worker.pools.iter().map(|pool| pool.name()).collect();
-    tx.execute_one(
-        BEAT,
-        &[
-            &worker.id.uuid(),
-            &pools,
-            &worker.level.name(),
-            &worker.tools,
-            &worker.slots,
-            &worker.busy,
-            &worker.draining,
-            &worker.proof.raw,
-            &worker.proof.proven_at,
-            &worker.proof.dropped_packets,
-            &Json(&worker.proof.proofs),
-            &Json(&worker.proof.tool_versions),
-        ],
-    )
-    .await
+    let row = tx
+        .query_one(
+            BEAT,
+            &[
+                &worker.id.uuid(),
+                &pools,
+                &worker.level.name(),
+                &worker.tools,
+                &worker.slots,
+                &worker.busy,
+                &worker.draining,
+                &worker.proof.raw,
+                &worker.proof.proven_at,
+                &worker.proof.dropped_packets,
+                &Json(&worker.proof.proofs),
+                &Json(&worker.proof.tool_versions),
+            ],
+        )
+        .await?;
+    Ok(Columns::new("workers", &row).get("is_drained")?)
 }
 
 /// A worker stops: it counts as seen until now, and no longer as live.

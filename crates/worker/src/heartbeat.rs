@@ -40,6 +40,8 @@ pub(crate) struct Heartbeat {
     pub(crate) settings: WorkerSettings,
     pub(crate) leases: Arc<Leases>,
     pub(crate) health: Health,
+    /// Stopped when an operator wants no more to be taken: what runs goes on, and the worker lives on.
+    pub(crate) resting: Shutdown,
     /// What the look at the broker said last.
     pub(crate) broker_down: AtomicBool,
     /// Packets of all runs so far that were dropped on their way to whom they may not speak to.
@@ -85,13 +87,19 @@ impl Heartbeat {
     pub(crate) async fn beat(&self, draining: bool) -> Result<(), StoreError> {
         let held = self.leases.fences();
         let beat = self.description(draining, held.len());
-        let kept: Vec<Fence> = self
+        let (is_drained, kept) = self
             .db
             .operate("worker.beat", async |tx| {
-                workers::beat(tx, &beat).await?;
-                if held.is_empty() { Ok(Vec::new()) } else { renew(tx, self.renewer(), &held).await }
+                let is_drained = workers::beat(tx, &beat).await?;
+                let kept: Vec<Fence> =
+                    if held.is_empty() { Vec::new() } else { renew(tx, self.renewer(), &held).await? };
+                Ok::<_, StoreError>((is_drained, kept))
             })
             .await?;
+        if is_drained && !self.resting.is_down() {
+            tracing::info!("an operator wants this worker to take no more");
+            self.resting.stop();
+        }
         self.leases.kill(held.into_iter().filter(|fence| !kept.contains(fence)), LEASE_LOST);
         Ok(())
     }

@@ -96,6 +96,9 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
     let tools = installed(&sandbox);
     announce(id, &standing, &tools);
     let leases = Arc::new(Leases::default());
+    // The worker may have to stop by itself as well: when its sandbox holds no longer.
+    let (ended, stopping) = (Shutdown::new(), shutdown.child());
+    let resting = stopping.child();
     let heartbeat = Heartbeat {
         db: db.clone(),
         worker_id: id,
@@ -105,6 +108,7 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         settings: settings.clone(),
         leases: leases.clone(),
         health: health.clone(),
+        resting: resting.clone(),
         broker_down: AtomicBool::new(false),
         dropped_packets: Arc::new(AtomicU64::new(0)),
     };
@@ -120,10 +124,10 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         keeper: Keeper { db: db.clone(), clock: clock.clone(), blobs, most_bytes: settings.artifact_bytes },
     };
 
-    // The worker may have to stop by itself as well: when its sandbox holds no longer.
-    let (ended, stopping) = (Shutdown::new(), shutdown.child());
     let work = async {
-        work_all(&settings, &execution, &standing, &broker, &stopping).await;
+        work_all(&settings, &execution, &standing, &broker, &resting).await;
+        // A worker that rests is there until it is told to stop.
+        stopping.wait().await;
         ended.stop();
     };
     tokio::join!(

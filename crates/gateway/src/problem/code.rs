@@ -44,6 +44,7 @@ codes! {
     WrongCredentials     = UNAUTHORIZED,           "wrong_credentials",      "Wrong credentials";
     EmailUnverified      = FORBIDDEN,              "email_unverified",       "Address not proven";
     Forbidden            = FORBIDDEN,              "forbidden",              "Forbidden";
+    OperatorRequired     = FORBIDDEN,              "operator_required",      "Operator required";
     PersonRequired       = FORBIDDEN,              "person_required",        "Person required";
     MfaRequired          = FORBIDDEN,              "mfa_required",           "Second factor required";
     LoginRequired        = FORBIDDEN,              "login_required",         "Fresh login required";
@@ -61,6 +62,7 @@ codes! {
     LimitReached         = CONFLICT,               "limit_reached",          "Limit reached";
     LastOwner            = CONFLICT,               "last_owner",             "Last owner";
     InvalidState         = CONFLICT,               "invalid_state",          "Invalid state";
+    ScanningHalted       = CONFLICT,               "scanning_halted",        "Scanning halted";
     Changed              = CONFLICT,               "changed_meanwhile",      "Changed meanwhile";
     NotReady             = CONFLICT,               "not_ready",              "Not ready";
     TooLarge             = PAYLOAD_TOO_LARGE,      "too_large",              "Too large";

@@ -54,7 +54,7 @@ async fn without_credentials_every_other_route_is_401() {
             Class::Public => {
                 assert!(![401, 403, 405, 500].contains(&answer.status), "{} {path}: {}", row.method, answer.text)
             }
-            Class::Anybody | Class::Person | Class::Needs(_) => {
+            Class::Anybody | Class::Person | Class::Operator | Class::Needs(_) => {
                 assert_eq!(answer.status, 401, "{} {path}: {}", row.method, answer.text);
                 answer.assert_problem(401, "unauthenticated");
             }
@@ -83,10 +83,20 @@ async fn a_key_is_403_where_a_person_is_needed() {
     let fixture = Fixture::new(&app).await;
     let all: Vec<&str> = Permission::ALL.iter().map(|permission| permission.name()).collect();
     let key = app.api_key(&fixture.owner.token, &all).await;
-    for (row, path) in rows::all().filter(|(row, _)| matches!(row.class, Class::Person)) {
+    for (row, path) in rows::all().filter(|(row, _)| matches!(row.class, Class::Person | Class::Operator)) {
         let answer = call(&app, &fixture, row, &path, Some(&key)).await;
         assert_eq!(answer.status, 403, "{} {path}: {}", row.method, answer.text);
         answer.assert_problem(403, "person_required");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_who_does_not_operate_the_platform_is_403() {
+    let app = Fixture::app().await;
+    let fixture = Fixture::new(&app).await;
+    for (row, path) in rows::all().filter(|(row, _)| matches!(row.class, Class::Operator)) {
+        let answer = call(&app, &fixture, row, &path, Some(&fixture.owner.token)).await;
+        answer.assert_problem(403, "operator_required");
     }
 }
 
@@ -134,7 +144,9 @@ async fn another_organizations_ids_are_404() {
     let stranger = app.member("stranger@example.com").await;
     // The catalogue is everybody's.
     let is_owned = |path: &str| path.contains('{') && !path.contains("{slug}");
-    for (row, path) in rows::all().filter(|(row, path)| is_owned(path) && !matches!(row.class, Class::Public)) {
+    for (row, path) in
+        rows::all().filter(|(row, path)| is_owned(path) && !matches!(row.class, Class::Public | Class::Operator))
+    {
         let answer = call(&app, &fixture, row, &path, Some(&stranger.token)).await;
         assert_eq!(answer.status, 404, "{} {path}: {}", row.method, answer.text);
         let random = call_with(&app, row, &fixture.nobodys(&path), Some(&stranger.token)).await;
@@ -151,7 +163,9 @@ async fn another_organizations_ids_are_404() {
 async fn the_owner_reaches_every_route() {
     let app = Fixture::app().await;
     let fixture = Fixture::new(&app).await;
-    for (row, path) in rows::all().filter(|(row, _)| row.method == "GET" && !matches!(row.class, Class::Public)) {
+    for (row, path) in
+        rows::all().filter(|(row, _)| row.method == "GET" && !matches!(row.class, Class::Public | Class::Operator))
+    {
         let answer = call(&app, &fixture, row, &path, Some(&fixture.owner.token)).await;
         assert!(![400, 401, 403, 404, 405, 500].contains(&answer.status), "{} {path}: {}", row.method, answer.text);
     }

@@ -5,6 +5,8 @@ mod accounts;
 #[cfg(test)]
 mod addresses;
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod api_keys;
 #[cfg(test)]
 mod artifacts;
@@ -56,6 +58,8 @@ mod revocation;
 mod scanned;
 #[cfg(test)]
 mod scans;
+#[cfg(test)]
+mod schedules;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

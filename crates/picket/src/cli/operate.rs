@@ -64,6 +64,16 @@ pub enum UserCommand {
         /// The address that the person signs in with.
         email: String,
     },
+    /// Let somebody operate the platform over HTTP (`/api/v1/admin`).
+    MakeOperator {
+        /// The address that the person signs in with.
+        email: String,
+    },
+    /// Take that back.
+    UnmakeOperator {
+        /// The address that the person signs in with.
+        email: String,
+    },
     /// End every session.
     RevokeSessions {
         /// The address that the person signs in with.

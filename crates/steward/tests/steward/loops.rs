@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use picket_domain::EventBody;
 use picket_kit::{Health, Shutdown};
 use picket_queue::topology::Queue;
-use picket_steward::{Admission, Cleaner, Relay, Rescuer, StewardSettings, run};
+use picket_steward::{Admission, Cleaner, Parts, Relay, Rescuer, StewardSettings, run};
 
 use crate::stage::Stage;
 
@@ -140,7 +140,8 @@ async fn the_steward_gets_ready_works_and_stops_when_it_is_told() {
     let settings = StewardSettings { poll_ms: 20, rescue_ms: 20, ..StewardSettings::default() };
     let (_folder, blobs) = crate::stage::store();
     let (db, broker, clock) = (stage.db.clone(), stage.broker.clone(), stage.clock.clone());
-    let steward = tokio::spawn(run(settings, db, broker, blobs, clock, health.clone(), shutdown.clone()));
+    let parts = Parts { db, broker, blobs, planner: crate::schedules::planner(), clock, health: health.clone() };
+    let steward = tokio::spawn(run(settings, parts, shutdown.clone()));
     stage.create(1).await;
     assert_eq!(stage.take(Queue::Deliveries, 1).await.len(), 1);
     let ready = async {

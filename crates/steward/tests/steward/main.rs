@@ -7,4 +7,6 @@ mod loops;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod stage;

@@ -9,7 +9,13 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::MAX_FAILURES;
-use crate::{Inconsistent, Notice, StoreError, Tx, events, row::Columns, scans, statements::statements};
+use crate::{
+    Inconsistent, Notice, StoreError, Tx, events, halts,
+    row::Columns,
+    scans,
+    statements::statements,
+    windows::{self, Closed},
+};
 
 /// Seconds without a heartbeat after which a worker counts as gone.
 const WORKER_TIMEOUT_SECONDS: f64 = 10.0;
@@ -32,8 +38,8 @@ SELECT coalesce((SELECT sum(w.slots) FROM workers AS w
 
     // The oldest of each organization, at most as many as the largest subscription may have in flight: nobody's ten
     // thousand, and no organization at its limit, hides another one's first. What no live worker of the pool has proven
-    // enough for stays ready: admitted, it would only go round. A host or a tool that is full is left out here already, so
-    // that forty tasks of it do not hide the next one.
+    // enough for stays ready: admitted, it would only go round; so does what a window or an operator has closed. A host or
+    // a tool that is full is left out here already, so that forty tasks of it do not hide the next one.
     CANDIDATES = "-- tasks.admission.candidates
 WITH flying AS MATERIALIZED (
   SELECT organization_id, host, tool
@@ -77,6 +83,14 @@ CROSS JOIN LATERAL (
       SELECT full_one.tool
       FROM unnest($4::text[], $5::bigint[]) AS full_one (tool, most)
       WHERE full_one.most <= coalesce((SELECT u.running FROM of_tool AS u WHERE u.tool = full_one.tool), 0)
+    )
+    AND NOT EXISTS (
+      SELECT FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[]) AS closed (organization_id, tag, pattern, network)
+      WHERE (closed.organization_id IS NULL OR closed.organization_id = o.id)
+        AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, c.shard))
+        AND (closed.tag IS NULL OR EXISTS (
+          SELECT FROM targets AS g WHERE g.organization_id = o.id AND g.value = s.target AND closed.tag = ANY(g.tags)
+        ))
     )
   ORDER BY c.ready_at, c.id
   LIMIT 40
@@ -193,7 +207,7 @@ pub async fn admit(
     if room == 0 {
         return Ok(0);
     }
-    let candidates = candidates(tx, pool, limits).await?;
+    let candidates = candidates(tx, pool, limits, now).await?;
     let chosen: Vec<Uuid> = choose(&candidates, limits, room).into_iter().map(TaskId::uuid).collect();
     scans::queue_created(tx, &chosen, now).await?;
     let rows = tx.query(ADMIT, &[&chosen]).await?;
@@ -204,11 +218,32 @@ pub async fn admit(
     Ok(rows.len())
 }
 
-async fn candidates(tx: &Tx<'_>, pool: Pool, limits: &AdmissionLimits) -> Result<Vec<Candidate>, StoreError> {
+/// Ready tasks that may go: neither in a blackout window nor under a kill switch, nor of a host or tool that is full.
+async fn candidates(
+    tx: &Tx<'_>,
+    pool: Pool,
+    limits: &AdmissionLimits,
+    now: Timestamp,
+) -> Result<Vec<Candidate>, StoreError> {
+    let mut closed = halts::closed(tx).await?;
+    let is_all = |one: &Closed| one.organization_id.is_none() && one.pattern.is_none();
+    if closed.iter().any(is_all) {
+        return Ok(Vec::new());
+    }
+    closed.extend(windows::open(tx, pool.name(), now).await?);
+    let of: Vec<Option<Uuid>> = closed.iter().map(|one| one.organization_id.map(OrganizationId::uuid)).collect();
+    let (patterns, networks): (Vec<_>, Vec<_>) =
+        closed.iter().map(|one| windows::columns(one.pattern.as_ref())).unzip();
+    let tags: Vec<Option<String>> = closed.into_iter().map(|one| one.tag).collect();
     let tools: Vec<&str> = limits.per_tool.keys().map(String::as_str).collect();
     let most: Vec<i64> = limits.per_tool.values().map(|most| i64::from(*most)).collect();
-    let per_host = i64::from(limits.per_host);
-    let rows = tx.query(CANDIDATES, &[&pool.name(), &WORKER_TIMEOUT_SECONDS, &per_host, &tools, &most]).await?;
+    let (name, per_host) = (pool.name(), i64::from(limits.per_host));
+    let rows = tx
+        .query(
+            CANDIDATES,
+            &[&name, &WORKER_TIMEOUT_SECONDS, &per_host, &tools, &most, &of, &tags, &patterns, &networks],
+        )
+        .await?;
     Ok(rows.iter().map(candidate).collect::<Result<_, Inconsistent>>()?)
 }
 

@@ -4,6 +4,8 @@
 mod admission;
 mod audit;
 #[cfg(test)]
+mod closed;
+#[cfg(test)]
 mod control;
 #[cfg(test)]
 mod deliveries;

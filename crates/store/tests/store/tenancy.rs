@@ -12,6 +12,7 @@ use crate::scenario::{Scenario, now};
 const WITHOUT_TENANT: &[&str] = &[
     "email_tokens",
     "identities",
+    "kill_switches",
     "mfa_backup_codes",
     "oauth_states",
     "refinery_schema_history",

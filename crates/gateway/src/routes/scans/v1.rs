@@ -4,6 +4,7 @@ mod artifacts;
 mod compare;
 mod control;
 mod follow;
+mod order;
 mod output;
 mod view;
 
@@ -28,6 +29,7 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub(in crate::routes) use self::order::order;
 use self::view::{ScanCreatedV1, ScanDetailV1, ScanResultV1, ScanStatusV1, ScanV1};
 use super::{
     import::{ImportQuery, ReportFile, import},

@@ -1,5 +1,6 @@
 //! Scans in the v2 dialect: a target, a plan, options; numbers instead of ids.
 
+mod order;
 mod view;
 
 use actix_web::{
@@ -22,6 +23,7 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub(in crate::routes) use self::order::order;
 use self::view::{ScanCreatedV2, ScanDetailV2, ScanV2, StatusV2};
 use super::{
     import::{ImportQuery, ReportFile, import},

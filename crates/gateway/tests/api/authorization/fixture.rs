@@ -18,6 +18,7 @@ pub(crate) struct Fixture {
     api_key: String,
     scan: String,
     report: String,
+    schedule: String,
     session: String,
     webhook: String,
     member: String,
@@ -47,6 +48,8 @@ impl Fixture {
         };
         let scan = made("/api/v1/scans/create", json!({"target": "example.com", "tool": "nmap"})).await;
         let report = made("/api/v1/reports/generate", json!({"scan_ids": [scan]})).await;
+        let scheduled = json!({"name": "x", "kind": "report", "cron": "0 0 * * *", "report": {}});
+        let schedule = made("/api/v1/schedules", scheduled).await;
         let webhook = made("/api/v1/webhooks", json!({"url": "https://93.184.215.14/hook"})).await;
         let pictured = app.put_picture(&owner.token, "image/png", crate::avatars::png(8, 8)).await;
         assert_eq!(pictured.status, 200, "{}", pictured.text);
@@ -57,13 +60,23 @@ impl Fixture {
         let colleague = app.member("colleague@example.com").await;
         app.join(&colleague, &owner.organization_id, "viewer").await;
         let api_key = keys["data"][0]["id"].as_str().unwrap().to_owned();
-        Self { api_key, scan, report, session, webhook, member: colleague.user_id, invitation, owner }
+        Self { api_key, scan, report, schedule, session, webhook, member: colleague.user_id, invitation, owner }
     }
 
     /// Every id of this organization that others must not see.
-    pub(crate) fn ids(&self) -> [&str; 8] {
+    pub(crate) fn ids(&self) -> [&str; 9] {
         let owner = self.owner.user_id.as_str();
-        [&self.api_key, &self.scan, &self.report, &self.session, &self.webhook, &self.member, &self.invitation, owner]
+        [
+            &self.api_key,
+            &self.scan,
+            &self.report,
+            &self.schedule,
+            &self.session,
+            &self.webhook,
+            &self.member,
+            &self.invitation,
+            owner,
+        ]
     }
 
     /// The path with an id of this organization in place of its parameter.
@@ -84,9 +97,13 @@ impl Fixture {
             "invitations" => &self.invitation,
             "team" => &self.member,
             "scan" => &self.scan,
+            "schedules" => &self.schedule,
             "sessions" => &self.session,
             "webhooks" => &self.webhook,
             "oauth" | "identities" => "github",
+            // Of the platform, and nobody's.
+            "queues" => "net",
+            "workers" => "wrk_00000000000000000000000001",
             "tools" => "nmap",
             "reports" if !is_v2(path) => &self.report,
             // The first of each kind, by number.
@@ -103,6 +120,7 @@ impl Fixture {
             "invitations" => "inv_00000000000000000000000001",
             "team" => "usr_00000000000000000000000001",
             "scan" => "scan_00000000000000000000000001",
+            "schedules" => "sch_00000000000000000000000001",
             "sessions" => "ses_00000000000000000000000001",
             "identities" => "nowhere",
             "tools" => "no-such-tool",

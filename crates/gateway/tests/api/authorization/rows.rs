@@ -30,6 +30,8 @@ pub(crate) enum Class {
     Anybody,
     /// The access token of any person; not an API key.
     Person,
+    /// The access token of a person who operates the platform.
+    Operator,
     /// This permission.
     Needs(P),
 }
@@ -44,7 +46,7 @@ impl Row {
     }
 }
 
-use Class::{Anybody, Needs, Person, Public};
+use Class::{Anybody, Needs, Operator, Person, Public};
 use Mount::{Both, Root, V1, V2};
 
 /// Every route, by group.
@@ -137,6 +139,21 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(V2, "GET", "/scans", Needs(P::ScansRead)),
     Row::new(V2, "GET", "/scans/{id}", Needs(P::ScansRead)),
     Row::new(V2, "DELETE", "/scans/{id}", Needs(P::ScansWrite)),
+    Row::new(Both, "GET", "/schedules", Needs(P::ScansRead)),
+    Row::new(Both, "POST", "/schedules", Needs(P::ScansWrite)).with(schedule),
+    Row::new(Both, "GET", "/schedules/{id}", Needs(P::ScansRead)),
+    Row::new(Both, "PUT", "/schedules/{id}", Needs(P::ScansWrite)).with(schedule),
+    Row::new(Both, "DELETE", "/schedules/{id}", Needs(P::ScansWrite)),
+    Row::new(Both, "POST", "/schedules/{id}/toggle", Needs(P::ScansWrite)).with(|| json!({"enabled": true})),
+    Row::new(Both, "GET", "/blackout-windows", Needs(P::ScansRead)),
+    Row::new(Both, "PUT", "/blackout-windows", Needs(P::OrganizationWrite)).with(|| json!({"windows": []})),
+    Row::new(V1, "GET", "/admin/overview", Operator),
+    Row::new(V1, "GET", "/admin/workers", Operator),
+    Row::new(V1, "POST", "/admin/workers/{id}/drain", Operator),
+    Row::new(V1, "GET", "/admin/queues", Operator),
+    Row::new(V1, "POST", "/admin/queues/{name}/replay", Operator),
+    Row::new(V1, "POST", "/admin/kill-switch", Operator).with(|| json!({"scope": "global", "reason": "x"})),
+    Row::new(V1, "DELETE", "/admin/kill-switch", Operator).with(|| json!({"scope": "global"})),
     Row::new(V1, "POST", "/reports/generate", Needs(P::ReportsWrite))
         .with(|| json!({"scan_ids": ["scan_00000000000000000000000001"]})),
     Row::new(V1, "GET", "/reports", Needs(P::ReportsRead)),
@@ -151,6 +168,11 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(Both, "DELETE", "/webhooks/{id}", Needs(P::WebhooksWrite)),
     Row::new(Both, "GET", "/webhooks/{id}/deliveries", Needs(P::WebhooksRead)),
 ];
+
+/// A schedule that may be saved, under both versions.
+fn schedule() -> Value {
+    json!({"name": "x", "kind": "report", "cron": "0 0 * * *", "report": {}})
+}
 
 /// Every row with each of its paths.
 pub(crate) fn all() -> impl Iterator<Item = (&'static Row, String)> {

@@ -50,4 +50,12 @@ INSERT INTO mails (id, organization_id, recipient, locale, template, created_at,
     VALUES (md5('{org}mail')::uuid, '{org}', 'a@example.com', 'en', 'invitation', now(), now(), 'sealed', now());
 INSERT INTO idempotency_keys (organization_id, subject, route, key, request_digest, created_at, expires_at, lease_until)
     VALUES ('{org}', 'usr_x', 'POST /scans', 'k', '', now(), now(), now());
+INSERT INTO schedules (id, organization_id, created_at, kind, owner, updated_at, name, cron, time_zone, jitter_seconds,
+                       overlap, missed, enabled, body, request)
+    VALUES (md5('{org}schedule')::uuid, '{org}', now(), 'scan', 'usr_x', now(), 'n', '0 0 * * *', 'UTC', 0, 'skip', 'skip',
+            false, '{}', '{}');
+INSERT INTO schedule_runs (organization_id, schedule_id, tick_at, decided_at, outcome)
+    VALUES ('{org}', md5('{org}schedule')::uuid, now(), now(), 'missed');
+INSERT INTO blackout_windows (organization_id, position, name, days, begins, ends, time_zone)
+    VALUES ('{org}', 0, 'n', '{mon}', '09:00', '17:00', 'UTC');
 SELECT picket_audit('{org}', now(), '{"actor": "usr_x", "action": "scan.created"}');

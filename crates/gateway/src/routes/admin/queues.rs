@@ -1,0 +1,182 @@
+//! What waits for workers, and what was given up, as operators see it. The database is asked, not the broker: what is on a
+//! queue there is a message about a task, and no task is lost with it.
+
+use actix_web::{
+    get, post,
+    web::{Data, Json, Path},
+};
+use jiff::{SignedDuration, Timestamp};
+use picket_domain::{OrganizationId, Pool, ScanId, TaskId};
+use picket_store::platform::{self, GivenUp, QueueRow, replay};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::operator;
+use crate::{App, Caller, Problem};
+
+/// Given-up tasks of one answer, and how far back.
+const MOST_GIVEN_UP: i64 = 200;
+const LOOK_BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Scans of one replay.
+const MOST_SCANS: i64 = 1_000;
+
+pub(super) fn configure(config: &mut ServiceConfig<'_>) {
+    config.service(list_queues).service(replay_queue);
+}
+
+/// Every queue, and what was given up.
+#[derive(Debug, Serialize, ToSchema)]
+struct QueuesView {
+    /// Every pool of workers.
+    data: Vec<QueueView>,
+    /// Tasks whose workers were lost until they were given up, of the last seven days, latest first, at most 200.
+    given_up: Vec<GivenUpView>,
+}
+
+/// What waits and runs in a pool.
+#[derive(Debug, Serialize, ToSchema)]
+struct QueueView {
+    /// The pool.
+    #[schema(example = "net")]
+    name: &'static str,
+    /// Tasks that wait for admission.
+    ready: i64,
+    /// Tasks that wait for a worker.
+    queued: i64,
+    running: i64,
+    /// How long the oldest waits for admission; null when none does.
+    oldest_seconds: Option<f64>,
+    /// The same by organization, the most first.
+    organizations: Vec<OrganizationQueueView>,
+}
+
+/// What of it one organization has.
+#[derive(Debug, Serialize, ToSchema)]
+struct OrganizationQueueView {
+    #[schema(value_type = String)]
+    organization_id: OrganizationId,
+    ready: i64,
+    queued: i64,
+    running: i64,
+    oldest_seconds: Option<f64>,
+}
+
+/// A task that was given up.
+#[derive(Debug, Serialize, ToSchema)]
+struct GivenUpView {
+    #[schema(value_type = String)]
+    id: TaskId,
+    /// Its pool.
+    queue: &'static str,
+    #[schema(value_type = String)]
+    organization_id: OrganizationId,
+    #[schema(value_type = String)]
+    scan_id: ScanId,
+    tool: String,
+    /// How often it went wrong.
+    failures: i32,
+    detail: Option<String>,
+    ended_at: Timestamp,
+    /// Whether it can be replayed: its scan goes on.
+    replayable: bool,
+}
+
+impl QueueView {
+    fn new(pool: Pool, rows: &[QueueRow]) -> Self {
+        let of: Vec<&QueueRow> = rows.iter().filter(|row| row.pool == pool).collect();
+        let sum = |value: fn(&QueueRow) -> i64| of.iter().map(|row| value(row)).sum();
+        Self {
+            name: pool.name(),
+            ready: sum(|row| row.ready),
+            queued: sum(|row| row.queued),
+            running: sum(|row| row.running),
+            oldest_seconds: of.iter().filter_map(|row| row.oldest_seconds).reduce(f64::max),
+            organizations: of.into_iter().map(OrganizationQueueView::new).collect(),
+        }
+    }
+}
+
+impl OrganizationQueueView {
+    fn new(row: &QueueRow) -> Self {
+        let QueueRow { pool: _, organization_id, ready, queued, running, oldest_seconds } = *row;
+        Self { organization_id, ready, queued, running, oldest_seconds }
+    }
+}
+
+impl GivenUpView {
+    fn new(task: GivenUp) -> Self {
+        Self {
+            id: task.id,
+            queue: task.pool.name(),
+            organization_id: task.organization_id,
+            scan_id: task.scan_id,
+            tool: task.tool,
+            failures: task.failures,
+            detail: task.detail,
+            ended_at: task.ended_at,
+            replayable: task.is_open,
+        }
+    }
+}
+
+/// See what waits for workers, and what was given up.
+#[utoipa::path(
+    tag = "administration",
+    responses((status = 200, description = "Every queue.", body = QueuesView))
+)]
+#[get("/admin/queues")]
+async fn list_queues(app: Data<App>, caller: Caller) -> Result<Json<QueuesView>, Problem> {
+    operator(&app, &caller).await?;
+    let since = app.clock.now().saturating_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
+    let (rows, given_up) = app
+        .db
+        .operate("list_queues", async |tx| {
+            Ok::<_, Problem>((platform::queues(tx).await?, platform::given_up(tx, since, MOST_GIVEN_UP).await?))
+        })
+        .await?;
+    Ok(Json(QueuesView {
+        data: Pool::ALL.into_iter().map(|pool| QueueView::new(pool, &rows)).collect(),
+        given_up: given_up.into_iter().map(GivenUpView::new).collect(),
+    }))
+}
+
+/// What was replayed.
+#[derive(Debug, Serialize, ToSchema)]
+struct ReplayedView {
+    /// Tasks that wait for a worker again.
+    tasks: u64,
+    /// The scans that they are of.
+    scans: usize,
+}
+
+/// Replay what was given up: each task is tried anew, where its scan goes on.
+///
+/// A scan that has ended is not opened again; its owner repeats what is missing by `POST /scan/{id}/rerun`.
+#[utoipa::path(
+    tag = "administration",
+    params(("name" = String, Path, description = "The pool.")),
+    responses((status = 200, description = "What was replayed.", body = ReplayedView))
+)]
+#[post("/admin/queues/{name}/replay")]
+async fn replay_queue(app: Data<App>, caller: Caller, name: Path<String>) -> Result<Json<ReplayedView>, Problem> {
+    let person = operator(&app, &caller).await?;
+    let now = app.clock.now();
+    caller.fresh(now)?;
+    let pool = Pool::find(&name).ok_or(Problem::NotFound("queue"))?;
+    let found = app
+        .db
+        .operate("find_given_up", async |tx| Ok::<_, Problem>(replay::open_scans(tx, pool, MOST_SCANS).await?))
+        .await?;
+    let (mut tasks, mut scans) = (0_u64, 0_usize);
+    for (organization, scan) in found {
+        let replayed = app.db.operate("replay_tasks", async |tx| {
+            Ok::<_, Problem>(replay::replay(tx, organization, scan, pool, now).await?)
+        });
+        let replayed = replayed.await?;
+        tasks = tasks.saturating_add(replayed);
+        scans = scans.saturating_add(usize::from(replayed > 0));
+    }
+    tracing::info!(queue = pool.name(), tasks, user.id = %person.user_id, "an operator replays given-up tasks");
+    Ok(Json(ReplayedView { tasks, scans }))
+}

@@ -1,0 +1,167 @@
+//! What operators of the platform do over HTTP.
+
+use picket_kit::Clock;
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{Answer, Member, TestApp},
+    scans::allow_example,
+};
+
+async fn start() -> (TestApp, Member) {
+    let app = TestApp::spawn_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap()), allow_example).await;
+    let operator = app.member("operator@example.com").await;
+    app.set_operator(&operator, true).await;
+    (app, operator)
+}
+
+impl TestApp {
+    async fn set_operator(&self, member: &Member, is_operator: bool) {
+        let user: picket_domain::UserId = member.user_id.parse().unwrap();
+        let sql = "UPDATE users SET platform_role = CASE WHEN $2 THEN 'operator' END WHERE id = $1";
+        self.database.connect().await.execute(sql, &[&user.uuid(), &is_operator]).await.unwrap();
+    }
+
+    async fn throw(&self, operator: &Member, body: Value) -> Answer {
+        self.post("/api/v1/admin/kill-switch", Some(&operator.token), &body).await
+    }
+
+    async fn lift(&self, operator: &Member, body: Value) -> Answer {
+        let token = Some(operator.token.as_str());
+        self.request("DELETE", "/api/v1/admin/kill-switch", token, |request| request.json(&body)).await
+    }
+
+    async fn scan(&self, member: &Member) -> Answer {
+        let body = json!({"target": "example.com", "tool": "nmap"});
+        self.post("/api/v1/scans/create", Some(&member.token), &body).await
+    }
+}
+
+#[tokio::test]
+async fn an_operator_stops_everything_and_lets_it_go_again() {
+    let (app, operator) = start().await;
+    let customer = app.member("customer@example.com").await;
+    let thrown = app.throw(&operator, json!({"scope": "global", "reason": "an incident"})).await;
+    assert_eq!((thrown.status, &thrown.json()["scope"]), (201, &json!("global")), "{}", thrown.text);
+    app.throw(&operator, json!({"scope": "global", "reason": "again"})).await.assert_problem(409, "already_exists");
+    let refused = app.scan(&customer).await.assert_problem(409, "scanning_halted");
+    assert!(refused["detail"].as_str().unwrap().ends_with("an incident"), "{refused}");
+    let overview = app.get("/api/v1/admin/overview", Some(&operator.token)).await.json();
+    assert_eq!(overview["kill_switches"][0]["reason"], "an incident");
+    assert_eq!([&overview["organizations"], &overview["scans_open"]], [2, 0]);
+    assert_eq!(app.lift(&operator, json!({"scope": "global"})).await.status, 204);
+    app.lift(&operator, json!({"scope": "global"})).await.assert_problem(404, "not_found");
+    assert_eq!(app.scan(&customer).await.status, 201);
+    let log = app.get("/api/v1/audit-logs", Some(&operator.token)).await.text;
+    assert!(log.contains("scanning.halted") && log.contains("scanning.released"), "{log}");
+}
+
+#[tokio::test]
+async fn a_switch_covers_one_organization_or_one_target() {
+    let (app, operator) = start().await;
+    let (one, other) = (app.member("one@example.com").await, app.member("other@example.com").await);
+    let scope = json!({"scope": "organization", "organization_id": one.organization_id});
+    let mut body = scope.clone();
+    body["reason"] = json!("unpaid");
+    assert_eq!(app.throw(&operator, body).await.status, 201);
+    app.scan(&one).await.assert_problem(409, "scanning_halted");
+    assert_eq!(app.scan(&other).await.status, 201);
+    assert_eq!(app.lift(&operator, scope).await.status, 204);
+    // The address that the name has.
+    let scope = json!({"scope": "target", "target": "127.0.0.0/8"});
+    let mut body = scope.clone();
+    body["reason"] = json!("abuse");
+    assert_eq!(app.throw(&operator, body).await.json()["target"], "127.0.0.0/8");
+    app.scan(&one).await.assert_problem(409, "scanning_halted");
+    assert_eq!(app.lift(&operator, scope).await.status, 204);
+    assert_eq!(app.scan(&one).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_switch_that_cannot_be_names_its_field() {
+    let (app, operator) = start().await;
+    let refused = async |body: Value, field: &str, code: &str| {
+        app.throw(&operator, body).await.assert_field(field, code);
+    };
+    refused(json!({"scope": "global"}), "reason", "missing_field").await;
+    refused(json!({"scope": "global", "reason": ""}), "reason", "invalid_value").await;
+    refused(json!({"scope": "all", "reason": "x"}), "scope", "unknown_value").await;
+    refused(json!({"scope": "target", "reason": "x"}), "target", "missing_field").await;
+    refused(json!({"scope": "target", "reason": "x", "target": "*"}), "target", "invalid_target").await;
+    refused(json!({"scope": "organization", "reason": "x"}), "organization_id", "missing_field").await;
+    refused(json!({"scope": "global", "reason": "x", "target": "example.com"}), "target", "conflict").await;
+    let nobody = json!({"scope": "organization", "reason": "x", "organization_id": "org_00000000000000000000000001"});
+    app.throw(&operator, nobody).await.assert_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn whoever_operates_no_longer_is_refused_at_once() {
+    let (app, operator) = start().await;
+    assert_eq!(app.get("/api/v1/admin/queues", Some(&operator.token)).await.status, 200);
+    app.set_operator(&operator, false).await;
+    app.get("/api/v1/admin/queues", Some(&operator.token)).await.assert_problem(403, "operator_required");
+}
+
+#[tokio::test]
+async fn an_operator_sees_queues_and_workers() {
+    let (app, operator) = start().await;
+    let token = Some(operator.token.as_str());
+    assert_eq!(app.scan(&operator).await.status, 201);
+    let queues = app.get("/api/v1/admin/queues", token).await.json();
+    let net = queues["data"].as_array().unwrap().iter().find(|queue| queue["name"] == "net").unwrap();
+    assert_eq!([&net["ready"], &net["running"], &net["organizations"][0]["ready"]], [1, 0, 1], "{queues}");
+    assert_eq!(net["organizations"][0]["organization_id"], operator.organization_id.as_str());
+    assert_eq!(queues["given_up"], json!([]));
+    let replayed = app.send("POST", "/api/v1/admin/queues/net/replay", token).await;
+    assert_eq!(replayed.json(), json!({"tasks": 0, "scans": 0}));
+    app.send("POST", "/api/v1/admin/queues/nowhere/replay", token).await.assert_problem(404, "not_found");
+
+    let sql = "INSERT INTO workers (id, started_at, heartbeat_at, pools, level, tools, slots)
+               VALUES ('00000000-0000-0000-0000-000000000001', now(), now(), '{net}', 'L1', '{nmap}', 4)";
+    app.database.connect().await.batch_execute(sql).await.unwrap();
+    let worker = "/api/v1/admin/workers/wrk_00000000000000000000000001/drain";
+    assert_eq!(app.send("POST", worker, token).await.status, 202);
+    let workers = app.get("/api/v1/admin/workers", token).await.json();
+    let seen = &workers["data"][0];
+    assert_eq!(
+        [&seen["status"], &seen["level"], &seen["drain_requested"]],
+        [&json!("draining"), &json!("L1"), &json!(true)]
+    );
+    let nobody = "/api/v1/admin/workers/wrk_00000000000000000000000002/drain";
+    app.send("POST", nobody, token).await.assert_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn blackout_windows_are_kept_as_they_were_sent_or_refused_with_their_field() {
+    let (app, member) = start().await;
+    let token = Some(member.token.as_str());
+    let put = async |windows: Value| {
+        let body = json!({"windows": windows});
+        app.request("PUT", "/api/v1/blackout-windows", token, |request| request.json(&body)).await
+    };
+    let night = json!({"name": "night", "days": ["mon", "fri"], "begins": "22:00", "ends": "06:00",
+                       "time_zone": "Europe/Berlin", "tag": "prod", "target": "*.example.com"});
+    let kept = put(json!([night, {"days": ["sat"], "begins": "00:00", "ends": "24:00"}])).await;
+    assert_eq!((kept.status, &kept.json()["windows"][0]), (200, &night), "{}", kept.text);
+    let listed = app.get("/api/v2/blackout-windows", token).await.json();
+    assert_eq!(listed, kept.json());
+    assert_eq!(listed["windows"][1]["time_zone"], "UTC");
+    let with = |field: &str, value: Value| {
+        let mut window = night.clone();
+        window[field] = value;
+        json!([night, window])
+    };
+    for (field, value) in [
+        ("days", json!([])),
+        ("days", json!(["someday"])),
+        ("begins", json!("24:00")),
+        ("ends", json!("22:00")),
+        ("time_zone", json!("Nowhere/Land")),
+        ("tag", json!("")),
+        ("target", json!("a b")),
+    ] {
+        put(with(field, value)).await.assert_field(&format!("windows[1].{field}"), "invalid_value");
+    }
+    put(Value::Array(vec![night.clone(); 51])).await.assert_field("windows", "too_many");
+    assert_eq!(put(json!([])).await.json(), json!({"windows": []}));
+}

@@ -1,0 +1,82 @@
+//! Replaying tasks that were given up: in a scan that goes on, a new task takes the place of each. What has ended stays
+//! ended: a scan that is over is never opened again, and the fence of the old task fits nothing.
+
+use jiff::Timestamp;
+use picket_domain::{AuditAction, OrganizationId, Pool, ScanId, TaskId};
+use serde_json::json;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::{Notice, StoreError, Tx, administration, audit, quota, row::Columns, scans, statements::statements};
+
+statements! {
+    SCANS = "-- platform.replay.scans
+SELECT DISTINCT t.scan_id, t.organization_id
+FROM tasks AS t
+JOIN scans AS s ON s.id = t.scan_id
+WHERE t.pool = $1 AND t.state = 'failed' AND t.gap = 'worker_lost'
+  AND s.state IN ('created', 'queued', 'running', 'paused')
+ORDER BY t.scan_id
+LIMIT $2";
+
+    TASKS = "-- platform.replay.tasks
+SELECT id
+FROM tasks
+WHERE scan_id = $1 AND pool = $2 AND state = 'failed' AND gap = 'worker_lost'
+ORDER BY id
+FOR UPDATE";
+
+    COPY = "-- platform.replay.copy
+INSERT INTO tasks (id, organization_id, scan_id, tool, pool, level, params, shard, created_at, ready_at)
+SELECT pair.new, t.organization_id, t.scan_id, t.tool, t.pool, t.level, t.params, t.shard, $3, now()
+FROM unnest($1::uuid[], $2::uuid[]) AS pair (old, new)
+JOIN tasks AS t ON t.id = pair.old";
+
+    REMOVE = "-- platform.replay.remove
+DELETE FROM tasks
+WHERE id = ANY($1)";
+}
+
+/// Scans that go on and have tasks of that pool which were given up.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn open_scans(tx: &Tx<'_>, pool: Pool, at_most: i64) -> Result<Vec<(OrganizationId, ScanId)>, StoreError> {
+    let scan = |row: &Row| -> Result<_, StoreError> {
+        let columns = Columns::new("tasks", row);
+        let organization = OrganizationId::from_uuid(columns.get("organization_id")?);
+        Ok((organization, ScanId::from_uuid(columns.get("scan_id")?)))
+    };
+    tx.query(SCANS, &[&pool.name(), &at_most]).await?.iter().map(scan).collect()
+}
+
+/// Replays the given-up tasks of one scan, in a transaction of its own; returns how many. None of a scan that has ended.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.platform.replay", skip_all, fields(scan.id = %scan), err(level = "debug"))]
+pub async fn replay(
+    tx: &Tx<'_>,
+    organization: OrganizationId,
+    scan: ScanId,
+    pool: Pool,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    quota::lock(tx, organization).await?;
+    let Some(locked) = scans::lock(tx, scan).await? else { return Ok(0) };
+    if locked.scan.state.is_final() {
+        return Ok(0);
+    }
+    let rows = tx.query(TASKS, &[&scan.uuid(), &pool.name()]).await?;
+    let old = rows.iter().map(|row| Columns::new("tasks", row).get("id")).collect::<Result<Vec<Uuid>, _>>()?;
+    let new: Vec<Uuid> = old.iter().map(|_| TaskId::mint(now).uuid()).collect();
+    let copied = tx.execute(COPY, &[&old, &new, &now]).await?;
+    tx.execute(REMOVE, &[&old]).await?;
+    if copied > 0 {
+        let entry = administration::entry(AuditAction::TasksReplayed, scan.to_string(), now);
+        let entry = entry.change(None, Some(json!({"pool": pool.name(), "tasks": copied})));
+        audit::record(tx, organization, &entry).await?;
+        tx.notify(Notice::Tasks);
+    }
+    Ok(copied)
+}

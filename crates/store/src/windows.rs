@@ -1,0 +1,137 @@
+//! Hours in which an organization wants nothing scanned. They are kept as they were read; whether one is open is asked of
+//! the domain, by the clocks of its place. Admission asks before it chooses.
+
+use jiff::Timestamp;
+use picket_domain::{OrganizationId, TargetPattern, WeeklyHours};
+use uuid::Uuid;
+
+use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
+
+statements! {
+    LIST = "-- windows.list
+SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern
+FROM blackout_windows
+WHERE organization_id = picket_organization()
+ORDER BY position";
+
+    // Of the organizations that have something to admit.
+    WAITED_FOR = "-- windows.waited_for
+SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern
+FROM blackout_windows
+WHERE organization_id IN (SELECT DISTINCT organization_id FROM tasks WHERE state = 'ready' AND pool = $1)";
+
+    CLEAR = "-- windows.clear
+DELETE FROM blackout_windows
+WHERE organization_id = $1";
+
+    ADD = "-- windows.add
+INSERT INTO blackout_windows (organization_id, position, name, days, begins, ends, time_zone, tag, pattern, network)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::inet)";
+}
+
+/// Hours in which nothing is scanned, or nothing that has a tag or fits a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlackoutWindow {
+    /// What its owner calls it.
+    pub name: String,
+    /// `mon` to `sun`.
+    pub days: Vec<String>,
+    /// `HH:MM`.
+    pub begins: String,
+    /// `HH:MM`; hours that end before they begin go on into the next day.
+    pub ends: String,
+    /// The zone whose clocks are meant.
+    pub time_zone: String,
+    /// Targets with this tag alone.
+    pub tag: Option<String>,
+    /// What fits this pattern alone.
+    pub pattern: Option<TargetPattern>,
+}
+
+/// What may not be admitted at a moment. Whoever has neither tag nor pattern is closed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// Whose; `None` for everybody.
+    pub organization_id: Option<OrganizationId>,
+    /// Of targets with this tag alone.
+    pub tag: Option<String>,
+    /// Of what fits this pattern alone.
+    pub pattern: Option<TargetPattern>,
+}
+
+/// The tenant's windows, in their order.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+#[tracing::instrument(name = "db.windows.list", skip_all, err(level = "debug"))]
+pub async fn list(tx: &Tx<'_>) -> Result<Vec<BlackoutWindow>, StoreError> {
+    let rows = tx.query(LIST, &[]).await?;
+    Ok(rows.iter().map(|row| window(&Columns::new("blackout_windows", row))).collect::<Result<_, _>>()?)
+}
+
+/// Replaces the tenant's windows by these.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.windows.replace", skip_all, err(level = "debug"))]
+pub async fn replace(tx: &Tx<'_>, organization: OrganizationId, windows: &[BlackoutWindow]) -> Result<(), StoreError> {
+    tx.execute(CLEAR, &[&organization.uuid()]).await?;
+    for (position, window) in (0_i32..).zip(windows) {
+        let BlackoutWindow { name, days, begins, ends, time_zone, tag, pattern } = window;
+        let (text, network) = columns(pattern.as_ref());
+        let organization = organization.uuid();
+        tx.execute_one(ADD, &[&organization, &position, name, days, begins, ends, time_zone, tag, &text, &network])
+            .await?;
+    }
+    // What waited for an old window may go.
+    tx.notify(crate::Notice::Tasks);
+    Ok(())
+}
+
+/// The windows that are open at that moment, of organizations with tasks that could be admitted to the pool. Hours that
+/// cannot be read any more (a zone that was renamed) close nothing, and are told to the log.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub(crate) async fn open(tx: &Tx<'_>, pool: &str, now: Timestamp) -> Result<Vec<Closed>, StoreError> {
+    let mut open = Vec::new();
+    for row in tx.query(WAITED_FOR, &[&pool]).await? {
+        let of = Columns::new("blackout_windows", &row);
+        let (organization, window) = (of.get::<Uuid>("organization_id")?, window(&of)?);
+        let organization_id = OrganizationId::from_uuid(organization);
+        match WeeklyHours::parse(&window.days, &window.begins, &window.ends, &window.time_zone) {
+            Ok(hours) if hours.cover(now) => {
+                open.push(Closed { organization_id: Some(organization_id), tag: window.tag, pattern: window.pattern });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let error = error.to_string();
+                tracing::warn!(tenant.id = %organization_id, error, "the hours of a blackout window cannot be read");
+            }
+        }
+    }
+    Ok(open)
+}
+
+/// A pattern as two columns hold it.
+pub(crate) fn columns(pattern: Option<&TargetPattern>) -> (Option<String>, Option<String>) {
+    let text = pattern.map(|pattern| pattern.text().to_owned());
+    (text, pattern.and_then(TargetPattern::network).map(|network| network.to_string()))
+}
+
+/// The pattern of a row.
+pub(crate) fn pattern(columns: &Columns<'_>) -> Result<Option<TargetPattern>, Inconsistent> {
+    columns.named_or_null("pattern", |text| TargetPattern::parse(text).ok())
+}
+
+fn window(columns: &Columns<'_>) -> Result<BlackoutWindow, Inconsistent> {
+    Ok(BlackoutWindow {
+        name: columns.get("name")?,
+        days: columns.get("days")?,
+        begins: columns.get("begins")?,
+        ends: columns.get("ends")?,
+        time_zone: columns.get("time_zone")?,
+        tag: columns.get("tag")?,
+        pattern: pattern(columns)?,
+    })
+}

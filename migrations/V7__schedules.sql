@@ -1,0 +1,134 @@
+-- What is done again and again, the hours in which nothing is done, and what operators stop.
+
+CREATE TABLE schedules (
+    -- Never change.
+    id              uuid PRIMARY KEY,
+    organization_id uuid NOT NULL REFERENCES organizations,
+    created_at      timestamptz NOT NULL,
+    kind            text NOT NULL,
+
+    -- Change by the client. Who made it, or changed it last: its scans are asked for in that name.
+    owner           text NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    name            text NOT NULL,
+    cron            text NOT NULL,
+    time_zone       text NOT NULL,
+    jitter_seconds  integer NOT NULL,
+    overlap         text NOT NULL,
+    missed          text NOT NULL,
+    enabled         boolean NOT NULL,
+    -- As the client asked, and what is planned of it at each tick.
+    body            jsonb NOT NULL,
+    request         jsonb NOT NULL,
+
+    -- Change with each tick: the next one, and when it runs with its jitter. NULL while it is off.
+    next_tick_at    timestamptz,
+    next_run_at     timestamptz,
+    -- The last scan that it made; it may be removed by now.
+    last_scan_id    uuid,
+
+    CONSTRAINT a_schedule_belongs_to_its_organization UNIQUE (organization_id, id),
+    CONSTRAINT a_schedule_has_a_known_kind CHECK (kind IN ('scan', 'report')),
+    CONSTRAINT a_schedule_has_a_known_overlap CHECK (overlap IN ('skip', 'queue', 'replace')),
+    CONSTRAINT a_schedule_has_a_known_way_with_missed_ticks CHECK (missed IN ('skip', 'once')),
+    CONSTRAINT a_jitter_is_not_negative CHECK (jitter_seconds >= 0),
+    CONSTRAINT a_schedule_that_is_off_is_never_due CHECK (enabled OR next_run_at IS NULL),
+    CONSTRAINT a_tick_has_its_moment CHECK ((next_tick_at IS NULL) = (next_run_at IS NULL))
+) WITH (fillfactor = 70);
+CREATE INDEX schedules_of_an_organization ON schedules (organization_id, id DESC);
+CREATE INDEX due_schedules ON schedules (next_run_at) WHERE next_run_at IS NOT NULL;
+CALL picket_isolate('schedules');
+
+-- What became of a tick. Its row is written in the transaction that makes the scan, so a tick is done once.
+CREATE TABLE schedule_runs (
+    organization_id uuid NOT NULL,
+    schedule_id     uuid NOT NULL,
+    -- The moment that the pattern means.
+    tick_at         timestamptz NOT NULL,
+    decided_at      timestamptz NOT NULL,
+    outcome         text NOT NULL,
+    detail          text,
+    -- What it made; both may be removed by now.
+    scan_id         uuid,
+    report_id       uuid,
+    PRIMARY KEY (schedule_id, tick_at),
+    FOREIGN KEY (organization_id, schedule_id) REFERENCES schedules (organization_id, id) ON DELETE CASCADE,
+    CONSTRAINT a_run_has_a_known_outcome CHECK (outcome IN ('started', 'waiting', 'skipped', 'missed', 'refused'))
+);
+CREATE UNIQUE INDEX one_tick_waits ON schedule_runs (schedule_id) WHERE outcome = 'waiting';
+CALL picket_isolate('schedule_runs');
+
+-- Hours of the week, by the clocks of a place, in which an organization wants nothing scanned: all of it, what has a tag, or
+-- what fits a pattern.
+CREATE TABLE blackout_windows (
+    organization_id uuid NOT NULL REFERENCES organizations,
+    position        integer NOT NULL,
+    name            text NOT NULL,
+    days            text[] NOT NULL,
+    -- `HH:MM`; hours that end before they begin go on into the next day.
+    begins          text NOT NULL,
+    ends            text NOT NULL,
+    time_zone       text NOT NULL,
+    tag             text,
+    pattern         text,
+    -- The network that the pattern is, if it is one.
+    network         inet,
+    PRIMARY KEY (organization_id, position)
+);
+CALL picket_isolate('blackout_windows');
+
+-- Whether a pattern covers a part of a scan's target: every address of a network, every name below `*.`, or one target.
+CREATE FUNCTION picket_covers(pattern text, network inet, target text, shard jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE
+        WHEN network IS NOT NULL THEN EXISTS (
+            SELECT FROM jsonb_array_elements_text(shard -> 'addresses') AS a (address) WHERE a.address::inet <<= network
+        )
+        WHEN starts_with(pattern, '*.') THEN right(target, length(pattern) - 1) = substr(pattern, 2)
+        ELSE target = pattern
+    END;
+
+-- What operators have stopped: everything, an organization, or a target. Rows stay when they are lifted. Only the operator
+-- role reads them: they name targets and organizations.
+CREATE TABLE kill_switches (
+    -- Never change.
+    id              uuid PRIMARY KEY,
+    created_at      timestamptz NOT NULL,
+    created_by      text NOT NULL,
+    reason          text NOT NULL,
+    -- NULL for every organization.
+    organization_id uuid REFERENCES organizations,
+    -- NULL for every target.
+    pattern         text,
+    network         inet,
+
+    -- Change once.
+    lifted_at       timestamptz,
+    lifted_by       text,
+    CONSTRAINT who_lifts_is_known CHECK ((lifted_at IS NULL) = (lifted_by IS NULL))
+);
+CREATE UNIQUE INDEX a_kill_switch_is_thrown_once ON kill_switches (
+    coalesce(organization_id, '00000000-0000-0000-0000-000000000000'), coalesce(pattern, '')
+) WHERE lifted_at IS NULL;
+GRANT SELECT, INSERT, UPDATE ON kill_switches TO picket_operator;
+
+-- What of that concerns one organization, for the transaction that makes its scan. As the owner: a tenant does not read the
+-- table.
+CREATE FUNCTION picket_halts(tenant uuid) RETURNS TABLE (pattern text, network inet, reason text)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT k.pattern, k.network, k.reason
+FROM public.kill_switches AS k
+WHERE k.lifted_at IS NULL AND (k.organization_id IS NULL OR k.organization_id = tenant)
+$$;
+REVOKE EXECUTE ON FUNCTION picket_halts FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION picket_halts TO picket_tenant, picket_operator;
+
+-- Who operates the platform over HTTP; set by `picket admin`.
+ALTER TABLE users
+    ADD platform_role text,
+    ADD CONSTRAINT a_platform_role_is_known CHECK (platform_role = 'operator');
+
+-- A worker that is to take no more.
+ALTER TABLE workers
+    ADD drain_requested_at timestamptz;
