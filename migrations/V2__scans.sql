@@ -271,7 +271,7 @@ CREATE FUNCTION picket_scan_overview(tenant uuid, wanted uuid, wanted_number big
     RETURNS TABLE (
         id uuid, organization_id uuid, number bigint, dialect text, plan text, target text, tool text, request jsonb,
         notify text[], gaps jsonb, created_at timestamptz, state text, started_at timestamptz, ended_at timestamptz,
-        failure text, rerun_of uuid, severities text[], sightings bigint[], tasks json[]
+        failure text, rerun_of uuid, severities text[], sightings bigint[], tasks json[], progress integer, profile text, profile_version integer
     )
     LANGUAGE plpgsql ROWS 1
     AS $$
@@ -288,7 +288,8 @@ BEGIN
                s.created_at, s.state, s.started_at, s.ended_at, s.failure, s.rerun_of, f.severities, f.sightings,
                -- A stopped task that left something counts as done with a gap: partial, not skipped.
                ARRAY(SELECT json_build_array(t.tool, CASE WHEN t.kept IS NULL THEN t.state ELSE 'done' END, t.gap, t.detail, t.shard ->> 'target')
-                     FROM tasks AS t WHERE t.scan_id = wanted ORDER BY t.id)
+                     FROM tasks AS t WHERE t.scan_id = wanted ORDER BY t.id),
+               picket_progress(wanted), s.profile, s.profile_version
         FROM scans AS s
         CROSS JOIN (SELECT array_agg(severity) AS severities, array_agg(found) AS sightings
                     FROM (SELECT g.severity, count(*) AS found

@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("picket-gateway", &["domain", "scanners", "store", "live", "outbound", "planner", "blobs", "kit"]),
     ("picket-steward", &["domain", "scanners", "store", "queue", "live", "outbound", "planner", "blobs", "kit"]),
     ("picket-renderer", &["domain", "store", "queue", "live", "blobs", "kit"]),
-    ("picket-worker", &["domain", "store", "queue", "live", "blobs", "kit", "scanners", "sandbox"]),
+    ("picket-worker", &["domain", "store", "queue", "live", "planner", "blobs", "kit", "scanners", "sandbox"]),
     ("picket-dispatcher", &["domain", "store", "queue", "live", "outbound", "kit"]),
     (
         "picket",

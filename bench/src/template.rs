@@ -36,6 +36,7 @@ pub(crate) async fn newest(database: &Client, clock: &Clock) -> Result<NewScan, 
             },
             params: row.try_get("params")?,
             shard: serde_json::from_value(row.try_get::<_, Value>("shard")?)?,
+            opens: Vec::new(),
         });
     }
     Ok(NewScan {

@@ -104,6 +104,12 @@ actions! {
     ScanPaused = "scan.paused";
     /// A paused scan goes on.
     ScanResumed = "scan.resumed";
+    /// A saved profile of scans got another version.
+    ScanProfileChanged = "scan_profile.changed";
+    /// A profile of scans was saved.
+    ScanProfileCreated = "scan_profile.created";
+    /// A saved profile of scans was removed.
+    ScanProfileDeleted = "scan_profile.deleted";
     /// A scan was stopped.
     ScanStopped = "scan.stopped";
     /// The operator stopped scanning.

@@ -127,6 +127,8 @@ ids! {
     MailId = "mail";
     /// The tenant.
     OrganizationId = "org";
+    /// A saved way to scan.
+    ProfileId = "prof";
     /// A rendered document.
     ReportId = "rep";
     /// One request to examine targets with a plan.

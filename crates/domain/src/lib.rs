@@ -9,6 +9,7 @@ mod cause;
 mod delivery;
 mod event;
 mod finding;
+mod growth;
 mod host_name;
 mod id;
 mod invocation;
@@ -36,10 +37,11 @@ pub use cause::cause;
 pub use delivery::{ClaimedDelivery, DeliveryAttempt, DeliveryFence, DeliveryState, Outcome, Verdict};
 pub use event::{Event, EventBody, FindingFound, ReportChanged, ScanChanged, TaskQueued};
 pub use finding::{Confidence, Location, Observation, Protocol, Service};
+pub use growth::{Growing, Grown};
 pub use host_name::HostName;
 pub use id::{
     ApiKeyId, ArtifactId, AvatarId, DeliveryId, EventId, FindingId, IdError, InvitationId, MailId, OrganizationId,
-    ReportId, ScanId, ScheduleId, SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
+    ProfileId, ReportId, ScanId, ScheduleId, SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
 };
 pub use invocation::{Egress, InputFile, Invocation, Network, PinnedHost, ToolOutput, TopPorts};
 pub use letter::{Letter, Locale, ScanOutcome};

@@ -67,6 +67,8 @@ limits! {
     addresses: u32                           =      16,       256,        4_096,      65_536;
     /// Hosts × ports in one scan, over all its runs. Every plan has room for each port of one host in two runs.
     probes: u64                              = 200_000, 1_000_000,   10_000_000, 100_000_000;
+    /// Tasks of one scan, with those that grow from its results.
+    tasks: u32                               =     200,     5_000,       20_000,     100_000;
     /// Bytes of one report of a tool that is imported.
     import_bytes: u64                        = 16_777_216, 33_554_432, 67_108_864, 67_108_864;
     /// Reports that are waiting or being rendered, at one time.
@@ -75,6 +77,8 @@ limits! {
     reports_per_day: u32                     =      20,       100,        1_000,      10_000;
     /// Targets that are kept at one time.
     targets: u32                             =     100,     1_000,       10_000,      50_000;
+    /// Saved profiles of scans at one time.
+    profiles: u32                            =      10,        50,          200,       1_000;
     /// Webhooks at one time; those that are disabled count.
     webhooks: u32                            =      10,        20,           50,         200;
     /// API keys that are valid at one time.

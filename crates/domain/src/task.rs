@@ -262,6 +262,8 @@ pub struct NewTask {
     pub params: serde_json::Value,
     /// What it examines.
     pub shard: Shard,
+    /// What is planned from its result: options of the plan, or slugs of tools. Empty for a task that nothing follows.
+    pub opens: Vec<String>,
 }
 
 /// The fence of one claim: results belong to exactly one of these.
@@ -288,6 +290,8 @@ pub struct ClaimedTask {
     pub params: serde_json::Value,
     /// What it examines.
     pub shard: Shard,
+    /// What is planned from its result, as in [`NewTask::opens`].
+    pub opens: Vec<String>,
     /// How often it went wrong before.
     pub failures: i32,
     /// The trace that the request began (W3C `traceparent`), when it had one.

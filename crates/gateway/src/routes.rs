@@ -12,6 +12,7 @@ mod blackout;
 mod jwks;
 mod organization;
 mod plans;
+mod profiles;
 pub(crate) mod platform;
 mod reports;
 mod scans;
@@ -53,6 +54,7 @@ fn shared(config: &mut ServiceConfig<'_>) {
         .configure(api_keys::configure)
         .configure(schedules::configure)
         .configure(blackout::configure)
+        .configure(profiles::configure)
         .configure(targets::configure)
         .configure(tools::configure)
         .configure(webhooks::configure);

@@ -1,7 +1,11 @@
 //! A scan once more. Nothing of the first one's plan is taken over but what was asked: the target is judged, resolved and
 //! planned anew, so that whatever was forbidden in the meantime stays out.
 
-use picket_domain::{NewScan, NewTask, Plan};
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use picket_domain::{NewScan, NewTask, Plan, Shard, TaskId};
+use picket_scanners::{Asked, ScanSpec};
 use serde_json::Value;
 
 use super::{Asker, PlanRefused, Planner, ScanOptions, ToolRequest};
@@ -38,9 +42,54 @@ impl Planner {
     }
 }
 
+/// A task of a later stage that the earlier scan did not look at in full.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeftOver {
+    /// The tool's slug, as it was stored.
+    pub tool: String,
+    /// Its parameters, as they were stored.
+    pub params: Value,
+    /// What it should have examined.
+    pub addresses: Vec<IpAddr>,
+    /// What would have been planned from its result.
+    pub opens: Vec<String>,
+}
+
 /// The scan with those tasks alone that look at something which was not looked at in full. An address that the target did
-/// not have before is such a thing. `probes` stays that of the whole: an upper bound.
+/// not have before is such a thing. What is left over of later stages is done again where the target still has the address:
+/// with the address and the names that were judged now. `probes` is an upper bound.
 #[must_use]
-pub fn what_is_missing(planned: NewScan, is_examined: impl Fn(&NewTask) -> bool) -> NewScan {
-    NewScan { tasks: planned.tasks.into_iter().filter(|task| !is_examined(task)).collect(), ..planned }
+pub fn what_is_missing(
+    planned: NewScan,
+    is_examined: impl Fn(&NewTask) -> bool,
+    left_over: &[LeftOver],
+    now: Timestamp,
+) -> NewScan {
+    let again = left_over.iter().flat_map(|one| repeated(one, &planned.tasks, now)).collect::<Vec<_>>();
+    let probes = planned.probes.saturating_add(u64::try_from(again.len()).unwrap_or(u64::MAX));
+    let tasks = planned.tasks.into_iter().filter(|task| !is_examined(task)).chain(again).collect();
+    NewScan { tasks, probes, ..planned }
+}
+
+/// The tasks that a left-over one comes to; none when its tool or its parameters are not of the catalogue any more.
+fn repeated(one: &LeftOver, judged: &[NewTask], now: Timestamp) -> Vec<NewTask> {
+    let Ok(spec) = ScanSpec::try_from(Asked { tool: &one.tool, parameters: Some(&one.params) }) else {
+        return Vec::new();
+    };
+    let shards = one.addresses.iter().filter_map(|address| {
+        let Shard { target, hosts, .. } = &judged.iter().find(|task| task.shard.addresses.contains(address))?.shard;
+        let hosts = hosts.iter().filter(|host| host.address == *address).cloned().collect();
+        Some(Shard { target: target.clone(), addresses: vec![*address], hosts })
+    });
+    let task = |shard: Shard| {
+        spec.shapes().iter().map(move |shape| (shape.clone(), shard.clone())).map(|(shape, shard)| NewTask {
+            id: TaskId::mint(now),
+            tool: spec.tool().slug(),
+            needs: shape.needs,
+            params: shape.params,
+            shard,
+            opens: one.opens.clone(),
+        })
+    };
+    shards.flat_map(task).collect()
 }

@@ -9,6 +9,7 @@
 
 mod again;
 mod estimate;
+mod grow;
 mod options;
 mod order;
 mod refused;
@@ -17,6 +18,7 @@ mod scope;
 mod shards;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -30,13 +32,15 @@ use serde_json::Value;
 
 use self::options::Run;
 pub use self::{
-    again::{Earlier, what_is_missing},
-    estimate::estimated_duration,
+    again::{Earlier, LeftOver, what_is_missing},
+    estimate::{Durations, Estimate},
+    grow::grow,
     options::ScanOptions,
     order::ScanOrder,
     refused::PlanRefused,
     rehearsal::Rehearsal,
     scope::Scope,
+    wanted::{BuiltIn, Wanted},
 };
 
 /// Turns requests into scans.
@@ -116,12 +120,20 @@ impl Planner {
         wanted: ScanOptions,
     ) -> Result<NewScan, PlanRefused> {
         if wanted.is_empty() {
-            return Err(PlanRefused::field("options", "nothing_to_do", "expected at least one option that is true"));
+            return Err(wanted::nothing_to_do());
         }
         let scope = self.authorize(target, asker.subscription, false).await?;
         let mut whole = Whole::default();
+        let opened = wanted.opened_by_ports(plan);
         for run in wanted.runs(plan) {
-            whole.add(&run, &scope, asker.now);
+            if opened.contains(&run.option) {
+                whole.wait(&run);
+            } else {
+                whole.add(&run, &scope, asker.now);
+            }
+        }
+        for task in &mut whole.tasks {
+            task.opens = opened.iter().map(|name| (*name).to_owned()).collect();
         }
         Ok(NewScan {
             dialect: Dialect::V2,
@@ -148,6 +160,15 @@ struct Whole {
 }
 
 impl Whole {
+    /// What is planned later, from open ports; only a tool that there is not is known to be missing already.
+    fn wait(&mut self, run: &Run) {
+        match ScanSpec::try_from(Asked { tool: run.tool, parameters: Some(&run.params) }) {
+            Ok(_) => self.done.push(run.option),
+            Err(_) if self.missing.contains(&(run.option, run.tool, Gap::ToolUnavailable)) => {}
+            Err(_) => self.missing.push((run.option, run.tool, Gap::ToolUnavailable)),
+        }
+    }
+
     fn add(&mut self, run: &Run, scope: &Scope, now: Timestamp) {
         // Whether our own parameters fit is a test's to say; here it is the same as having no such tool.
         let spec = ScanSpec::try_from(Asked { tool: run.tool, parameters: Some(&run.params) });
@@ -214,6 +235,7 @@ fn tasks(spec: &ScanSpec, scope: &Scope, now: Timestamp) -> Option<Vec<NewTask>>
         needs: shape.needs,
         params: shape.params.clone(),
         shard,
+        opens: Vec::new(),
     };
     let mut tasks = Vec::new();
     for shape in spec.shapes() {

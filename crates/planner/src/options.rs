@@ -1,4 +1,5 @@
-//! The options of the v2 dialect, and which tools do which. To give an option its tools: a function like `port_scan`.
+//! The options of the v2 dialect, and which tools do which. To give an option its tools: a function like `port_scan`, and its
+//! line in `grow.rs` when it waits for the open ports.
 
 use picket_domain::Plan;
 use serde_json::{Value, json};
@@ -72,6 +73,13 @@ impl ScanOptions {
         wanted.into_iter().filter(|(is_wanted, ..)| *is_wanted).flat_map(of_option).collect()
     }
 
+    /// What is planned from the result of the port scan, in place of a guess at the usual ports.
+    pub(super) fn opened_by_ports(self, plan: Plan) -> Vec<&'static str> {
+        let ssh = ssh_tools(plan).iter().map(|tool| (true, *tool));
+        let all = [(self.web_scan, WEB_SCAN), (self.ssl_scan, SSL_SCAN)].into_iter().chain(ssh);
+        all.filter(|(is_wanted, _)| self.port_scan && *is_wanted).map(|(_, name)| name).collect()
+    }
+
     /// The options that were asked for, by name.
     pub(super) fn names(self) -> Vec<&'static str> {
         let all = [
@@ -86,8 +94,9 @@ impl ScanOptions {
 
 const INCLUDE_SUBDOMAIN: &str = "include_subdomain";
 const PORT_SCAN: &str = "port_scan";
-const WEB_SCAN: &str = "web_scan";
-const SSL_SCAN: &str = "ssl_scan";
+pub(super) const WEB_SCAN: &str = "web_scan";
+pub(super) const SSL_SCAN: &str = "ssl_scan";
+pub(super) const SSH_AUDIT: &str = "ssh-audit";
 
 /// What a plan asks of one tool.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,25 +117,44 @@ fn port_scan(plan: Plan) -> Vec<(&'static str, Value)> {
     vec![("nmap", params)]
 }
 
-/// The port is the usual one: what the port scan finds elsewhere is not known when the tasks are made.
-fn ssl_scan(plan: Plan) -> Vec<(&'static str, Value)> {
-    let tools: &[&str] = match plan {
+/// The tools that look at a TLS service.
+pub(super) const fn tls_tools(plan: Plan) -> &'static [&'static str] {
+    match plan {
         Plan::Quick | Plan::Custom => &["sslscan"],
         Plan::Full => &["sslscan", "testssl"],
-    };
-    tools.iter().map(|tool| (*tool, json!({"port": 443}))).collect()
+    }
+}
+
+/// The tool that tells what a web site is.
+pub(super) const FIRST_WEB_TOOL: &str = "whatweb";
+
+/// The tools that look deeper into a web site once it is known to be one.
+pub(super) const fn deeper_web_tools(plan: Plan) -> &'static [&'static str] {
+    match plan {
+        Plan::Quick => &[],
+        Plan::Custom => &["ffuf"],
+        Plan::Full => &["ffuf", "wapiti"],
+    }
+}
+
+/// The tools that look at an SSH service.
+pub(super) const fn ssh_tools(plan: Plan) -> &'static [&'static str] {
+    match plan {
+        Plan::Quick | Plan::Custom => &[],
+        Plan::Full => &[SSH_AUDIT],
+    }
+}
+
+/// The usual port, where no port scan tells of others.
+fn ssl_scan(plan: Plan) -> Vec<(&'static str, Value)> {
+    tls_tools(plan).iter().map(|tool| (*tool, json!({"port": 443}))).collect()
 }
 
 /// The usual ports, as for [`ssl_scan`].
 fn web_scan(plan: Plan) -> Vec<(&'static str, Value)> {
-    let tools: &[&str] = match plan {
-        Plan::Quick => &["whatweb"],
-        Plan::Custom => &["whatweb", "ffuf"],
-        Plan::Full => &["whatweb", "ffuf", "wapiti"],
-    };
     let sites =
         |tool: &'static str| [(80, false), (443, true)].map(|(port, tls)| (tool, json!({"port": port, "tls": tls})));
-    tools.iter().copied().flat_map(sites).collect()
+    std::iter::once(FIRST_WEB_TOOL).chain(deeper_web_tools(plan).iter().copied()).flat_map(sites).collect()
 }
 
 #[cfg(test)]

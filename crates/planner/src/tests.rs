@@ -177,12 +177,26 @@ async fn options_without_a_tool_are_gaps_of_the_plan() {
     assert_eq!((scan.tool, scan.dialect), (None, Dialect::V2));
     let gaps: Vec<_> = scan.gaps.iter().map(|gap| (gap.tool.as_str(), gap.gap)).collect();
     assert_eq!(gaps[0], ("include_subdomain", Gap::ToolUnavailable));
-    for run in all.runs(Plan::Full) {
-        let is_known = picket_scanners::find(run.tool).is_some();
-        assert_eq!(scan.tasks.iter().any(|task| task.tool == run.tool), is_known, "{run:?}");
-        let is_gap = gaps.iter().any(|(name, _)| *name == run.tool || *name == run.option);
-        assert!(is_known || is_gap, "{run:?} is neither done nor said to be missing: {gaps:?}");
-    }
+    assert!(gaps.iter().all(|(name, _)| all.runs(Plan::Full).iter().all(|run| *name != run.tool)), "{gaps:?}");
+}
+
+#[tokio::test]
+async fn a_plan_with_a_port_scan_begins_with_it_alone_and_another_one_at_the_usual_ports() {
+    let tools = async |plan, options| {
+        let planner = planner(&["example.com"]);
+        let scan = planner.plan_options(&asker(Subscription::Trial), "example.com", plan, options).await.unwrap();
+        assert!(scan.gaps.is_empty(), "{:?}", scan.gaps);
+        scan.tasks.into_iter().map(|task| (task.tool, task.opens.join(","))).collect::<Vec<_>>()
+    };
+    let is = |tool: &'static str, opens: &str| (tool, opens.to_owned());
+    let full = ScanOptions::of(Plan::Full);
+    assert_eq!(tools(Plan::Full, full).await, [is("nmap", "web_scan,ssl_scan,ssh-audit")]);
+    assert_eq!(tools(Plan::Quick, ScanOptions::of(Plan::Quick)).await, [is("nmap", "")]);
+    assert_eq!(tools(Plan::Quick, full).await, [is("nmap", "web_scan,ssl_scan")]);
+    let ssl = ScanOptions { ssl_scan: true, ..ScanOptions::of(Plan::Custom) };
+    assert_eq!(tools(Plan::Custom, ssl).await, [is("sslscan", "")]);
+    let guessed = tools(Plan::Full, ScanOptions { port_scan: false, ..full }).await;
+    assert!(guessed.len() > 6 && guessed.iter().all(|(tool, opens)| *tool != "nmap" && opens.is_empty()));
 }
 
 #[tokio::test]
@@ -191,4 +205,23 @@ async fn a_plan_that_looks_at_nothing_is_refused() {
     let planner = planner(&["example.com"]);
     let refused = planner.plan_options(&asker(Subscription::Trial), "example.com", Plan::Custom, nothing).await;
     assert_eq!(refusal(refused), ("options".to_owned(), "nothing_to_do"));
+}
+
+#[tokio::test]
+async fn what_is_left_over_of_a_later_stage_is_repeated_at_addresses_that_are_judged_now() {
+    let full = ScanOptions::of(Plan::Full);
+    let asker = asker(Subscription::Trial);
+    let planned = planner(&["example.com"]).plan_options(&asker, "example.com", Plan::Full, full).await.unwrap();
+    let left_over = |address: &str, tool: &str| LeftOver {
+        tool: tool.to_owned(),
+        params: json!({"port": 8443}),
+        addresses: addresses(&[address]),
+        opens: Vec::new(),
+    };
+    let missing = [left_over("127.0.0.1", "sslscan"), left_over("127.0.0.2", "sslscan"), left_over("127.0.0.1", "gone")];
+    let again = what_is_missing(planned.clone(), |_| true, &missing, asker.now);
+    let tools: Vec<_> = again.tasks.iter().map(|task| (task.tool, task.params["port"].as_u64())).collect();
+    assert_eq!(tools, [("sslscan", Some(8443))]);
+    assert_eq!(again.tasks[0].shard, planned.tasks[0].shard);
+    assert_eq!(what_is_missing(planned, |_| false, &[], asker.now).tasks.len(), 1);
 }

@@ -6,6 +6,7 @@ mod format;
 mod headers;
 mod import;
 mod json;
+mod open_port;
 mod page;
 mod parameters;
 mod paths;
@@ -28,6 +29,7 @@ mod xml;
 
 pub use format::{Context, Format, HEAD_BYTES, Head, blank, formats, parsed_blank, recognize, strange};
 pub use import::is_nameless;
+pub use open_port::{OpenPort, Speaks, open_port};
 pub use parameters::{Parameters, ParamsError};
 pub use spec::{Asked, ScanSpec};
 pub use tool::{Appetite, FanOut, Parsed, TaskShape, Tool, split_by_family};

@@ -9,7 +9,8 @@ use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
 use crate::{
-    Admission, Artifacts, Cleaner, Halter, Relay, Rescuer, Retention, Scheduler, StewardSettings, reporter::Reporter,
+    Admission, Artifacts, Cleaner, Halter, Measurer, Relay, Rescuer, Retention, Scheduler, StewardSettings,
+    reporter::Reporter,
 };
 
 /// A round that failed; the next one begins where it began.
@@ -71,6 +72,7 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
     let cleaner = Cleaner::new(db.clone(), clock.clone());
     let artifacts = Artifacts::new(db.clone(), blobs.clone(), clock.clone());
     let halter = Halter::new(db.clone(), clock.clone());
+    let measurer = Measurer::new(db.clone(), clock.clone());
     let retention = Retention::new(db.clone(), blobs, clock.clone());
     let scheduler = Scheduler::new(db.clone(), planner, clock.clone(), settings.clone());
     let rescuer = Rescuer::new(db.clone(), clock, settings.clone());
@@ -81,6 +83,7 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
         go_round(&cleaner, &db, Duration::from_millis(settings.clean_ms), &shutdown),
         go_round(&artifacts, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&halter, &db, poll, &shutdown),
+        go_round(&measurer, &db, Duration::from_millis(settings.measure_ms), &shutdown),
         go_round(&retention, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&scheduler, &db, poll, &shutdown),
         go_round(&rescuer, &db, Duration::from_millis(settings.rescue_ms), &shutdown),

@@ -21,6 +21,8 @@ pub struct StewardSettings {
     pub tasks_per_tool: BTreeMap<String, u32>,
     /// Milliseconds between two turns of the cleaner.
     pub clean_ms: u64,
+    /// Milliseconds between two measurements of how long tools take.
+    pub measure_ms: u64,
     /// Milliseconds between two turns of retention, which takes results away by their age.
     pub retention_ms: u64,
     /// Milliseconds between two looks of the relay and of admission when no hint wakes them.
@@ -40,6 +42,7 @@ impl Default for StewardSettings {
             tasks_per_host: 4,
             tasks_per_tool: BTreeMap::new(),
             clean_ms: 60_000,
+            measure_ms: 600_000,
             retention_ms: 300_000,
             poll_ms: 500,
             rescue_ms: 2_000,

@@ -29,6 +29,10 @@ FROM (
   LIMIT $2
 ) AS kept";
 
+    COUNT_PROFILES = "-- quota.count_profiles
+SELECT count(*) AS kept
+FROM (SELECT FROM scan_profiles WHERE organization_id = $1 LIMIT $2) AS kept";
+
     COUNT_REPORTS_AT_ONCE = "-- quota.count_reports_at_once
 SELECT count(*) AS kept
 FROM (SELECT FROM reports WHERE organization_id = $1 AND state IN ('queued', 'running') LIMIT $2) AS kept";
@@ -62,6 +66,8 @@ pub enum Quota {
     ApiKeys(u32),
     /// Scans that have not ended.
     ConcurrentScans(u32),
+    /// Saved profiles of scans.
+    Profiles(u32),
     /// Reports that are waiting or being rendered.
     ReportsAtOnce(u32),
     /// Reports of the 24 hours before that moment.
@@ -177,6 +183,7 @@ async fn has_room(tx: &Tx<'_>, organization: OrganizationId, quota: Quota) -> Re
     let row = match quota {
         Quota::ApiKeys(_) => tx.query_one(COUNT_API_KEYS, &[&organization, &most]).await?,
         Quota::ConcurrentScans(_) => tx.query_one(COUNT_SCANS, &[&organization, &most]).await?,
+        Quota::Profiles(_) => tx.query_one(COUNT_PROFILES, &[&organization, &most]).await?,
         Quota::ReportsAtOnce(_) => tx.query_one(COUNT_REPORTS_AT_ONCE, &[&organization, &most]).await?,
         Quota::ReportsPerDay(_, now) => {
             let since = now.saturating_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
@@ -197,6 +204,7 @@ impl Quota {
             Self::ConcurrentScans(most) => ("scans that have not ended", most),
             Self::ReportsAtOnce(most) => ("reports that are not done", most),
             Self::ReportsPerDay(most, _) => ("reports in 24 hours", most),
+            Self::Profiles(most) => ("scan profiles", most),
             Self::Targets(most) => ("targets", most),
             Self::Webhooks(most) => ("webhooks", most),
         }

@@ -4,6 +4,7 @@
 
 pub mod compare;
 pub mod control;
+pub mod grow;
 pub mod import;
 pub mod overview;
 pub mod read;
@@ -12,7 +13,7 @@ pub mod timeline;
 
 use jiff::Timestamp;
 use picket_domain::{
-    EventBody, NewScan, NewTask, OrganizationId, Scan, ScanChanged, ScanEnd, ScanId, ScanState, Subscription,
+    EventBody, NewScan, NewTask, OrganizationId, PlanGap, Scan, ScanChanged, ScanEnd, ScanId, ScanState, Subscription,
     Transition,
 };
 use tokio_postgres::{
@@ -55,15 +56,18 @@ WITH room AS (
     )
 ), scan AS (
   INSERT INTO scans (id, organization_id, number, dialect, plan, target, tool, request, notify, gaps, requested_by,
-                     traceparent, created_at, state)
-  SELECT $1, $2, room.number, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'created'
+                     traceparent, created_at, state, probes)
+  SELECT $1, $2, room.number, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'created', $22
   FROM room
   RETURNING number
 ), task AS (
-  INSERT INTO tasks (id, organization_id, scan_id, tool, pool, level, params, shard, created_at, ready_at)
-  SELECT t.id, $2, $1, t.tool, t.pool, t.level, t.params, t.shard, $12, now()
-  FROM room, unnest($13::uuid[], $14::text[], $15::text[], $16::text[], $17::jsonb[], $18::jsonb[])
-    AS t (id, tool, pool, level, params, shard)
+  INSERT INTO tasks (id, organization_id, scan_id, tool, pool, level, params, shard, opens, share, reserve, created_at,
+                     ready_at)
+  SELECT t.id, $2, $1, t.tool, t.pool, t.level, t.params, t.shard, string_to_array(t.opens, ','),
+         picket_share(1.0 / greatest(cardinality($13), 1), t.opens),
+         picket_reserve(1.0 / greatest(cardinality($13), 1), t.opens), $12, now()
+  FROM room, unnest($13::uuid[], $14::text[], $15::text[], $16::text[], $17::jsonb[], $18::jsonb[], $23::text[])
+    AS t (id, tool, pool, level, params, shard, opens)
 )
 SELECT number FROM scan";
 
@@ -87,11 +91,14 @@ SET state = $2, started_at = $3, ended_at = $4, failure = $5
 WHERE id = $1
 RETURNING CASE WHEN 'email' = ANY(notify) THEN requested_by END AS asker";
 
-    // Tasks that are still to do, and tasks that left a result.
+    // Tasks that are still to do, tasks that left a result, and what would have been planned from those that did not.
     OPEN_AND_DONE = "-- scans.open_and_done
 SELECT count(*) FILTER (WHERE state IN ('ready', 'queued', 'running')) AS open,
        count(*) FILTER (WHERE state = 'done') AS done,
-       string_agg(DISTINCT gap, ', ' ORDER BY gap) AS gaps
+       string_agg(DISTINCT gap, ', ' ORDER BY gap) AS gaps,
+       (SELECT jsonb_agg(DISTINCT jsonb_build_object('tool', o.name, 'target', f.shard ->> 'target', 'gap', f.gap))
+        FROM tasks AS f, unnest(f.opens) AS o (name)
+        WHERE f.scan_id = $1 AND f.state = 'failed' AND f.opens <> '{}') AS unopened
 FROM tasks
 WHERE scan_id = $1";
 
@@ -148,17 +155,34 @@ pub async fn create(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Create
     Ok(Created { number })
 }
 
-async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Option<i64>, StoreError> {
-    fn column<T>(tasks: &[NewTask], value: impl Fn(&NewTask) -> T) -> Vec<T> {
-        tasks.iter().map(value).collect()
+/// Tasks as a statement takes them.
+struct TaskColumns<'a> {
+    ids: Vec<Uuid>,
+    tools: Vec<&'static str>,
+    pools: Vec<&'static str>,
+    levels: Vec<&'static str>,
+    params: Vec<Json<&'a serde_json::Value>>,
+    shards: Vec<Json<&'a picket_domain::Shard>>,
+    /// Separated by commas, since arrays of arrays must not be ragged. No name of ours holds one.
+    opens: Vec<String>,
+}
+
+impl<'a> TaskColumns<'a> {
+    fn of(tasks: &'a [NewTask]) -> Self {
+        Self {
+            ids: tasks.iter().map(|task| task.id.uuid()).collect(),
+            tools: tasks.iter().map(|task| task.tool).collect(),
+            pools: tasks.iter().map(|task| task.needs.pool.name()).collect(),
+            levels: tasks.iter().map(|task| task.needs.level.name()).collect(),
+            params: tasks.iter().map(|task| Json(&task.params)).collect(),
+            shards: tasks.iter().map(|task| Json(&task.shard)).collect(),
+            opens: tasks.iter().map(|task| task.opens.join(",")).collect(),
+        }
     }
-    let tasks = new.tasks.as_slice();
-    let ids: Vec<Uuid> = column(tasks, |task| task.id.uuid());
-    let tools: Vec<&str> = column(tasks, |task| task.tool);
-    let pools: Vec<&str> = column(tasks, |task| task.needs.pool.name());
-    let levels: Vec<&str> = column(tasks, |task| task.needs.level.name());
-    let params: Vec<Json<&serde_json::Value>> = tasks.iter().map(|task| Json(&task.params)).collect();
-    let shards: Vec<Json<&picket_domain::Shard>> = tasks.iter().map(|task| Json(&task.shard)).collect();
+}
+
+async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Option<i64>, StoreError> {
+    let TaskColumns { ids, tools, pools, levels, params, shards, opens } = TaskColumns::of(&new.tasks);
     let plans = Subscription::ALL.map(Subscription::name);
     let most_scans = Subscription::ALL.map(|plan| i64::from(plan.limits().concurrent_scans));
     let most_probes = Subscription::ALL.map(|plan| i64::try_from(plan.limits().probes).unwrap_or(i64::MAX));
@@ -188,6 +212,7 @@ async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Option<i64
                 &most_scans.as_slice(),
                 &most_probes.as_slice(),
                 &i64::try_from(new.probes).unwrap_or(i64::MAX),
+                &opens,
             ],
         )
         .await?;
@@ -281,6 +306,9 @@ pub async fn end_if_over(tx: &Tx<'_>, id: ScanId, now: Timestamp) -> Result<(), 
         return Ok(());
     }
     let gaps: Option<String> = columns.get("gaps")?;
+    if let Some(Json(unopened)) = columns.get::<Option<Json<Vec<PlanGap>>>>("unopened")? {
+        grow::lack(tx, id, &unopened).await?;
+    }
     let inconsistent = |_| Inconsistent { table: "scans", column: "state" };
     let change = match ScanEnd::of(u64::try_from(done).unwrap_or_default()) {
         ScanEnd::Complete => scan.complete(now).map_err(inconsistent)?,

@@ -6,7 +6,7 @@ pub mod lease;
 pub mod read;
 
 use jiff::Timestamp;
-use picket_domain::{ClaimedTask, Fence, Gap, Observation};
+use picket_domain::{ClaimedTask, Fence, Gap, Growing, Grown, Observation};
 
 use crate::{StoreError, Tx, findings, scans, statements::statements};
 
@@ -60,7 +60,6 @@ pub struct RunRecord {
 ///
 /// # Errors
 /// [`StoreError::Stale`] when the fence is another attempt's by now: nothing is stored then.
-#[tracing::instrument(name = "db.tasks.complete", skip_all, fields(task.id = %task.fence.task_id), err(level = "debug"))]
 pub async fn complete(
     tx: &Tx<'_>,
     task: &ClaimedTask,
@@ -68,9 +67,30 @@ pub async fn complete(
     run: &RunRecord,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    complete_and_grow(tx, task, observations, run, now, |_| Grown::default()).await
+}
+
+/// The same, and stores what is planned from the result, in the same transaction and behind the scan's lock: the scan does
+/// not end in between, a second claim of the task plans nothing, and two tasks that end at once count each other's.
+/// `next` is asked for a task alone that opens something.
+///
+/// # Errors
+/// As [`complete`].
+#[tracing::instrument(name = "db.tasks.complete", skip_all, fields(task.id = %task.fence.task_id), err(level = "debug"))]
+pub async fn complete_and_grow(
+    tx: &Tx<'_>,
+    task: &ClaimedTask,
+    observations: &[Observation],
+    run: &RunRecord,
+    now: Timestamp,
+    next: impl FnOnce(&Growing) -> Grown,
+) -> Result<(), StoreError> {
     scans::lock(tx, task.scan_id).await?;
     end(tx, COMPLETE, task.fence, run, now).await?;
     findings::record(tx, task, observations, now).await?;
+    if !task.opens.is_empty() {
+        scans::grow::grow(tx, task, next, now).await?;
+    }
     scans::end_if_over(tx, task.scan_id, now).await
 }
 

@@ -41,6 +41,7 @@ pub fn scan(organization_id: OrganizationId, tasks: usize) -> NewScan {
             addresses: vec!["127.0.0.1".parse().expect("an address")],
             hosts: Vec::new(),
         },
+        opens: Vec::new(),
     };
     NewScan {
         id: ScanId::mint(now),

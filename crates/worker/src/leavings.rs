@@ -2,7 +2,7 @@
 //! transaction that ends the run, behind its fence, so that a worker that comes back from the dead leaves nothing.
 
 use jiff::Timestamp;
-use picket_domain::{ClaimedTask, Gap, Observation};
+use picket_domain::{ClaimedTask, Gap, Growing, Observation};
 use picket_store::{
     StoreError, Tx,
     artifacts::{self, Keep},
@@ -72,7 +72,10 @@ impl End<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Complete(found) => tasks::complete(tx, task, found, run, now).await,
+            Self::Complete(found) => {
+                let next = |growing: &Growing| picket_planner::grow(task, found, growing, now);
+                tasks::complete_and_grow(tx, task, found, run, now, next).await
+            }
             Self::Fail => tasks::fail(tx, task, run, now).await,
             Self::Keep(found) => tasks::keep(tx, task, found, run, now).await,
             Self::HandBack(why) => tasks::hand_back(tx, task.fence, why).await,

@@ -48,6 +48,10 @@ pub(crate) struct PlanLimitsView {
     reports_per_day: u32,
     /// Targets that are kept at one time.
     targets: u32,
+    /// Tasks of one scan, with those that grow from its results.
+    tasks_per_scan: u32,
+    /// Saved profiles of scans at one time.
+    scan_profiles: u32,
     /// Webhooks at one time.
     webhooks: u32,
     /// API keys at one time.
@@ -112,6 +116,8 @@ impl PlanLimitsView {
             concurrent_reports: limits.reports_at_once,
             reports_per_day: limits.reports_per_day,
             targets: limits.targets,
+            tasks_per_scan: limits.tasks,
+            scan_profiles: limits.profiles,
             webhooks: limits.webhooks,
             api_keys: limits.api_keys,
             retention_days: limits.retention_days,

@@ -1,8 +1,10 @@
 //! Scans in both dialects. What they share is here: loading a scan with all that an answer shows, and stopping one. The
 //! dialects differ in their requests, views and ids alone.
 
+pub(super) mod ask;
 mod control;
 mod coverage;
+mod estimate;
 mod import;
 pub(super) mod v1;
 pub(super) mod v2;
@@ -10,6 +12,7 @@ pub(super) mod v2;
 use picket_domain::{Coverage, ScanId, SeverityCounts};
 use picket_store::{
     Tx,
+    profiles::{self, Used},
     scans::{
         control::rerun_of,
         overview::{self, Overview, ScanKey},
@@ -32,6 +35,15 @@ struct LoadedScan {
     coverage: Vec<Coverage>,
     /// The scan that it repeats.
     rerun_of: Option<ScanId>,
+    /// Percent of its known work that has ended; 100 exactly when the scan has.
+    progress: u8,
+    /// The profile that it was made with.
+    profile: Option<Used>,
+}
+
+/// 100 exactly when the scan has ended.
+const fn shown(record: &ScanRecord, progress: u8) -> u8 {
+    if record.scan.state.is_final() { 100 } else { progress }
 }
 
 /// The caller's scan; another organization's does not exist.
@@ -47,7 +59,9 @@ async fn with_counts(tx: &Tx<'_>, record: ScanRecord) -> Result<LoadedScan, Prob
     let counts = read::severity_counts(tx, &[record.scan.id]).await?.into_iter().next().unwrap_or_default();
     let coverage = read::coverage(tx, &record).await?;
     let rerun_of = rerun_of(tx, record.scan.id).await?;
-    Ok(LoadedScan { record, counts, coverage, rerun_of })
+    let progress = shown(&record, read::progress(tx, record.scan.id).await?);
+    let profile = profiles::used(tx, record.scan.id).await?;
+    Ok(LoadedScan { record, counts, coverage, rerun_of, progress, profile })
 }
 
 /// A scan without its findings.
@@ -57,8 +71,9 @@ async fn load(app: &App, caller: &Caller, key: impl Into<ScanKey>) -> Result<Loa
         .db
         .view("load_scan", caller.organization_id, async |view| Ok::<_, Problem>(overview::find(view, key).await?))
         .await?;
-    let Overview { record, counts, coverage, rerun_of } = found.ok_or(Problem::NotFound("scan"))?;
-    Ok(LoadedScan { record, counts, coverage, rerun_of })
+    let Overview { record, counts, coverage, rerun_of, progress, profile } = found.ok_or(Problem::NotFound("scan"))?;
+    let progress = shown(&record, progress);
+    Ok(LoadedScan { record, counts, coverage, rerun_of, progress, profile })
 }
 
 /// A scan with its findings, worst first.

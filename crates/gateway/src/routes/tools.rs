@@ -18,6 +18,7 @@ use self::{
     rehearse::{BuildCommand, CommandView},
     view::{ToolDetailView, ToolsView},
 };
+pub(in crate::routes) use self::rehearse::{Reason, VerdictView, refusal};
 use crate::{App, Body, Caller, Problem, RequestContext};
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
@@ -84,6 +85,6 @@ async fn build_command(
 }
 
 /// The workers that live and take tasks.
-async fn live(app: &App) -> Result<Vec<LiveWorker>, Problem> {
+pub(in crate::routes) async fn live(app: &App) -> Result<Vec<LiveWorker>, Problem> {
     app.db.look_up("live_workers", async |tx| Ok::<_, Problem>(workers::live(tx).await?)).await
 }

@@ -47,6 +47,8 @@ mod passwords;
 #[cfg(test)]
 mod platform;
 #[cfg(test)]
+mod profiles;
+#[cfg(test)]
 mod quotas;
 mod registration;
 #[cfg(test)]

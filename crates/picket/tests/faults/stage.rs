@@ -69,7 +69,7 @@ impl Stage {
         let mut scan = seed::scan(self.organization, 1);
         let shard = scan.tasks.remove(0).shard;
         let id = TaskId::mint(Clock::system().now());
-        scan.tasks = vec![NewTask { id, tool: "nmap", needs: shape.needs, params: shape.params, shard }];
+        scan.tasks = vec![NewTask { id, tool: "nmap", needs: shape.needs, params: shape.params, shard, opens: Vec::new() }];
         self.store(&scan).await;
         scan
     }

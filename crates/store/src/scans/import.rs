@@ -46,6 +46,7 @@ pub async fn store(
         tool: task.tool.to_owned(),
         params: task.params.clone(),
         shard: task.shard.clone(),
+        opens: Vec::new(),
         failures: 0,
         traceparent: new.traceparent.clone(),
     };

@@ -3,14 +3,20 @@
 use picket_domain::{Coverage, CoverageState, Gap, ScanId, Severity, SeverityCounts, TaskState};
 use tokio_postgres::types::Json;
 
-use super::read::{ScanRecord, record, with_gaps};
-use crate::{Inconsistent, StoreError, View, row::Columns, statements::statements};
+use super::read::{ScanRecord, percent, record, with_gaps};
+use crate::{
+    Inconsistent, StoreError, View,
+    profiles::{Used, used_of},
+    row::Columns,
+    statements::statements,
+};
 
 statements! {
     // A function, since the tenant must be named before a row is looked at.
     FIND = "-- scans.overview.find
 SELECT id, organization_id, number, dialect, plan, target, tool, request, notify, gaps, created_at, state, started_at,
-       ended_at, failure, rerun_of, severities, sightings, tasks
+       ended_at, failure, rerun_of, severities, sightings, tasks, progress, profile,
+       profile_version
 FROM picket_scan_overview($1, $2, $3)";
 }
 
@@ -46,6 +52,10 @@ pub struct Overview {
     pub coverage: Vec<Coverage>,
     /// The scan that it repeats; it may be removed by now.
     pub rerun_of: Option<ScanId>,
+    /// Percent of the known work that has ended, as [`read::progress`](super::read::progress).
+    pub progress: u8,
+    /// The profile that it was made with.
+    pub profile: Option<Used>,
 }
 
 /// A scan as [`Overview`], in one statement.
@@ -62,7 +72,8 @@ pub async fn find(view: &View<'_>, key: ScanKey) -> Result<Option<Overview>, Sto
     let columns = Columns::new("scans", &row);
     let coverage = with_gaps(task_lines(columns)?, &record);
     let rerun_of = columns.get::<Option<uuid::Uuid>>("rerun_of")?.map(ScanId::from_uuid);
-    Ok(Some(Overview { record, counts: counted(columns)?, coverage, rerun_of }))
+    let progress = percent(columns)?;
+    Ok(Some(Overview { record, counts: counted(columns)?, coverage, rerun_of, progress, profile: used_of(columns)? }))
 }
 
 /// The counts in columns `severities` and `sightings`.

@@ -82,12 +82,29 @@ FROM (
 WHERE place <= $2 AND (place = 1 OR text_bytes <= $3)
 ORDER BY place";
 
+    PROGRESS = "-- scans.read.progress
+SELECT picket_progress($1) AS progress";
+
     // A stopped task that left something counts as done with a gap: partial, not skipped.
     TASKS = "-- scans.read.tasks
 SELECT tool, CASE WHEN kept IS NULL THEN state ELSE 'done' END AS state, gap, detail, shard ->> 'target' AS target
 FROM tasks
 WHERE scan_id = $1
 ORDER BY id";
+}
+
+/// Percent of a scan's known work that has ended, 0 to 99: that all of it has is the state's to say. A task that more may grow
+/// from holds a part of the work in reserve for it, so the value never goes back when the scan grows.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn progress(tx: &Tx<'_>, id: ScanId) -> Result<u8, StoreError> {
+    Ok(percent(Columns::new("tasks", &tx.query_one(PROGRESS, &[&id.uuid()]).await?))?)
+}
+
+/// The column `progress`.
+pub(super) fn percent(columns: Columns<'_>) -> Result<u8, Inconsistent> {
+    u8::try_from(columns.get::<i32>("progress")?).map_err(|_| columns.inconsistent("progress"))
 }
 
 /// A scan with all that a client may know of it, but its findings.

@@ -19,7 +19,7 @@ UPDATE tasks
 SET state = 'running', attempt = attempt + 1, worker_id = $3, lease_until = now() + make_interval(secs => $4),
     started_at = now()
 WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
-RETURNING id, organization_id, scan_id, attempt, tool, params, shard, failures";
+RETURNING id, organization_id, scan_id, attempt, tool, params, shard, opens, failures";
 
     // Admitted while its scan was being paused: it waits with the others.
     REFUSE = "-- tasks.lease.refuse
@@ -121,6 +121,7 @@ fn claimed(row: &Row, traceparent: Option<String>) -> Result<ClaimedTask, Incons
         tool: columns.get("tool")?,
         params: columns.json("params")?,
         shard: columns.json("shard")?,
+        opens: columns.get("opens")?,
         failures: columns.get("failures")?,
         traceparent,
     })

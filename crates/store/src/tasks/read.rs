@@ -23,6 +23,13 @@ LIMIT $3";
 SELECT tool, params, shard
 FROM tasks
 WHERE scan_id = $1 AND state = 'done' AND gap IS NULL";
+
+    // Of the first stage a new plan has its own tasks.
+    UNEXAMINED = "-- tasks.read.unexamined
+SELECT tool, params, shard, opens
+FROM tasks
+WHERE scan_id = $1 AND grown_from IS NOT NULL AND NOT (state = 'done' AND gap IS NULL)
+ORDER BY id";
 }
 
 /// A task as a client may see it.
@@ -119,6 +126,36 @@ pub async fn examined(tx: &Tx<'_>, scan: ScanId) -> Result<Examined, StoreError>
         examined.0.extend(shard.addresses.into_iter().map(|address| (tool.clone(), params.clone(), address)));
     }
     Ok(examined)
+}
+
+/// A task that grew from another one's result and did not look at everything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unexamined {
+    /// The tool's slug.
+    pub tool: String,
+    /// Canonical parameters.
+    pub params: Value,
+    /// What it should have examined.
+    pub shard: Shard,
+    /// What is planned from its result.
+    pub opens: Vec<String>,
+}
+
+/// The tasks of later stages that did not look at everything.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub async fn unexamined(tx: &Tx<'_>, scan: ScanId) -> Result<Vec<Unexamined>, StoreError> {
+    let read = |row: &Row| -> Result<_, Inconsistent> {
+        let columns = Columns::new("tasks", row);
+        Ok(Unexamined {
+            tool: columns.get("tool")?,
+            params: columns.json("params")?,
+            shard: columns.json("shard")?,
+            opens: columns.get("opens")?,
+        })
+    };
+    Ok(tx.query(UNEXAMINED, &[&scan.uuid()]).await?.iter().map(read).collect::<Result<_, _>>()?)
 }
 
 fn record(row: &Row) -> Result<TaskRecord, Inconsistent> {

@@ -10,11 +10,15 @@ mod control;
 #[cfg(test)]
 mod deliveries;
 #[cfg(test)]
+mod durations;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
 mod expired;
+#[cfg(test)]
+mod growth;
 #[cfg(test)]
 mod leases;
 #[cfg(test)]

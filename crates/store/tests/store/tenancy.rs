@@ -18,6 +18,7 @@ const WITHOUT_TENANT: &[&str] = &[
     "refinery_schema_history",
     "rights_changes",
     "role_heartbeats",
+    "tool_durations",
     "users",
     "workers",
 ];

@@ -30,7 +30,7 @@ pub(super) struct CoverageView {
 /// How many of a scan's tasks have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct TaskCounts {
-    /// All tasks so far.
+    /// All tasks so far; more may grow from what they find.
     total: u64,
     /// Those that will not change any more.
     ended: u64,
@@ -42,15 +42,6 @@ impl TaskCounts {
         let tasks = coverage.len().saturating_sub(record.gaps.len());
         let ended = coverage.iter().take(tasks).filter(|one| one.state != CoverageState::Pending).count();
         Self { total: u64::try_from(tasks).unwrap_or(u64::MAX), ended: u64::try_from(ended).unwrap_or(u64::MAX) }
-    }
-
-    /// Percent of the tasks that have ended; 100 exactly when the scan has.
-    pub(super) fn progress(self, record: &ScanRecord) -> u8 {
-        if record.scan.state.is_final() {
-            return 100;
-        }
-        let percent = self.ended.saturating_mul(100).checked_div(self.total).unwrap_or(0);
-        u8::try_from(percent).unwrap_or(100).min(99)
     }
 }
 

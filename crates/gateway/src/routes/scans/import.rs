@@ -104,6 +104,7 @@ fn scan(asker: &Asker, report: &Report, target: Option<&Target>, about: &Value, 
         needs: Needs { pool: Pool::Import, level: SandboxLevel::L2 },
         params: about.clone(),
         shard: Shard { target: target.clone(), addresses: Vec::new(), hosts: Vec::new() },
+        opens: Vec::new(),
     };
     NewScan {
         id: ScanId::mint(asker.now),

@@ -14,24 +14,19 @@ use actix_web::{
     post,
     web::{Data, Json, Payload},
 };
-use picket_domain::{AuditAction, Permission, ScanId};
-use picket_planner::ToolRequest;
+use picket_domain::{Permission, ScanId};
+use picket_planner::Wanted;
 use picket_scanners::Parameters;
-use picket_store::{
-    audit,
-    scans::{
-        self,
-        read::{Direction, Range, ScanOrder},
-    },
-};
+use picket_store::scans::read::{Direction, Range, ScanOrder};
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub(in crate::routes) use self::order::order;
 use self::view::{ScanCreatedV1, ScanDetailV1, ScanResultV1, ScanStatusV1, ScanV1};
 use super::{
+    ask::{Ask, Choice, beside_a_profile},
+    estimate::{EstimateView, estimate},
     import::{ImportQuery, ReportFile, import},
     load, load_result,
 };
@@ -40,6 +35,7 @@ use crate::{App, Body, Caller, Id, Page, Problem, Query, RequestContext, V1Page}
 pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
     config
         .service(create_scan)
+        .service(estimate_scan)
         .service(import_scan)
         .service(list_scans)
         .service(get_scan)
@@ -62,7 +58,7 @@ struct CreateScanV1 {
     target: String,
     /// A tool of the catalogue (`GET /tools`).
     #[schema(example = "nmap")]
-    tool: String,
+    tool: Option<String>,
     /// The tool's parameters, as its schema in the catalogue says; its defaults when absent.
     #[serde(default)]
     #[schema(value_type = Object, example = json!({"scan_type": "-sV -sC -O", "ports": "1-10000", "timing": "-T4"}))]
@@ -73,6 +69,25 @@ struct CreateScanV1 {
     #[serde(default)]
     #[schema(max_items = 10)]
     notify: Vec<NotifyBy>,
+    /// A saved profile in place of a tool: `quick`, `full`, `web`, `ssl`, or the id of one of yours.
+    #[schema(example = "web", max_length = 64)]
+    profile: Option<String>,
+}
+
+impl CreateScanV1 {
+    fn ask(self) -> Result<Ask, Problem> {
+        let Self { target, tool, parameters, scan_type, notify, profile } = self;
+        let choice = match (profile, tool) {
+            (Some(_), Some(_)) => return Err(beside_a_profile("tool")),
+            (Some(_), None) if parameters.value().is_some() => return Err(beside_a_profile("parameters")),
+            (Some(_), None) if scan_type.is_some() => return Err(beside_a_profile("scan_type")),
+            (Some(profile), None) => Choice::Profile(profile),
+            (None, Some(tool)) => Choice::Wanted(Wanted::Tool { tool, parameters: parameters.value().cloned() }),
+            (None, None) => return Err(Problem::field("tool", "missing_field", "missing field `tool`")),
+        };
+        let notify = notify.first().map(|NotifyBy::Email| "email".to_owned()).into_iter().collect();
+        Ok(Ask { target, notify, choice })
+    }
 }
 
 /// A plan of this dialect.
@@ -109,20 +124,10 @@ async fn create_scan(
     body: Body<CreateScanV1>,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
-    let Body(CreateScanV1 { target, tool, parameters, scan_type: None | Some(ScanTypeV1::Custom), notify }) = body;
-    let notify: Vec<String> = notify.first().map(|NotifyBy::Email| "email".to_owned()).into_iter().collect();
     let asker = caller.asker(&context, app.clock.now());
-    let request = ToolRequest { target: &target, tool: &tool, parameters: parameters.value(), notify: &notify };
-    let new = app.planner.plan_tool(&asker, request).await?;
-    app.db
-        .run("create_scan", caller.organization_id, async |tx| {
-            scans::create(tx, &new, asker.now).await?;
-            let entry = context
-                .entry(asker.now, &caller.label(), AuditAction::ScanCreated, Some(new.id.to_string()))
-                .change(None, Some(json!({"target": new.target, "tool": new.tool})));
-            Ok::<_, Problem>(audit::record(tx, caller.organization_id, &entry).await?)
-        })
-        .await?;
+    let planned = body.0.ask()?.chosen(&app, &caller).await?.plan(&app, &asker, context.dialect).await?;
+    planned.store(&app, &caller, &context, asker.now).await?;
+    let new = planned.scan;
     tracing::Span::current().record("scan.id", tracing::field::display(new.id));
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/scan/{}", new.id))).json(ScanCreatedV1 {
         id: new.id,
@@ -132,6 +137,25 @@ async fn create_scan(
         created_at: asker.now,
         tasks: new.tasks.len(),
     }))
+}
+
+/// Show what a scan would come to.
+///
+/// The same checks as a scan that is made. Nothing is made, queued or kept. What will grow from results is guessed.
+#[utoipa::path(
+    tag = "scans",
+    request_body = CreateScanV1,
+    responses((status = 200, description = "What it would come to, and whether it may be made.", body = EstimateView)),
+)]
+#[post("/scans/estimate")]
+async fn estimate_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    body: Body<CreateScanV1>,
+) -> Result<Json<EstimateView>, Problem> {
+    caller.may(Permission::ScansWrite)?;
+    estimate(&app, &caller, &context, body.0.ask()?).await.map(Json)
 }
 
 /// Import a report that a tool wrote elsewhere.
@@ -257,7 +281,7 @@ async fn get_scan(app: Data<App>, caller: Caller, id: Id<ScanId>) -> Result<Json
 async fn get_scan_status(app: Data<App>, caller: Caller, id: Id<ScanId>) -> Result<Json<ScanStatusV1>, Problem> {
     caller.may(Permission::ScansRead)?;
     let scan = load(&app, &caller, id.0).await?;
-    Ok(Json(ScanStatusV1::new(&scan.record, scan.counts, &scan.coverage)))
+    Ok(Json(ScanStatusV1::new(&scan)))
 }
 
 /// Get what a scan found.

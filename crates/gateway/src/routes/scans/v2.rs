@@ -9,30 +9,25 @@ use actix_web::{
     post,
     web::{Data, Json, Payload},
 };
-use picket_domain::{AuditAction, Permission, Plan};
-use picket_planner::{ScanOptions, estimated_duration};
-use picket_store::{
-    audit,
-    scans::{
-        self,
-        read::{Direction, Range, ScanOrder},
-    },
-};
+use picket_domain::{Permission, Plan};
+use picket_planner::{Estimate, Wanted};
+use picket_store::scans::read::{Direction, Range, ScanOrder};
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub(in crate::routes) use self::order::order;
 use self::view::{ScanCreatedV2, ScanDetailV2, ScanV2, StatusV2};
 use super::{
+    ask::{Ask, Choice, OptionsV2, ScanTypeV2, beside_a_profile},
+    estimate::{EstimateView, durations, estimate},
     import::{ImportQuery, ReportFile, import},
     load_result,
 };
 use crate::{App, Body, Caller, Id, Page, Problem, Query, RequestContext, V2Page};
 
 pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
-    config.service(list_scans).service(create_scan).service(import_scan).service(get_scan).service(cancel_scan);
+    config.service(list_scans).service(create_scan).service(estimate_scan).service(import_scan).service(get_scan).service(cancel_scan);
 }
 
 /// What to scan, and how thoroughly.
@@ -48,54 +43,24 @@ struct CreateScanV2 {
     /// What the plan looks at.
     #[serde(default, deserialize_with = "crate::body::object")]
     options: Option<OptionsV2>,
+    /// A saved profile in place of a plan: `quick`, `full`, `web`, `ssl`, or the id of one of yours.
+    #[schema(example = "web", max_length = 64)]
+    profile: Option<String>,
 }
 
-/// A plan of this dialect.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum ScanTypeV2 {
-    /// The 100 most common ports and their versions.
-    Quick,
-    /// The 1,000 most common ports with versions and safe scripts, the web and TLS.
-    Full,
-    /// What the options name, and nothing else.
-    Custom,
-}
-
-impl From<ScanTypeV2> for Plan {
-    fn from(wanted: ScanTypeV2) -> Self {
-        match wanted {
-            ScanTypeV2::Quick => Self::Quick,
-            ScanTypeV2::Full => Self::Full,
-            ScanTypeV2::Custom => Self::Custom,
-        }
-    }
-}
-
-/// What a plan looks at; what is absent is as the plan has it. An option without a tool yet is accepted, and the coverage
-/// says `tool_unavailable`.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct OptionsV2 {
-    /// Names below the target.
-    include_subdomain: Option<bool>,
-    /// Open ports and the services behind them.
-    port_scan: Option<bool>,
-    /// Web applications.
-    web_scan: Option<bool>,
-    /// TLS and certificates.
-    ssl_scan: Option<bool>,
-}
-
-impl OptionsV2 {
-    fn under(&self, plan: Plan) -> ScanOptions {
-        let usual = ScanOptions::of(plan);
-        ScanOptions {
-            include_subdomain: self.include_subdomain.unwrap_or(usual.include_subdomain),
-            port_scan: self.port_scan.unwrap_or(usual.port_scan),
-            web_scan: self.web_scan.unwrap_or(usual.web_scan),
-            ssl_scan: self.ssl_scan.unwrap_or(usual.ssl_scan),
-        }
+impl CreateScanV2 {
+    fn ask(self) -> Result<Ask, Problem> {
+        let Self { target, scan_type, options, profile } = self;
+        let choice = match profile {
+            Some(_) if scan_type.is_some() => return Err(beside_a_profile("scan_type")),
+            Some(_) if options.is_some() => return Err(beside_a_profile("options")),
+            Some(profile) => Choice::Profile(profile),
+            None => {
+                let plan = scan_type.map_or(Plan::Full, Plan::from);
+                Choice::Wanted(Wanted::Options { plan, options: options.unwrap_or_default().under(plan) })
+            }
+        };
+        Ok(Ask { target, notify: Vec::new(), choice })
     }
 }
 
@@ -116,30 +81,39 @@ async fn create_scan(
     body: Body<CreateScanV2>,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
-    let Body(CreateScanV2 { target, scan_type, options }) = body;
-    let plan = scan_type.map_or(Plan::Full, Plan::from);
     let asker = caller.asker(&context, app.clock.now());
-    let new = app.planner.plan_options(&asker, &target, plan, options.unwrap_or_default().under(plan)).await?;
-    let created = app
-        .db
-        .run("create_scan", caller.organization_id, async |tx| {
-            let created = scans::create(tx, &new, asker.now).await?;
-            let entry = context
-                .entry(asker.now, &caller.label(), AuditAction::ScanCreated, Some(new.id.to_string()))
-                .change(None, Some(json!({"target": new.target, "plan": new.plan})));
-            audit::record(tx, caller.organization_id, &entry).await?;
-            Ok::<_, Problem>(created)
-        })
-        .await?;
+    let planned = body.0.ask()?.chosen(&app, &caller).await?.plan(&app, &asker, context.dialect).await?;
+    let created = planned.store(&app, &caller, &context, asker.now).await?;
+    let (new, durations) = (planned.scan, durations(&app).await?);
+    let estimate = Estimate::of(&new, &durations, asker.subscription.limits().tasks_in_flight);
     tracing::Span::current().record("scan.id", tracing::field::display(new.id));
     let location = (LOCATION, format!("/api/v2/scans/{}", created.number));
     Ok(HttpResponse::Created().insert_header(location).json(ScanCreatedV2 {
         scan_id: created.number,
         status: "pending",
         target: new.target,
-        estimated_duration: estimated_duration(plan, new.tasks.len()),
+        estimated_duration: estimate.words(),
         message: "Scan has been queued successfully",
     }))
+}
+
+/// Show what a scan would come to.
+///
+/// The same checks as a scan that is made. Nothing is made, queued or kept. What will grow from results is guessed.
+#[utoipa::path(
+    tag = "scans",
+    request_body = CreateScanV2,
+    responses((status = 200, description = "What it would come to, and whether it may be made.", body = EstimateView)),
+)]
+#[post("/scans/estimate")]
+async fn estimate_scan(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    body: Body<CreateScanV2>,
+) -> Result<Json<EstimateView>, Problem> {
+    caller.may(Permission::ScansWrite)?;
+    estimate(&app, &caller, &context, body.0.ask()?).await.map(Json)
 }
 
 /// Import a report that a tool wrote elsewhere.

@@ -50,10 +50,28 @@ pub(super) struct CommandView {
 
 /// Whether a scan would be accepted.
 #[derive(Debug, Serialize, ToSchema)]
-struct VerdictView {
+pub(in crate::routes) struct VerdictView {
     allowed: bool,
     /// Why not, and what would be missing; `capability_unavailable` alone does not forbid it.
     reasons: Vec<ReasonView>,
+}
+
+impl VerdictView {
+    /// Allowed unless something speaks against it.
+    pub(in crate::routes) fn new(reasons: Vec<Reason>) -> Self {
+        let allowed = reasons.is_empty();
+        let reasons = reasons.into_iter().map(|Reason { code, message }| ReasonView { code, message }).collect();
+        Self { allowed, reasons }
+    }
+
+    /// The same for a scan of which no live worker can do everything now.
+    pub(in crate::routes) fn warned(reasons: Vec<Reason>) -> Self {
+        let allowed = reasons.is_empty();
+        let message =
+            "no live worker can do all of it now; what nobody can do within the wait is a gap in the coverage";
+        let warning = Reason { code: "capability_unavailable", message: message.to_owned() };
+        Self { allowed, ..Self::new(reasons.into_iter().chain([warning]).collect()) }
+    }
 }
 
 /// Something that speaks against a scan.
@@ -109,7 +127,7 @@ impl RunView {
 }
 
 /// Why a scan would not be accepted.
-struct Reason {
+pub(in crate::routes) struct Reason {
     /// The code that the create answers.
     code: &'static str,
     /// The same in words.
@@ -118,7 +136,7 @@ struct Reason {
 
 impl Reason {
     /// What a create would answer.
-    fn of(problem: &Problem) -> Self {
+    pub(in crate::routes) fn of(problem: &Problem) -> Self {
         Self { code: problem.code().name(), message: problem.detail() }
     }
 }
@@ -139,20 +157,14 @@ pub(super) async fn rehearse(
     let Rehearsal { target, refused, runs, tasks, probes } = rehearsal;
     let mut reasons: Vec<Reason> = refused.map(Problem::from).iter().map(Reason::of).collect();
     reasons.extend(refusal(app, &asker, probes).await?);
-    let allowed = reasons.is_empty();
     let commands: Vec<_> = runs.into_iter().map(|(task, command)| RunView::new(task, command, &workers)).collect();
-    if commands.iter().any(|run| !run.runnable_now) {
-        let message =
-            "no live worker can do all of it now; what nobody can do within the wait is a gap in the coverage";
-        reasons.push(Reason { code: "capability_unavailable", message: message.to_owned() });
-    }
-    let reasons = reasons.into_iter().map(|Reason { code, message }| ReasonView { code, message }).collect();
-    let verdict = VerdictView { allowed, reasons };
+    let is_warned = commands.iter().any(|run| !run.runnable_now);
+    let verdict = if is_warned { VerdictView::warned(reasons) } else { VerdictView::new(reasons) };
     Ok(CommandView { tool: tool.slug(), target, verdict, commands, tasks, hosts_times_ports: probes })
 }
 
 /// What the plan of the organization says of one more scan of that size.
-async fn refusal(app: &App, asker: &Asker, probes: u64) -> Result<Option<Reason>, Problem> {
+pub(in crate::routes) async fn refusal(app: &App, asker: &Asker, probes: u64) -> Result<Option<Reason>, Problem> {
     let asked = app
         .db
         .run("rehearse_scan", asker.organization_id, async |tx| {

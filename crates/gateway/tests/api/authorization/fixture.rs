@@ -16,6 +16,7 @@ pub(crate) const OWNER: &str = "owner@example.com";
 pub(crate) struct Fixture {
     pub(crate) owner: Member,
     api_key: String,
+    profile: String,
     scan: String,
     report: String,
     schedule: String,
@@ -47,6 +48,7 @@ impl Fixture {
             id.unwrap_or_else(|| panic!("{path}: {}", answer.text))
         };
         let scan = made("/api/v1/scans/create", json!({"target": "example.com", "tool": "nmap"})).await;
+        let profile = made("/api/v1/scan-profiles", json!({"name": "fixture", "scan_type": "quick"})).await;
         let report = made("/api/v1/reports/generate", json!({"scan_ids": [scan]})).await;
         let scheduled = json!({"name": "x", "kind": "report", "cron": "0 0 * * *", "report": {}});
         let schedule = made("/api/v1/schedules", scheduled).await;
@@ -60,7 +62,7 @@ impl Fixture {
         let colleague = app.member("colleague@example.com").await;
         app.join(&colleague, &owner.organization_id, "viewer").await;
         let api_key = keys["data"][0]["id"].as_str().unwrap().to_owned();
-        Self { api_key, scan, report, schedule, session, webhook, member: colleague.user_id, invitation, owner }
+        Self { api_key, profile, scan, report, schedule, session, webhook, member: colleague.user_id, invitation, owner }
     }
 
     /// Every id of this organization that others must not see.
@@ -68,6 +70,7 @@ impl Fixture {
         let owner = self.owner.user_id.as_str();
         [
             &self.api_key,
+            &self.profile,
             &self.scan,
             &self.report,
             &self.schedule,
@@ -98,6 +101,7 @@ impl Fixture {
             "team" => &self.member,
             "scan" => &self.scan,
             "schedules" => &self.schedule,
+            "scan-profiles" => &self.profile,
             "sessions" => &self.session,
             "webhooks" => &self.webhook,
             "oauth" | "identities" => "github",
@@ -119,6 +123,7 @@ impl Fixture {
             "api-keys" => "key_00000000000000000000000001",
             "invitations" => "inv_00000000000000000000000001",
             "team" => "usr_00000000000000000000000001",
+            "scan-profiles" => "prof_00000000000000000000000001",
             "scan" => "scan_00000000000000000000000001",
             "schedules" => "sch_00000000000000000000000001",
             "sessions" => "ses_00000000000000000000000001",

@@ -117,6 +117,15 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(Both, "GET", "/tools/{slug}", Needs(P::ToolsRead)),
     Row::new(Both, "POST", "/tools/{slug}/build-command", Needs(P::ScansWrite))
         .with(|| json!({"target": "example.com"})),
+    Row::new(Both, "GET", "/scan-profiles", Needs(P::ScansRead)),
+    Row::new(Both, "POST", "/scan-profiles", Needs(P::ScansWrite)).with(|| json!({"name": "x", "scan_type": "quick"})),
+    Row::new(Both, "GET", "/scan-profiles/{id}", Needs(P::ScansRead)),
+    Row::new(Both, "PUT", "/scan-profiles/{id}", Needs(P::ScansWrite))
+        .with(|| json!({"name": "y", "scan_type": "quick"})),
+    Row::new(Both, "DELETE", "/scan-profiles/{id}", Needs(P::ScansWrite)),
+    Row::new(V1, "POST", "/scans/estimate", Needs(P::ScansWrite))
+        .with(|| json!({"target": "example.com", "tool": "nmap"})),
+    Row::new(V2, "POST", "/scans/estimate", Needs(P::ScansWrite)).with(|| json!({"target": "example.com"})),
     Row::new(Both, "POST", "/scans/import", Needs(P::ScansWrite)).with(|| json!({})),
     Row::new(V1, "POST", "/scans/create", Needs(P::ScansWrite))
         .with(|| json!({"target": "example.com", "tool": "nmap"})),

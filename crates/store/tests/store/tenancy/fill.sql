@@ -9,6 +9,10 @@ INSERT INTO api_keys (id, organization_id, created_by, created_at, name, prefix,
     VALUES (md5('{org}key')::uuid, '{org}', md5('{org}user')::uuid, now(), 'k', 'pk_', sha256('{org}key'), '{}');
 INSERT INTO targets (id, organization_id, created_at, kind, value)
     VALUES (md5('{org}target')::uuid, '{org}', now(), 'host', 'example.com');
+INSERT INTO scan_profiles (id, organization_id, created_at, name, description, version, updated_at)
+    VALUES (md5('{org}profile')::uuid, '{org}', now(), 'p', '', 1, now());
+INSERT INTO scan_profile_versions (organization_id, profile_id, version, wanted, created_at, created_by)
+    VALUES ('{org}', md5('{org}profile')::uuid, 1, '{}', now(), 'usr_x');
 INSERT INTO scans (id, organization_id, number, dialect, plan, target, request, requested_by, created_at, state)
     VALUES (md5('{org}scan')::uuid, '{org}', 1, 'v1', 'custom', 'example.com', '{}', 'usr_x', now(), 'created');
 INSERT INTO tasks (id, organization_id, scan_id, tool, pool, level, params, shard, created_at, ready_at)

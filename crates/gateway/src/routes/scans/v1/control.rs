@@ -6,12 +6,12 @@ use actix_web::{
     post,
     web::{Data, Json},
 };
-use picket_domain::{AuditAction, InvalidTransition, NewScan, Permission, ScanId};
-use picket_planner::{Earlier, what_is_missing};
+use picket_domain::{AuditAction, InvalidTransition, NewScan, NewTask, Permission, ScanId};
+use picket_planner::{Earlier, LeftOver, what_is_missing};
 use picket_store::{
-    audit,
+    StoreError, Tx, audit, profiles,
     scans::{self, control::link, overview::ScanKey, read::ScanRecord},
-    tasks::read::{Examined, examined},
+    tasks::read::{Examined, Unexamined, examined, unexamined},
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -147,9 +147,13 @@ async fn rerun_scan(
     let (record, seen) = ended(&app, &caller, id.0, only).await?;
     let asker = caller.asker(&context, app.clock.now());
     let planned = app.planner.plan_again(&asker, earlier(&record)).await?;
-    let new = seen.map_or(planned.clone(), |seen| {
-        what_is_missing(planned, |task| seen.covers(task.tool, &task.params, &task.shard))
-    });
+    let new = match seen {
+        None => planned,
+        Some(Seen { examined, left_over }) => {
+            let is_examined = |task: &NewTask| examined.covers(task.tool, &task.params, &task.shard);
+            what_is_missing(planned, is_examined, &left_over, asker.now)
+        }
+    };
     if only == RerunOnly::Failed && new.tasks.is_empty() {
         let refused =
             InvalidTransition { action: "repeat the failed tasks of", entity: "scan", from: "looked at in full" };
@@ -174,13 +178,30 @@ fn earlier(record: &ScanRecord) -> Earlier<'_> {
     Earlier { target, plan: *plan, tool: tool.as_deref(), request, notify }
 }
 
+/// What a scan looked at in full, and what of its later stages it did not.
+struct Seen {
+    examined: Examined,
+    left_over: Vec<LeftOver>,
+}
+
+impl Seen {
+    async fn of(tx: &Tx<'_>, id: ScanId) -> Result<Self, StoreError> {
+        let left_over = |Unexamined { tool, params, shard, opens }| {
+            let addresses = shard.addresses;
+            LeftOver { tool, params, addresses, opens }
+        };
+        let left_over = unexamined(tx, id).await?.into_iter().map(left_over).collect();
+        Ok(Self { examined: examined(tx, id).await?, left_over })
+    }
+}
+
 /// The scan to repeat, and what it looked at in full when that matters.
 async fn ended(
     app: &App,
     caller: &Caller,
     id: ScanId,
     only: RerunOnly,
-) -> Result<(ScanRecord, Option<Examined>), Problem> {
+) -> Result<(ScanRecord, Option<Seen>), Problem> {
     app.db
         .read("find_scan_to_repeat", caller.organization_id, async |tx| {
             let record = find(tx, ScanKey::Id(id)).await?;
@@ -194,7 +215,7 @@ async fn ended(
             }
             let seen = match only {
                 RerunOnly::All => None,
-                RerunOnly::Failed => Some(examined(tx, id).await?),
+                RerunOnly::Failed => Some(Seen::of(tx, id).await?),
             };
             Ok((record, seen))
         })
@@ -212,6 +233,7 @@ async fn store(
         .run("rerun_scan", caller.organization_id, async |tx| {
             scans::create(tx, new, now).await?;
             link(tx, new.id, base).await?;
+            profiles::copy(tx, new.id, base).await?;
             let entry = context
                 .entry(now, &caller.label(), AuditAction::ScanCreated, Some(new.id.to_string()))
                 .change(None, Some(json!({"target": new.target, "tool": new.tool, "rerun_of": base})));

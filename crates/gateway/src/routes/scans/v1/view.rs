@@ -107,7 +107,8 @@ pub(super) struct ScanDetailV1 {
     parameters: Value,
     /// Ways in which the asker hears of the end.
     notify: Vec<String>,
-    /// Percent of the tasks that have ended.
+    /// Percent of the known work that has ended: each task is a part of it, and of a task that more may grow from, two thirds
+    /// are kept for what does. It never goes back.
     progress: u8,
     tasks: TaskCounts,
     coverage: Vec<CoverageView>,
@@ -116,21 +117,28 @@ pub(super) struct ScanDetailV1 {
     /// The scan that it repeats; it may be deleted by now.
     #[schema(value_type = Option<String>)]
     rerun_of: Option<ScanId>,
+    /// The profile that it was made with, which may be gone by now.
+    #[schema(example = "web")]
+    profile: Option<String>,
+    /// Of a profile of yours: its version at that time.
+    profile_version: Option<i32>,
 }
 
 impl ScanDetailV1 {
     pub(in crate::routes::scans) fn new(scan: &LoadedScan) -> Self {
-        let LoadedScan { record, counts, coverage, rerun_of } = scan;
+        let LoadedScan { record, counts, coverage, rerun_of, progress, profile } = scan;
         let tasks = TaskCounts::of(record, coverage);
         Self {
             scan: ScanV1::new(record, *counts),
             parameters: record.request.clone(),
             notify: record.notify.clone(),
-            progress: tasks.progress(record),
+            progress: *progress,
             tasks,
             coverage: coverage_views(coverage),
             message: message(&record.scan.state),
             rerun_of: *rerun_of,
+            profile: profile.as_ref().map(|used| used.profile.clone()),
+            profile_version: profile.as_ref().and_then(|used| used.version),
         }
     }
 }
@@ -141,7 +149,7 @@ pub(super) struct ScanStatusV1 {
     #[schema(value_type = String, example = "scan_01kf0e9x6hf7s8c2v5b3n4m1qz")]
     scan_id: ScanId,
     status: &'static str,
-    /// Percent of the tasks that have ended; 100 exactly when the scan has.
+    /// Percent of the known work that has ended, as in the scan itself; 100 exactly when the scan has.
     progress: u8,
     tasks: TaskCounts,
     findings: FindingCountsV1,
@@ -153,14 +161,15 @@ pub(super) struct ScanStatusV1 {
 }
 
 impl ScanStatusV1 {
-    pub(super) fn new(record: &ScanRecord, counts: SeverityCounts, coverage: &[Coverage]) -> Self {
+    pub(super) fn new(scan: &LoadedScan) -> Self {
+        let LoadedScan { record, counts, coverage, rerun_of: _, progress, profile: _ } = scan;
         let (state, tasks) = (&record.scan.state, TaskCounts::of(record, coverage));
         Self {
             scan_id: record.scan.id,
             status: state.name(),
-            progress: tasks.progress(record),
+            progress: *progress,
             tasks,
-            findings: counts.into(),
+            findings: (*counts).into(),
             started_at: state.started_at(),
             completed_at: state.ended_at(),
             coverage: coverage_views(coverage),

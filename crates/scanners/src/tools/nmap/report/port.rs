@@ -46,8 +46,13 @@ impl Port {
             }
         });
         if self.is_tls {
-            let name = service.name.map(|name| if name == "http" { "https".to_owned() } else { format!("ssl/{name}") });
-            service.name = name;
+            // That the port speaks TLS was seen, whatever is inside.
+            let name = service.name.filter(|_| !std::mem::take(&mut self.is_guessed)).map(|name| match name.as_str() {
+                "http" => "https".to_owned(),
+                "ssl" => name,
+                _ => format!("ssl/{name}"),
+            });
+            service.name = name.or_else(|| Some("ssl".to_owned()));
         }
         self.is_tls |= service.name.as_deref() == Some("https");
         self.service = Some(service);

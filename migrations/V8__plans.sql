@@ -1,0 +1,153 @@
+-- Scans that grow from what their tasks found.
+ALTER TABLE scans
+    -- Hosts × ports of all tasks so far; grows with them.
+    ADD COLUMN probes bigint NOT NULL DEFAULT 0;
+
+ALTER TABLE tasks
+    -- Never change: what is planned from the result (options of the plan, slugs of tools), and the task of whose result
+    -- this one was planned.
+    ADD COLUMN opens      text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN grown_from uuid,
+    -- Parts of the scan's whole work, which is 1. The reserve is what may still grow from the task; it is handed on to what
+    -- does. So the sum over all tasks that ended is the progress, and it never goes back.
+    ADD COLUMN share      double precision NOT NULL DEFAULT 0,
+    ADD COLUMN reserve    double precision NOT NULL DEFAULT 0,
+    ADD CONSTRAINT a_share_is_a_part CHECK (share >= 0 AND reserve >= 0);
+
+-- Of a part of the work: what belongs to a task itself, and what to those that may grow from it.
+CREATE FUNCTION picket_share(part double precision, opens text) RETURNS double precision
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN opens = '' THEN part ELSE part / 3 END;
+CREATE FUNCTION picket_reserve(part double precision, opens text) RETURNS double precision
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN opens = '' THEN 0 ELSE part * 2 / 3 END;
+
+-- Percent of the known work of a scan that has ended, 99 at most: that all of it has is the scan's state to say. Rounding
+-- errors of the parts are far below a millionth. Row-level security holds: it runs as who asks.
+CREATE FUNCTION picket_progress(scan uuid) RETURNS integer
+    LANGUAGE sql STABLE
+    RETURN (SELECT floor(least(coalesce(sum(t.share + t.reserve), 0) * 100 + 0.000001, 99))::integer
+            FROM tasks AS t WHERE t.scan_id = scan AND t.state IN ('done', 'failed', 'cancelled'));
+REVOKE EXECUTE ON FUNCTION picket_progress FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION picket_progress TO picket_tenant;
+
+-- As in V2, and it knows that a service which grew out of a port scan is gone when its port is closed: both scans ended the
+-- same port scan there without a gap, and the later one did not see the port open.
+CREATE OR REPLACE FUNCTION picket_scan_comparison(base uuid, later uuid)
+    RETURNS TABLE (finding_id uuid, outcome text, severity text)
+    LANGUAGE sql STABLE
+    AS $$
+WITH looked AS MATERIALIZED (
+    SELECT DISTINCT t.scan_id, t.tool, t.params - 'timing' AS params, h.host, t.opens <> '{}' AND t.grown_from IS NULL AS is_first
+    FROM tasks AS t
+    CROSS JOIN LATERAL (
+        SELECT a.host FROM jsonb_array_elements_text(t.shard -> 'addresses') AS a (host)
+        UNION ALL
+        SELECT p.host ->> 'name' FROM jsonb_array_elements(t.shard -> 'hosts') AS p (host)
+    ) AS h
+    WHERE t.scan_id IN (base, later) AND t.state = 'done' AND t.gap IS NULL
+), seen AS MATERIALIZED (
+    SELECT s.scan_id, s.finding_id, s.severity, t.tool, t.params - 'timing' AS params, t.grown_from IS NOT NULL AS is_grown
+    FROM sightings AS s
+    JOIN tasks AS t ON t.scan_id = s.scan_id AND t.id = s.task_id
+    WHERE s.scan_id IN (base, later)
+), open AS MATERIALIZED (
+    -- By the address, and by each name that is pinned to it.
+    SELECT f.host, f.port
+    FROM sightings AS s
+    JOIN findings AS f ON f.id = s.finding_id
+    WHERE s.scan_id = later AND f.rule = 'port.open'
+    UNION
+    SELECT p.host ->> 'name', f.port
+    FROM sightings AS s
+    JOIN findings AS f ON f.id = s.finding_id
+    JOIN tasks AS t ON t.scan_id = s.scan_id AND t.id = s.task_id
+    JOIN LATERAL jsonb_array_elements(t.shard -> 'hosts') AS p (host) ON p.host ->> 'address' = f.host
+    WHERE s.scan_id = later AND f.rule = 'port.open'
+), paired AS (
+    SELECT coalesce(n.finding_id, o.finding_id) AS id, n.finding_id IS NOT NULL AS is_seen,
+           o.finding_id IS NOT NULL AS was_seen, coalesce(n.severity, o.severity) AS severity,
+           coalesce(n.tool, o.tool) AS tool, coalesce(n.params, o.params) AS params,
+           o.is_grown AS was_grown
+    FROM (SELECT * FROM seen WHERE scan_id = later) AS n
+    FULL JOIN (SELECT * FROM seen WHERE scan_id = base) AS o ON o.finding_id = n.finding_id
+)
+SELECT p.id,
+       CASE
+           WHEN p.is_seen AND p.was_seen THEN 'unchanged'
+           WHEN p.was_seen AND l.host IS NOT NULL THEN 'fixed'
+           WHEN p.was_seen AND p.was_grown AND f.port IS NOT NULL
+                AND EXISTS (SELECT FROM looked AS b
+                            JOIN looked AS n ON n.tool = b.tool AND n.params = b.params AND n.host = b.host
+                            WHERE b.scan_id = base AND n.scan_id = later AND b.is_first AND n.is_first AND b.host = f.host)
+                AND NOT EXISTS (SELECT FROM open AS o WHERE o.host = f.host AND o.port = f.port) THEN 'fixed'
+           WHEN p.was_seen THEN 'not_examined'
+           WHEN l.host IS NOT NULL AND EXISTS (
+               SELECT FROM sightings AS e
+               JOIN scans AS x ON x.id = base
+               WHERE e.finding_id = p.id AND e.scan_id NOT IN (base, later) AND e.seen_at < x.created_at
+           ) THEN 'reopened'
+           ELSE 'new'
+       END,
+       p.severity
+FROM paired AS p
+JOIN findings AS f ON f.id = p.id
+-- Where the scan that does not have it looked.
+LEFT JOIN LATERAL (
+    SELECT DISTINCT d.host FROM looked AS d
+    WHERE d.scan_id = CASE WHEN p.is_seen THEN base ELSE later END
+      AND d.tool = p.tool AND d.params = p.params AND d.host = f.host
+) AS l ON true
+$$;
+
+-- The newest complete runs of a tool, for its median.
+CREATE INDEX complete_tasks ON tasks (tool, ended_at DESC) WHERE state = 'done' AND gap IS NULL;
+
+-- How long a run of each tool takes; the steward measures it now and then, so that no request reads the tasks. Of no
+-- customer: a median over all organizations.
+CREATE TABLE tool_durations (
+    tool        text PRIMARY KEY,
+    runs        bigint NOT NULL,
+    median_ms   bigint NOT NULL,
+    measured_at timestamptz NOT NULL,
+    CONSTRAINT a_median_is_of_something CHECK (runs > 0 AND median_ms >= 0)
+);
+GRANT SELECT, INSERT, UPDATE ON tool_durations TO picket_operator;
+
+-- Saved ways to scan. A version never changes; a scan keeps what it was made with.
+CREATE TABLE scan_profiles (
+    -- Never change.
+    id              uuid PRIMARY KEY,
+    organization_id uuid NOT NULL REFERENCES organizations,
+    created_at      timestamptz NOT NULL,
+
+    -- Change by the client.
+    name            text NOT NULL,
+    description     text NOT NULL,
+    -- The newest.
+    version         integer NOT NULL,
+    updated_at      timestamptz NOT NULL,
+
+    CONSTRAINT a_scan_profile_belongs_to_its_organization UNIQUE (organization_id, id),
+    CONSTRAINT a_scan_profile_is_named_once UNIQUE (organization_id, name)
+);
+CALL picket_isolate('scan_profiles');
+
+CREATE TABLE scan_profile_versions (
+    organization_id uuid NOT NULL,
+    profile_id      uuid NOT NULL,
+    version         integer NOT NULL,
+    -- {tool, parameters} or {scan_type, options}
+    wanted          jsonb NOT NULL,
+    created_at      timestamptz NOT NULL,
+    created_by      text NOT NULL,
+    PRIMARY KEY (profile_id, version),
+    FOREIGN KEY (organization_id, profile_id) REFERENCES scan_profiles (organization_id, id)
+);
+CALL picket_isolate('scan_profile_versions');
+
+ALTER TABLE scans
+    -- The id of a saved profile, which may be gone by now, or the name of one that everybody has; set in the transaction
+    -- that creates the scan.
+    ADD COLUMN profile         text,
+    ADD COLUMN profile_version integer;
