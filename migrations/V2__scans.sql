@@ -104,7 +104,7 @@ CREATE TABLE tasks (
     FOREIGN KEY (organization_id, scan_id) REFERENCES scans (organization_id, id),
     CONSTRAINT a_task_has_a_known_state
         CHECK (state IN ('ready', 'queued', 'running', 'done', 'failed', 'cancelled')),
-    CONSTRAINT a_task_has_a_known_pool CHECK (pool IN ('net', 'net.raw', 'web', 'tls', 'import')),
+    CONSTRAINT a_task_has_a_known_pool CHECK (pool IN ('net', 'net.raw', 'web', 'tls', 'import', 'simulate')),
     CONSTRAINT a_task_has_a_known_level CHECK (level IN ('L0', 'L1', 'L2')),
     CONSTRAINT a_running_task_has_a_lease
         CHECK ((state = 'running') = (lease_until IS NOT NULL) AND (state <> 'running' OR worker_id IS NOT NULL)),
@@ -123,6 +123,23 @@ CREATE INDEX queued_tasks ON tasks (queued_at) WHERE state = 'queued';
 CREATE INDEX leased_tasks ON tasks (lease_until) WHERE state = 'running';
 CREATE INDEX tasks_in_flight ON tasks (organization_id) WHERE state IN ('queued', 'running');
 CALL picket_isolate('tasks');
+
+-- The organizations with ready tasks of a pool: one look into the index for each of them, however many tasks they have.
+CREATE FUNCTION picket_waiting(of_pool text) RETURNS TABLE (organization_id uuid)
+    LANGUAGE sql STABLE
+    AS $$
+WITH RECURSIVE waiting (organization_id) AS (
+  (SELECT t.organization_id FROM tasks AS t WHERE t.state = 'ready' AND t.pool = of_pool ORDER BY t.organization_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT t.organization_id FROM tasks AS t
+          WHERE t.state = 'ready' AND t.pool = of_pool AND t.organization_id > w.organization_id
+          ORDER BY t.organization_id
+          LIMIT 1)
+  FROM waiting AS w
+  WHERE w.organization_id IS NOT NULL
+)
+SELECT w.organization_id FROM waiting AS w WHERE w.organization_id IS NOT NULL
+$$;
 
 -- The state machine of `domain/task.rs`; and an attempt never goes back, so a fence never fits twice.
 CREATE FUNCTION tasks_move_only_forward() RETURNS trigger

@@ -42,6 +42,12 @@ pub(crate) fn percentile(values: &mut [f64], percent: usize) -> f64 {
     values.get(place.min(values.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
+/// How many processes of the machine want a core, over the last minute (proc(5)).
+pub(crate) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
 /// Prints the table.
 pub(crate) fn print(figures: &[Figure]) {
     println!("| what | value | beside | its value | ratio |");

@@ -1,24 +1,34 @@
 //! `make bench`: what Picket does in a second, beside what the same machine does in the same minute without it.
 //! Nothing here decides whether a number is good, and nothing runs in CI: a busy machine would only make noise.
 //!
-//! One program with three faces: the bench itself; the child that parses a large report, so that its peak memory is its
-//! own (`parse`); and the stand-in for nmap that tells when it was started (called `nmap`).
+//! One program with four faces: the bench itself; the child that parses a large report, so that its peak memory is its
+//! own (`parse`); a role of the platform as a process of its own (`role`); and the stand-in for nmap that tells when it was
+//! started (called `nmap`).
 
 mod accepted;
 mod bare;
+mod fairness;
 mod figure;
+mod ground;
+mod half_load;
 mod http;
 mod libnmap;
+mod lists;
 mod load;
 mod logins;
+mod memory;
 mod overhead;
 mod parse;
+mod peer;
 mod platform;
 mod reads;
+mod role;
+mod scaling;
 mod seeded;
 mod stand_in;
 mod started;
 mod template;
+mod throughput;
 
 use std::{error::Error, path::Path, process::ExitCode};
 
@@ -26,6 +36,9 @@ use figure::Figure;
 
 /// Anything that ends a bench.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
+/// What can be measured.
+const LETTERS: [&str; 11] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"];
 
 /// Where the figures are written.
 const RESULT: &str = "target/bench.json";
@@ -36,11 +49,10 @@ fn main() -> ExitCode {
     let words: Vec<String> = arguments.collect();
     let ended = match words.as_slice() {
         _ if Path::new(&name).file_name().is_some_and(|name| name == "nmap") => stand_in::run(&words),
+        [word] if word == "role" => role::child(),
         [word, tool, file, keep] if word == "parse" => parse::child(tool, Path::new(file), keep == "keep"),
-        chosen if chosen.iter().all(|letter| ["a", "b", "c", "d", "e", "f"].contains(&letter.as_str())) => {
-            bench(chosen)
-        }
-        _ => Err("usage: picket-bench [a] [b] [c] [d] [e] [f]".into()),
+        chosen if chosen.iter().all(|letter| LETTERS.contains(&letter.as_str())) => bench(chosen),
+        _ => Err(format!("usage: picket-bench [{}]", LETTERS.join("] [")).into()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,6 +77,8 @@ async fn bench(chosen: &[String]) -> Result<(), Failure> {
     if is_chosen("b") {
         eprintln!("bench: from 201 to the tool's start");
         figures.extend(started::measure().await?);
+        eprintln!("bench: from acceptance to the task's start at half load");
+        figures.extend(half_load::measure().await?);
     }
     if is_chosen("c") {
         eprintln!("bench: the sandbox over a bare exec");
@@ -82,8 +96,35 @@ async fn bench(chosen: &[String]) -> Result<(), Failure> {
         eprintln!("bench: logins, and what a storm of them does to others");
         figures.extend(logins::measure().await?);
     }
+    figures.extend(queue(is_chosen).await?);
     figure::print(&figures);
     figure::write(&figures, Path::new(RESULT))?;
     eprintln!("bench: written to {RESULT}");
     Ok(())
+}
+
+/// What is measured with simulated tasks.
+async fn queue(is_chosen: impl Fn(&str) -> bool) -> Result<Vec<Figure>, Failure> {
+    let mut figures = Vec::new();
+    if is_chosen("g") {
+        eprintln!("bench: no-op tasks per second (1, 2, 4, 8 worker processes; Celery)");
+        figures.extend(throughput::measure().await?);
+    }
+    if is_chosen("h") {
+        eprintln!("bench: sleeping tasks over 1 and 8 workers");
+        figures.extend(scaling::measure().await?);
+    }
+    if is_chosen("i") {
+        eprintln!("bench: a small scan behind a large one");
+        figures.extend(fairness::measure().await?);
+    }
+    if is_chosen("j") {
+        eprintln!("bench: memory of the roles");
+        figures.extend(memory::measure().await?);
+    }
+    if is_chosen("k") {
+        eprintln!("bench: lists over a million findings");
+        figures.extend(lists::measure().await?);
+    }
+    Ok(figures)
 }

@@ -32,11 +32,14 @@ pub enum Pool {
     /// Imports of recorded outputs.
     #[serde(rename = "import")]
     Import,
+    /// Tasks that run no tool, for tests of load and faults; served only where the operator's setting says so.
+    #[serde(rename = "simulate")]
+    Simulate,
 }
 
 impl Pool {
     /// Every pool.
-    pub const ALL: [Self; 5] = [Self::Net, Self::NetRaw, Self::Web, Self::Tls, Self::Import];
+    pub const ALL: [Self; 6] = [Self::Net, Self::NetRaw, Self::Web, Self::Tls, Self::Import, Self::Simulate];
 
     /// The name on the wire, in the database and in the queue's name.
     #[must_use]
@@ -47,6 +50,7 @@ impl Pool {
             Self::Web => "web",
             Self::Tls => "tls",
             Self::Import => "import",
+            Self::Simulate => "simulate",
         }
     }
 
@@ -61,7 +65,7 @@ impl Pool {
     pub const fn weakest_level(self) -> SandboxLevel {
         match self {
             Self::NetRaw => SandboxLevel::L0,
-            Self::Net | Self::Web | Self::Tls | Self::Import => SandboxLevel::L2,
+            Self::Net | Self::Web | Self::Tls | Self::Import | Self::Simulate => SandboxLevel::L2,
         }
     }
 }

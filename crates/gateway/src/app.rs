@@ -81,7 +81,7 @@ impl App {
         }
         let resolver = Resolver::new(&outbound)
             .map_err(|error| GatewayError::setting("pin_hosts", "a resolver that can be made", error))?;
-        let planner = Planner::new(&settings.pin_hosts, resolver.clone(), allow_list);
+        let planner = Planner::new(&settings.pin_hosts, resolver.clone(), allow_list).simulating(settings.simulator);
         let http = HttpClient::with_resolver(outbound, resolver)
             .map_err(|error| GatewayError::setting("outbound", "certificate authorities that can be read", error))?;
         let tokens =

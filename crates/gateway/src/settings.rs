@@ -48,6 +48,8 @@ pub struct GatewaySettings {
     pub allow_targets: Vec<String>,
     /// Addresses of names that are not asked of DNS.
     pub pin_hosts: BTreeMap<String, IpAddr>,
+    /// Whether scans with the tool `simulate` are accepted, which send no packet; only tests of load and faults switch it on.
+    pub simulator: bool,
     /// Whether requests are counted; only a load test switches it off.
     pub rate_limits: bool,
     /// Requests a minute that one address may send to public routes.
@@ -137,6 +139,7 @@ impl Default for GatewaySettings {
             registration_plan: Subscription::Trial,
             allow_targets: Vec::new(),
             pin_hosts: BTreeMap::new(),
+            simulator: false,
             rate_limits: true,
             public_per_minute: 60,
             public_burst: 30,

@@ -119,7 +119,8 @@ impl CommandError {
                 WorkerError::Unproven(_)
                 | WorkerError::NotProven { .. }
                 | WorkerError::BelowMinimum { .. }
-                | WorkerError::Pool { .. },
+                | WorkerError::Pool { .. }
+                | WorkerError::Simulator,
             ) => ExitCode::from(78),
             Self::Unchecked(_) | Self::Refused(_) => ExitCode::from(2),
             Self::Migrate(_)

@@ -49,6 +49,8 @@ pub struct Planner {
     /// Addresses that the operator has set; these names are not asked of DNS.
     pins: BTreeMap<String, IpAddr>,
     allow_list: AllowList,
+    /// Whether the simulator is offered beside the catalogue.
+    is_simulating: bool,
 }
 
 /// Who asks, and when.
@@ -85,7 +87,18 @@ impl Planner {
     #[must_use]
     pub fn new(pins: &BTreeMap<String, IpAddr>, resolver: Resolver, allow_list: AllowList) -> Self {
         let pins = pins.iter().map(|(name, at)| (name.trim_end_matches('.').to_ascii_lowercase(), *at)).collect();
-        Self { resolver, pins, allow_list }
+        Self { resolver, pins, allow_list, is_simulating: false }
+    }
+
+    /// The same, which offers the simulator where the operator says so.
+    #[must_use]
+    pub fn simulating(self, is_simulating: bool) -> Self {
+        Self { is_simulating, ..self }
+    }
+
+    /// What was asked of a tool, checked.
+    fn spec(&self, tool: &str, parameters: Option<&Value>) -> Result<ScanSpec, PlanRefused> {
+        Ok(ScanSpec::offered(Asked { tool, parameters }, self.is_simulating)?)
     }
 
     /// Plans a scan with one tool.
@@ -93,7 +106,7 @@ impl Planner {
     /// # Errors
     /// When the tool or its parameters are not of the catalogue, or the target may not be scanned.
     pub async fn plan_tool(&self, asker: &Asker, request: ToolRequest<'_>) -> Result<NewScan, PlanRefused> {
-        let spec = spec(request)?;
+        let spec = self.spec(request.tool, request.parameters)?;
         let scope = self.authorize(request.target, asker.subscription, spec.tool().is_passive()).await?;
         let tasks = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
         Ok(NewScan {
@@ -248,11 +261,6 @@ fn tasks(spec: &ScanSpec, scope: &Scope, now: Timestamp) -> Option<Vec<NewTask>>
 fn probes(shapes: &[TaskShape], scope: &Scope) -> u64 {
     let addresses = u64::try_from(scope.addresses.len()).unwrap_or(u64::MAX);
     shapes.iter().map(|shape| addresses.saturating_mul(shape.ports.into())).fold(0, u64::saturating_add)
-}
-
-/// What a client asked of a tool, checked.
-fn spec(request: ToolRequest<'_>) -> Result<ScanSpec, PlanRefused> {
-    Ok(ScanSpec::try_from(Asked { tool: request.tool, parameters: request.parameters })?)
 }
 
 /// A tool that takes one address in each run, and a target of many.

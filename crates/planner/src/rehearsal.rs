@@ -1,9 +1,8 @@
 //! A scan that is not made: the same checks as a create, and what would run. It must never store or queue anything.
 
 use picket_domain::{Invocation, NewTask};
-use picket_scanners::{Asked, ScanSpec};
 
-use super::{Asker, PlanRefused, Planner, ToolRequest, probes, spec, tasks, too_many_runs};
+use super::{Asker, PlanRefused, Planner, ToolRequest, probes, tasks, too_many_runs};
 
 /// What would happen.
 pub struct Rehearsal {
@@ -31,7 +30,7 @@ impl Planner {
         request: ToolRequest<'_>,
         most: usize,
     ) -> Result<Rehearsal, PlanRefused> {
-        let spec = spec(request)?;
+        let spec = self.spec(request.tool, request.parameters)?;
         let scope = match self.authorize(request.target, asker.subscription, spec.tool().is_passive()).await {
             Ok(scope) => scope,
             Err(refused) if refused.is_verdict() => {
@@ -42,14 +41,13 @@ impl Planner {
         };
         let tasks = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
         let (all, probes) = (tasks.len(), probes(spec.shapes(), &scope));
-        let runs = tasks.into_iter().take(most).map(command).collect::<Result<_, _>>()?;
+        let runs = tasks.into_iter().take(most).map(|task| self.command(task)).collect::<Result<_, _>>()?;
         Ok(Rehearsal { target: scope.target.to_string(), refused: None, runs, tasks: all, probes })
     }
-}
 
-/// The task with its command line. It goes through the door as it would for the worker.
-fn command(task: NewTask) -> Result<(NewTask, Invocation), PlanRefused> {
-    let stored = ScanSpec::try_from(Asked { tool: task.tool, parameters: Some(&task.params) });
-    let command = stored.and_then(|spec| spec.command(&task.shard))?;
-    Ok((task, command))
+    /// The task with its command line. It goes through the door as it would for the worker.
+    fn command(&self, task: NewTask) -> Result<(NewTask, Invocation), PlanRefused> {
+        let command = self.spec(task.tool, Some(&task.params))?.command(&task.shard)?;
+        Ok((task, command))
+    }
 }

@@ -106,6 +106,22 @@ async fn t1_to_t6_addresses_of_a_forbidden_class_are_refused() {
 }
 
 #[tokio::test]
+async fn the_simulator_is_planned_only_where_the_operator_offers_it() {
+    let parameters = json!({"tasks": 3, "sleep_ms": 1});
+    let request = ToolRequest { target: "127.0.0.1", tool: "simulate", parameters: Some(&parameters), notify: &[] };
+    let by = asker(Subscription::Enterprise);
+    let off = planner(&["127.0.0.1"]);
+    assert_eq!(refusal(off.plan_tool(&by, request).await), ("tool".to_owned(), "unknown_tool"));
+    assert!(off.rehearse(&by, request, 1).await.is_err());
+    let on = off.simulating(true);
+    let scan = on.plan_tool(&by, request).await.unwrap();
+    assert!(scan.tasks.len() == 3 && scan.tasks.iter().all(|task| task.needs.pool == Pool::Simulate), "{scan:?}");
+    assert_eq!(on.rehearse(&by, request, 1).await.unwrap().runs.len(), 1);
+    let elsewhere = ToolRequest { target: "10.1.2.3", ..request };
+    assert_eq!(code(on.plan_tool(&by, elsewhere).await), "target_forbidden");
+}
+
+#[tokio::test]
 async fn t2_to_t12_texts_that_are_no_targets_are_refused() {
     let long = "a".repeat(254);
     for target in [

@@ -12,6 +12,7 @@ mod parameters;
 mod paths;
 pub mod rules;
 pub mod sample;
+mod simulate;
 mod site;
 mod spec;
 mod ssh;
@@ -31,6 +32,7 @@ pub use format::{Context, Format, HEAD_BYTES, Head, blank, formats, parsed_blank
 pub use import::is_nameless;
 pub use open_port::{OpenPort, Speaks, open_port};
 pub use parameters::{Parameters, ParamsError};
-pub use spec::{Asked, ScanSpec};
+pub use simulate::{SIMULATOR, SimulatedEnd, Simulation};
+pub use spec::{Asked, ScanSpec, UNKNOWN_TOOL};
 pub use tool::{Appetite, FanOut, Parsed, TaskShape, Tool, split_by_family};
 pub use tools::{ALL, find, page};

@@ -5,7 +5,14 @@
 use picket_domain::{Invocation, PinnedHost, Shard, Target};
 use serde_json::Value;
 
-use crate::{FanOut, ParamsError, TaskShape, Tool, tools};
+use crate::{
+    FanOut, ParamsError, TaskShape, Tool,
+    simulate::{self, SIMULATOR, Simulation},
+    tools,
+};
+
+/// The code of a tool that is not in the catalogue: an older or newer one may know it.
+pub const UNKNOWN_TOOL: &str = "unknown_tool";
 
 /// Names that one run may resolve.
 const MOST_HOSTS: usize = 4_096;
@@ -37,16 +44,25 @@ impl TryFrom<Asked<'_>> for ScanSpec {
 
     /// Checks what was asked for.
     fn try_from(asked: Asked<'_>) -> Result<Self, ParamsError> {
-        let tool = tools::find(asked.tool).ok_or_else(unknown_tool)?;
+        Self::offered(asked, false)
+    }
+}
+
+impl ScanSpec {
+    /// Checks what was asked for, where the operator may have said that the simulator is offered beside the catalogue.
+    ///
+    /// # Errors
+    /// The first field that does not fit. The simulator is an unknown tool like any other where it is not offered.
+    pub fn offered(asked: Asked<'_>, is_simulating: bool) -> Result<Self, ParamsError> {
+        let simulator = (is_simulating && asked.tool == SIMULATOR.slug()).then_some(SIMULATOR);
+        let tool = tools::find(asked.tool).or(simulator).ok_or_else(unknown_tool)?;
         let shapes = tool.shapes(asked.parameters)?;
         if shapes.is_empty() {
             return Err(ParamsError::whole("nothing_to_do", "expected parameters that ask for something"));
         }
         Ok(Self { tool, shapes })
     }
-}
 
-impl ScanSpec {
     /// The tool.
     #[must_use]
     pub fn tool(&self) -> &'static dyn Tool {
@@ -69,6 +85,18 @@ impl ScanSpec {
             return Err(ParamsError::whole("not_canonical", "expected the parameters of one task"));
         };
         self.command_of(shape, shard)
+    }
+
+    /// What the only task does when it is one of the simulator: its worker does that, and runs no command line.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub fn simulation(&self, shard: &Shard) -> Result<Option<Simulation>, ParamsError> {
+        if self.tool.slug() != SIMULATOR.slug() {
+            return Ok(None);
+        }
+        self.command(shard)?;
+        self.shapes.first().map(|shape| simulate::simulation(&shape.params)).transpose()
     }
 
     /// The command line of one of its tasks.
@@ -108,7 +136,7 @@ fn check_shard(shard: &Shard, fan_out: FanOut) -> Result<(), ParamsError> {
 fn unknown_tool() -> ParamsError {
     let known: Vec<_> = tools::ALL.iter().map(|tool| tool.slug()).collect();
     let message = format!("expected one of: {}", known.join(", "));
-    ParamsError { field: "tool".to_owned(), code: "unknown_tool", message }
+    ParamsError { field: "tool".to_owned(), code: UNKNOWN_TOOL, message }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl Admission {
     /// When the database refuses.
     pub async fn admit(&self) -> Result<usize, StoreError> {
         let (per_slot, limits) = (self.settings.queue_per_slot, self.settings.admission_limits());
-        let pools = self.db.operate("admission.pools", async |tx| admission::pools(tx).await).await?;
+        let pools = self.db.look_up("admission.pools", async |tx| admission::pools(tx).await).await?;
         let mut admitted: usize = 0;
         for pool in pools {
             let now = self.clock.now();

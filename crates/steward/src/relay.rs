@@ -28,8 +28,11 @@ impl Relay {
     /// # Errors
     /// When the database refuses, or the broker took none of them.
     pub async fn relay(&self) -> Result<usize, RoundError> {
-        self.db.operate("relay.number", async |tx| events::number(tx).await).await?;
-        let claimed = self.db.operate("relay.claim", async |tx| events::claim(tx, WINDOW).await).await?;
+        let claimed = self.db.operate("relay.claim", async |tx| {
+            events::number(tx).await?;
+            events::claim(tx, WINDOW).await
+        });
+        let claimed = claimed.await?;
         if claimed.is_empty() {
             return Ok(0);
         }

@@ -12,8 +12,8 @@ use std::{
 
 use picket_domain::{ClaimedTask, Gap, Observation, SandboxLevel, Shard};
 use picket_kit::Clock;
-use picket_sandbox::{NetdError, Outcome, Route, Run, Sandbox, SandboxError};
-use picket_scanners::{Asked, Context, Parsed, ScanSpec, Tool};
+use picket_sandbox::{NetdError, Outcome, Route, Sandbox, SandboxError};
+use picket_scanners::{Asked, Context, ParamsError, Parsed, ScanSpec, Simulation, Tool, UNKNOWN_TOOL};
 use picket_store::{
     Db, StoreError,
     tasks::{HandBack, MAX_FAILURES, RunRecord},
@@ -25,6 +25,8 @@ use crate::{
     ending::Ending,
     leases::Leases,
     leavings::{End, Leavings, is_worth_keeping},
+    running::Running,
+    simulated::Simulated,
     standing::counted,
     story::{Story, Teller},
     verdict::{Verdict, verdict},
@@ -52,6 +54,7 @@ pub(crate) struct Execution {
 
 /// What a run left behind.
 struct Ran {
+    tool: &'static dyn Tool,
     outcome: Outcome,
     parsed: Parsed,
     observations: Vec<Observation>,
@@ -65,7 +68,7 @@ enum NotRun {
     #[error("the tool is not installed here")]
     NoTool,
     #[error("the stored parameters do not fit the tool: {0}")]
-    Params(#[from] picket_scanners::ParamsError),
+    Params(ParamsError),
     /// A network of one's own has no way to some addresses of the host, or the node's policy forbids them.
     #[error(transparent)]
     Unreachable(SandboxError),
@@ -76,6 +79,12 @@ enum NotRun {
     Sandbox(SandboxError),
     #[error("the parser did not come back")]
     Parser,
+}
+
+impl From<ParamsError> for NotRun {
+    fn from(error: ParamsError) -> Self {
+        if error.code == UNKNOWN_TOOL { Self::NoTool } else { Self::Params(error) }
+    }
 }
 
 impl From<SandboxError> for NotRun {
@@ -138,15 +147,15 @@ impl Execution {
     async fn run(&self, slot: u32, task: &ClaimedTask, claimed: SandboxLevel, left: &Leavings) -> Result<Ran, NotRun> {
         // A row is checked as a request is: whoever can write one, or put a message on the queue, has said nothing that
         // is trusted more. What this catalogue does not know, an older or newer one may.
-        picket_scanners::find(&task.tool).ok_or(NotRun::NoTool)?;
-        let spec = ScanSpec::try_from(Asked { tool: &task.tool, parameters: Some(&task.params) })?;
+        let asked = Asked { tool: &task.tool, parameters: Some(&task.params) };
+        let spec = ScanSpec::offered(asked, self.settings.simulator)?;
         let tool = spec.tool();
         spec.command(&task.shard)?;
-        if !self.sandbox.has_tool(tool.slug()) {
-            return Err(NotRun::NoTool);
-        }
         let tool_hash = self.sandbox.tool_hash(tool.slug());
-        let (route, mut run) = self.start(slot, &spec, task, claimed).await?;
+        let (route, mut run) = match spec.simulation(&task.shard)? {
+            Some(simulation) => self.simulate(tool, simulation)?,
+            None => self.start(slot, &spec, task, claimed).await?,
+        };
         self.leases.arm(task.fence, run.killer());
         let output = left.copy.tee(run.stdout().ok_or(NotRun::Parser)?);
         let story = left.story.clone();
@@ -159,7 +168,14 @@ impl Execution {
         parsed = checked(parsed, tool, &outcome.stderr);
         outcome.stderr = route.text(&outcome.stderr).into_owned();
         parsed.reason = route.text(&parsed.reason).into_owned();
-        Ok(Ran { outcome, parsed, observations, tool_hash })
+        Ok(Ran { tool, outcome, parsed, observations, tool_hash })
+    }
+
+    /// Starts what runs no tool, under the same limits. There is nobody whose addresses a route would change.
+    fn simulate(&self, tool: &dyn Tool, simulation: Simulation) -> Result<(Route, Running), NotRun> {
+        let limits = self.settings.limits(&tool.appetite());
+        let nowhere = self.sandbox.route_at(SandboxLevel::None, &[])?;
+        Ok((nowhere, Running::Simulated(Simulated::start(simulation, &limits))))
     }
 
     /// Starts the tool, at the level that is proven now.
@@ -169,7 +185,10 @@ impl Execution {
         spec: &ScanSpec,
         task: &ClaimedTask,
         claimed: SandboxLevel,
-    ) -> Result<(Route, Run), NotRun> {
+    ) -> Result<(Route, Running), NotRun> {
+        if !self.sandbox.has_tool(spec.tool().slug()) {
+            return Err(NotRun::NoTool);
+        }
         let (sandbox, addresses) = (self.sandbox.clone(), task.shard.addresses.clone());
         // Asking the helper and making namespaces block for milliseconds: not on a thread that others wait for.
         let is_agreed = self.settings.accepts_unsandboxed();
@@ -179,7 +198,7 @@ impl Execution {
         let limits = self.settings.limits(&spec.tool().appetite());
         let (sandbox, by) = (self.sandbox.clone(), route.clone());
         let started = tokio::task::spawn_blocking(move || sandbox.start_by(&by, slot, &invocation, &limits)).await;
-        Ok((route, started.map_err(|_| NotRun::Parser)??))
+        Ok((route, Running::Tool(started.map_err(|_| NotRun::Parser)??)))
     }
 
     async fn store(&self, task: &ClaimedTask, ran: &Result<Ran, NotRun>, left: &Leavings) -> Result<(), StoreError> {
@@ -213,8 +232,7 @@ impl Execution {
             | picket_sandbox::End::NotStarted
             | picket_sandbox::End::Killed(_) => None,
         };
-        let exit_is_ok =
-            exit_code.is_some_and(|code| picket_scanners::find(&task.tool).is_some_and(|tool| tool.exit_is_ok(code)));
+        let exit_is_ok = exit_code.is_some_and(|code| ran.tool.exit_is_ok(code));
         let ending = Ending::of(&ran.outcome, exit_is_ok, &ran.parsed);
         let verdict = verdict(ending, ran.parsed.observations, task.failures);
         tracing::info!(end = ?ran.outcome.end, ?ending, ?verdict, dropped_packets = ran.outcome.dropped_packets, duration_ms = %ran.outcome.wall.as_millis(),

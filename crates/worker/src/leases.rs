@@ -6,7 +6,8 @@ use std::{
 };
 
 use picket_domain::Fence;
-use picket_sandbox::Killer;
+
+use crate::running::Killer;
 
 /// Said of a tool whose lease is gone: the scan was stopped, or another worker has the task.
 pub(crate) const LEASE_LOST: &str = "lease lost";

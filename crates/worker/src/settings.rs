@@ -13,6 +13,8 @@ use serde::{Deserialize, Deserializer, de};
 pub struct WorkerSettings {
     /// The pools that it serves.
     pub pools: Vec<Pool>,
+    /// Whether the pool `simulate` may be served, whose tasks run no tool; only tests of load and faults switch it on.
+    pub simulator: bool,
     /// Tasks of each pool that it runs at once.
     pub slots: u32,
     /// The program that makes namespaces.
@@ -53,6 +55,7 @@ impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             pools: vec![Pool::Net],
+            simulator: false,
             slots: 2,
             bwrap: PathBuf::from("/usr/bin/bwrap"),
             tools_root: PathBuf::from("/opt/picket/tools"),

@@ -1,6 +1,6 @@
-//! A slot: takes one task, runs it to its end, takes the next. It asks the broker only while it is free.
+//! A slot: takes one task, runs it to its end, takes the next. The broker sends it nothing while it is busy.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use picket_domain::{ClaimedTask, EventBody, OrganizationId, SandboxLevel, TaskQueued};
 use picket_kit::{Shutdown, TraceParent};
@@ -12,6 +12,9 @@ use crate::{execution::Execution, standing::Standing};
 
 /// Pause when the database is away, so that the same message is not taken in a tight loop.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A task that ends within this is acknowledged at its end, and the subscription stays. Far below the time after which
+/// anybody but this worker could have the task: the claim is what holds it.
+const SHORT: Duration = Duration::from_millis(100);
 
 /// Works until it is time to stop; the task in hand is finished by then, or was interrupted.
 pub(crate) async fn work(
@@ -23,8 +26,10 @@ pub(crate) async fn work(
     stopping: &Shutdown,
 ) {
     let mut consumer: Consumer = broker.consumer(Queue::Tasks(pool));
-    while let Some(delivery) = stopping.or(consumer.take()).await {
-        if let Err(error) = handle(execution, standing, slot, delivery, stopping).await {
+    while let Some(delivery) = stopping.or(consumer.take_and_stay()).await {
+        if let Err(error) = handle(execution, standing, slot, &mut consumer, delivery, stopping).await {
+            // What would be sent in the pause is for others.
+            consumer.leave().await;
             tracing::warn!(error = picket_domain::cause(&error), "a task was not taken");
             stopping.or(tokio::time::sleep(PAUSE)).await;
         }
@@ -35,6 +40,7 @@ async fn handle(
     execution: &Execution,
     standing: &Standing,
     slot: u32,
+    consumer: &mut Consumer,
     delivery: Delivery,
     stopping: &Shutdown,
 ) -> Result<(), picket_queue::QueueError> {
@@ -52,13 +58,11 @@ async fn handle(
     let claimed = take(execution, standing, tenant, &message, stopping).instrument(span.clone()).await;
     match claimed {
         Ok(Some((task, level))) => {
-            // The lease holds the task from here on. An acknowledgement that is lost brings a stale message, no more.
-            let acknowledged = delivery.ack().await;
             if let Some(trace) = task.traceparent.as_deref().and_then(|text| text.parse::<TraceParent>().ok()) {
                 span.record("trace.id", trace.trace_id());
             }
-            execution.execute(slot, task, level).instrument(span).await;
-            acknowledged
+            let run = execution.execute(slot, task, level).instrument(span);
+            settle(consumer, delivery, run, stopping).await
         }
         Ok(None) => {
             metrics::counter!("picket_worker_stale_messages_total").increment(1);
@@ -66,13 +70,38 @@ async fn handle(
         }
         Err(NotTaken::Unproven) => {
             tracing::warn!("the sandbox is not proven any more, the message goes back");
+            consumer.leave().await;
             delivery.give_back().await
         }
         Err(NotTaken::Store(error)) => {
             tracing::warn!(error = picket_domain::cause(&error), "a claim failed, the message goes back");
+            consumer.leave().await;
             delivery.give_back().await
         }
     }
+}
+
+/// Runs a task that was claimed, and acknowledges its message: at the end of one that is short, else while it runs. The
+/// lease holds the task in both cases; a message that comes again is stale, no more.
+async fn settle(
+    consumer: &mut Consumer,
+    delivery: Delivery,
+    run: impl Future<Output = ()>,
+    stopping: &Shutdown,
+) -> Result<(), picket_queue::QueueError> {
+    let mut run = pin!(run);
+    if tokio::time::timeout(SHORT, &mut run).await.is_ok() {
+        if stopping.is_down() {
+            consumer.leave().await;
+        }
+        return delivery.ack().await;
+    }
+    let acknowledge = async {
+        consumer.leave().await;
+        delivery.ack().await
+    };
+    let ((), acknowledged) = tokio::join!(run, acknowledge);
+    acknowledged
 }
 
 /// Why a message goes back.

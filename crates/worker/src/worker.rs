@@ -73,6 +73,9 @@ pub enum WorkerError {
         /// What was proven.
         proven: SandboxLevel,
     },
+    /// A pool that is there for tests alone, without the operator's word.
+    #[error("expected the setting worker.simulator with the pool `simulate`")]
+    Simulator,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -90,10 +93,13 @@ pub enum WorkerError {
 /// When no sandbox can be proven, or the database is away at the start.
 pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> Result<(), WorkerError> {
     let Parts { db, broker, blobs, live, clock, health } = parts;
+    if settings.pools.contains(&Pool::Simulate) && !settings.simulator {
+        return Err(WorkerError::Simulator);
+    }
     let sandbox = Arc::new(Sandbox::new(settings.sandbox())?);
     let id = WorkerId::mint(clock.now());
     let standing = Arc::new(Standing::establish(id, &settings, &sandbox, &clock).await?);
-    let tools = installed(&sandbox);
+    let tools = installed(&sandbox, settings.simulator);
     announce(id, &standing, &tools);
     let leases = Arc::new(Leases::default());
     // The worker may have to stop by itself as well: when its sandbox holds no longer.
@@ -151,10 +157,10 @@ pub async fn prove(settings: &WorkerSettings) -> Result<Proof, WorkerError> {
     Standing::look(settings, &sandbox).await
 }
 
-/// The tools of the catalogue that have a root here.
-fn installed(sandbox: &Sandbox) -> Vec<String> {
-    let slugs = picket_scanners::ALL.iter().map(|tool| tool.slug());
-    slugs.filter(|slug| sandbox.has_tool(slug)).map(str::to_owned).collect()
+/// The tools of the catalogue that have a root here; and the simulator, which needs none.
+fn installed(sandbox: &Sandbox, is_simulating: bool) -> Vec<String> {
+    let slugs = picket_scanners::ALL.iter().map(|tool| tool.slug()).filter(|slug| sandbox.has_tool(slug));
+    slugs.chain(is_simulating.then(|| picket_scanners::SIMULATOR.slug())).map(str::to_owned).collect()
 }
 
 fn announce(id: WorkerId, standing: &Standing, tools: &[String]) {

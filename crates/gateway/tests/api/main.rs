@@ -65,6 +65,8 @@ mod schedules;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod simulator;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod targets;

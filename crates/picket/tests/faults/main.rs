@@ -16,6 +16,8 @@ mod relay;
 #[cfg(test)]
 mod service;
 #[cfg(test)]
+mod simulated;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod stop;

@@ -6,7 +6,7 @@ use picket_queue::Broker;
 use picket_testkit::Namespace;
 use tokio::sync::mpsc;
 
-use crate::stage::{QUEUE, assert_empty, broker, connect, drain, id, ids, publish, take};
+use crate::stage::{LONG, QUEUE, assert_empty, broker, connect, drain, id, ids, publish, take};
 
 async fn send(broker: &Broker, ids: &[String]) {
     for confirmed in publish(&broker.publisher(), ids).await {
@@ -119,4 +119,50 @@ async fn channels_do_not_pile_up() {
         let _nothing = tokio::time::timeout(Duration::from_millis(5), consumer.take()).await;
     }
     assert_eq!(broker.connections_made(), 2, "a connection without a free channel is replaced");
+}
+
+#[tokio::test]
+async fn a_subscription_that_stays_holds_nothing_back_from_who_is_free() {
+    let broker = broker().await;
+    let sent = ids("one", 5);
+    send(&broker, &sent).await;
+    let mut staying = broker.consumer(QUEUE);
+    let held = tokio::time::timeout(LONG, staying.take_and_stay()).await.expect("a message");
+    let mut got = vec![id(&held)];
+    // It is subscribed, and its message is not acknowledged.
+    got.extend(drain(&mut broker.consumer(QUEUE), 2).await);
+    held.ack().await.unwrap();
+    let next = tokio::time::timeout(LONG, staying.take_and_stay()).await.expect("the next message");
+    got.push(id(&next));
+    staying.leave().await;
+    next.ack().await.unwrap();
+    // Nobody is subscribed any more: the last message goes to who asks.
+    got.extend(drain(&mut broker.consumer(QUEUE), 1).await);
+    got.sort();
+    assert_eq!(got, sent);
+    assert_empty(&broker).await;
+}
+
+#[tokio::test]
+async fn who_stops_waiting_at_a_subscription_that_stays_swallows_nothing() {
+    let broker = broker().await;
+    let sent = ids("one", 31);
+    send(&broker, &sent).await;
+    let mut staying = broker.consumer(QUEUE);
+    let mut got = Vec::new();
+    // Subscribed by now, and every dropped wait meets a message.
+    for microseconds in (0..20).map(|step| step * 300) {
+        if let Ok(delivery) = tokio::time::timeout(Duration::from_micros(microseconds), staying.take_and_stay()).await {
+            got.push(id(&delivery));
+            delivery.ack().await.unwrap();
+        }
+    }
+    staying.leave().await;
+    let left = sent.len() - got.len();
+    got.extend(drain(&mut broker.consumer(QUEUE), left).await);
+    got.sort();
+    let mut expected = sent;
+    expected.sort();
+    assert_eq!(got, expected);
+    assert_empty(&broker).await;
 }

@@ -3,7 +3,8 @@
 
 use jiff::Timestamp;
 use picket_domain::{
-    AdmissionLimits, Candidate, EventBody, Gap, OrganizationId, Pool, ScanId, Subscription, TaskId, TaskQueued, choose,
+    AdmissionLimits, Candidate, EventBody, Gap, OrganizationId, Pool, SandboxLevel, ScanId, Subscription, TaskId,
+    TaskQueued, choose,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -21,10 +22,11 @@ use crate::{
 const WORKER_TIMEOUT_SECONDS: f64 = 10.0;
 
 statements! {
+    // One look into the index for each, however many tasks wait.
     POOLS = "-- tasks.admission.pools
-SELECT DISTINCT pool
-FROM tasks
-WHERE state = 'ready'";
+SELECT p.pool
+FROM unnest($1::text[]) AS p (pool)
+WHERE EXISTS (SELECT FROM tasks AS t WHERE t.state = 'ready' AND t.pool = p.pool)";
 
     LOCK = "-- tasks.admission.lock
 SELECT pg_try_advisory_xact_lock(7161700302) AS locked";
@@ -59,7 +61,7 @@ SELECT t.id, o.id AS organization_id, o.plan, f.in_flight, t.host, t.tool,
        coalesce((SELECT h.running FROM of_host AS h WHERE h.organization_id = o.id AND h.host = t.host), 0)
          AS host_in_flight,
        coalesce((SELECT u.running FROM of_tool AS u WHERE u.tool = t.tool), 0) AS tool_in_flight
-FROM (SELECT DISTINCT organization_id FROM tasks WHERE state = 'ready' AND pool = $1) AS r
+FROM picket_waiting($1) AS r (organization_id)
 JOIN organizations AS o ON o.id = r.organization_id
 CROSS JOIN LATERAL (
   SELECT count(*) AS in_flight
@@ -111,16 +113,22 @@ JOIN scans AS s ON s.id = chosen.scan_id
 WHERE t.id = chosen.id AND s.state IN ('created', 'queued', 'running')
 RETURNING t.id, t.organization_id, t.scan_id, t.attempt, s.traceparent";
 
-    // Ready for longer than the wait, and no worker that serves the pool was seen in that time. What a client holds does not
-    // wait for a worker.
+    // Ready for longer than the wait, and no worker that serves the pool was seen in that time: what nobody serves is found
+    // first, since what is served may be a hundred thousand tasks. What a client holds does not wait for a worker.
     UNSERVED = "-- tasks.admission.unserved
-SELECT t.id, t.scan_id
-FROM tasks AS t
-WHERE t.state = 'ready' AND t.ready_at < now() - make_interval(secs => $1)
-  AND NOT EXISTS (
+WITH unserved AS MATERIALIZED (
+  SELECT p.pool, l.level
+  FROM unnest($2::text[]) AS p (pool)
+  CROSS JOIN unnest($3::text[]) AS l (level)
+  WHERE NOT EXISTS (
     SELECT FROM workers AS w
-    WHERE t.pool = ANY(w.pools) AND w.level <= t.level AND w.heartbeat_at > now() - make_interval(secs => $1)
+    WHERE p.pool = ANY(w.pools) AND w.level <= l.level AND w.heartbeat_at > now() - make_interval(secs => $1)
   )
+)
+SELECT t.id, t.scan_id
+FROM unserved AS u
+JOIN tasks AS t ON t.pool = u.pool AND t.level = u.level
+WHERE t.state = 'ready' AND t.ready_at < now() - make_interval(secs => $1)
   AND NOT EXISTS (SELECT FROM scans AS s WHERE s.id = t.scan_id AND s.state = 'paused')
 ORDER BY t.ready_at
 LIMIT 256";
@@ -178,7 +186,7 @@ LIMIT 256";
 /// When the database refuses, or a row is inconsistent.
 #[tracing::instrument(name = "db.tasks.pools", skip_all, err(level = "debug"))]
 pub async fn pools(tx: &Tx<'_>) -> Result<Vec<Pool>, StoreError> {
-    let rows = tx.query(POOLS, &[]).await?;
+    let rows = tx.query(POOLS, &[&Pool::ALL.map(Pool::name).as_slice()]).await?;
     let pool = |row: &Row| Columns::new("tasks", row).named("pool", Pool::find);
     Ok(rows.iter().map(pool).collect::<Result<_, _>>()?)
 }
@@ -289,7 +297,9 @@ pub struct Hopeless {
 /// When the database refuses.
 #[tracing::instrument(name = "db.tasks.unserved", skip_all, err(level = "debug"))]
 pub async fn unserved(tx: &Tx<'_>, wait_seconds: f64) -> Result<Vec<Hopeless>, StoreError> {
-    hopeless_of(&tx.query(UNSERVED, &[&wait_seconds]).await?, Gap::CapabilityUnavailable)
+    let (pools, levels) = (Pool::ALL.map(Pool::name), SandboxLevel::ALL.map(SandboxLevel::name));
+    let rows = tx.query(UNSERVED, &[&wait_seconds, &pools.as_slice(), &levels.as_slice()]).await?;
+    hopeless_of(&rows, Gap::CapabilityUnavailable)
 }
 
 /// Running tasks whose workers died too often.
