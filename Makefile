@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Scanners that look at our own TLS, and at services of the tests, in tests.
 TEST_TOOLS = nmap ssh-audit sslscan sslyze testssl
 
-.PHONY: help run test test-slow bench fuzz lint fmt down clean-state
+.PHONY: help run test test-slow faults bench fuzz lint fmt down clean-state
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,12 @@ test: ## all tests, with services of their own
 
 test-slow: ## the tests that take minutes each
 	@PICKET_INSTANCE=test PICKET_TOOLS='$(TEST_TOOLS)' $(STACK) run cargo test --workspace --no-fail-fast -- --ignored
+
+faults: ## the fault experiments in their long form (FAULTS_ROUNDS, FAULTS_SECONDS, FAULTS_SEED; docs/faults.md)
+	@PICKET_INSTANCE=test PICKET_TOOLS='$(TEST_TOOLS)' $(STACK) run bash -c ' \
+		for round in $$(seq $${FAULTS_ROUNDS:-5}); do \
+			FAULTS_SECONDS=$${FAULTS_SECONDS:-300} cargo test -p picket --test faults -- --include-ignored --nocapture || exit 1; \
+		done'
 
 bench: ## the benchmarks, in release, with services of their own
 	@PICKET_INSTANCE=bench $(STACK) run --beside 'cargo build --release -p picket-bench' cargo run --release -p picket-bench

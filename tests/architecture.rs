@@ -7,6 +7,7 @@ use serde_json::Value;
 /// What a crate of ours may import from the workspace. `picket` may import all but the test kit.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("picket-domain", &[]),
+    ("picket-faults", &[]),
     ("picket-kit", &[]),
     ("picket-scanners", &["domain"]),
     ("picket-netd", &["domain"]),
@@ -68,6 +69,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("picket-tests", &[]),
 ];
 
+/// What holds the places of failpoints: nothing in the product, so every crate may have them but those that are pure.
+const FAULTS: &str = "faults";
+const PURE: &[&str] = &["picket-domain", "picket-scanners"];
+
 /// The only crates that may speak a technology. Test code is free.
 const SPEAKS: &[(&str, &[&str])] = &[
     ("actix-web", &["picket-gateway"]),
@@ -87,6 +92,8 @@ const SPEAKS: &[(&str, &[&str])] = &[
     ("redis", &["picket-live"]),
     // The demo is a client of the API like any other, so the command has an HTTP client too.
     ("reqwest", &["picket"]),
+    // Failpoints, behind a feature that only tests turn on.
+    ("fail", &["picket-faults"]),
     ("tokio-postgres", &["picket-store"]),
     ("tokio-postgres-rustls", &["picket-store"]),
     ("deadpool-postgres", &["picket-store"]),
@@ -102,7 +109,8 @@ fn crates_import_only_what_they_may() {
     for (krate, imports) in imports() {
         let may = allowed.get(krate.as_str()).unwrap_or_else(|| panic!("{krate} is not in MAY_IMPORT"));
         for import in imports.iter().filter_map(|import| import.strip_prefix("picket-")) {
-            assert!(may.contains(&import), "{krate} must not import {import}");
+            let is_place = import == FAULTS && !PURE.contains(&krate.as_str());
+            assert!(is_place || may.contains(&import), "{krate} must not import {import}");
         }
     }
 }
@@ -140,13 +148,28 @@ fn roles_never_import_one_another() {
     }
 }
 
+/// Only the tests of `picket` turn failpoints on: for the product every place is an empty function.
+#[test]
+fn failpoints_are_in_builds_of_tests_alone() {
+    let mut users = 0;
+    for package in metadata()["packages"].as_array().expect("a workspace has packages") {
+        let on = |features: &Value| features.as_array().into_iter().flatten().any(|one| one == "failpoints");
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let is_ours = dependency["name"] == "picket-faults";
+            users += usize::from(is_ours);
+            let is_for_tests = dependency["kind"] == "dev" && package["name"] == "picket";
+            assert!(!(is_ours && on(&dependency["features"])) || is_for_tests, "{}", package["name"]);
+        }
+        let features = package["features"].as_object().expect("features");
+        let names_it = features.iter().any(|(_, parts)| parts.to_string().contains("picket-faults"));
+        assert!(!names_it, "{}: a feature of a crate of the product", package["name"]);
+    }
+    assert!(users > 5, "{users}");
+}
+
 /// Every crate of the workspace with its normal dependencies.
 fn imports() -> BTreeMap<String, Vec<String>> {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-        .output()
-        .expect("cargo runs");
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let metadata = metadata();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     metadata["packages"]
         .as_array()
@@ -157,6 +180,15 @@ fn imports() -> BTreeMap<String, Vec<String>> {
             (text(&package["name"]), normal.map(|dep| text(&dep["name"])).collect())
         })
         .collect()
+}
+
+/// What cargo knows of the workspace.
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .output()
+        .expect("cargo runs");
+    serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
 }
 
 /// Whatever runs a tool passes `ScanSpec`, which alone asks a tool for tasks and command lines. (`.command(` is its own.)

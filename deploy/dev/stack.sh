@@ -16,6 +16,8 @@ usage: stack.sh COMMAND
   run [--beside CMD] CMD…    check, fetch, up, run CMD, down; --beside runs a shell command (a build)
                              meanwhile, which must succeed before CMD starts
   broker start|stop|kill DIR a further private broker that belongs to DIR; start prints its AMQP URL
+  postgres|redis start|stop|kill DIR
+                             the same for a further Postgres or Redis
   clean                      down, and remove the state folder
 TEXT
   exit 2
@@ -47,6 +49,13 @@ broker() {
   esac
 }
 
+further() {
+  case "${2:-}" in
+    start | stop | kill) [ -n "${3:-}" ] || usage; "further_$2" "$1" "$3" ;;
+    *) usage ;;
+  esac
+}
+
 main() {
   local command=${1:-}; [ -n "$command" ] || usage
   shift
@@ -73,6 +82,7 @@ main() {
       run_session "$beside" "$@"
       ;;
     broker) make_state; broker "$@" ;;
+    postgres | redis) make_state; further "$command" "$@" ;;
     *) usage ;;
   esac
 }

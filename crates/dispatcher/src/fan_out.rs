@@ -74,6 +74,9 @@ impl FanOut {
     }
 
     async fn sweep(&self) -> Result<i64, DispatchError> {
+        if picket_faults::without("dispatcher::sweep") {
+            return Ok(0);
+        }
         let back = self.db.operate("deliveries.repair", async |tx| lease::repair(tx).await).await?;
         if back > 0 {
             tracing::warn!(deliveries = back, "deliveries of a dispatcher that died are sent again");
@@ -107,6 +110,7 @@ impl FanOut {
     )]
     pub(crate) async fn fan_out(&self, organization: OrganizationId, id: EventId) -> Result<u64, DispatchError> {
         let now = self.clock.now();
+        picket_faults::point("dispatcher::before_fan_out");
         let span = tracing::Span::current();
         let made = self
             .db
@@ -119,6 +123,7 @@ impl FanOut {
                 Ok(deliveries::fan_out(tx, &event, &wanted, now).await?)
             })
             .await?;
+        picket_faults::point("dispatcher::after_fan_out");
         if made > 0 {
             metrics::counter!("picket_deliveries_made_total").increment(made);
             tracing::debug!(deliveries = made, "an event was fanned out");

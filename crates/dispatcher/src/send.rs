@@ -76,7 +76,9 @@ impl Sender {
         let (db, attempter, fence) = (self.db.clone(), self.attempter.clone(), delivery.fence);
         let span = span(&delivery);
         let send = async move {
+            picket_faults::point("dispatcher::before_send");
             let finished = attempter.attempt(&delivery).await;
+            picket_faults::point("dispatcher::before_finish");
             finish(&db, &attempter, &delivery, &finished).await;
         };
         (fence, send.instrument(span))

@@ -185,6 +185,7 @@ impl Held {
                 return other.map(ServiceResponse::map_into_boxed_body);
             }
         };
+        picket_faults::point("gateway::before_answer_kept");
         let (request, response) = response.into_parts();
         let (response, answer) = Answer::of(response, demanded).await;
         match answer {

@@ -15,6 +15,7 @@ use crate::{
 /// Runs the command; errors go to standard error with their causes.
 #[must_use]
 pub fn main(cli: Cli) -> ExitCode {
+    picket_faults::arm();
     // One TLS implementation in the program; a second call would only say that this one was first.
     let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Before any runtime: they limit their own memory and calls.

@@ -105,7 +105,12 @@ async fn publish_one(channel: &Channel, exchange: String, message: Message<'_>) 
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let confirmed = async {
         let key = message.routing_key.into();
-        channel.basic_publish(exchange.into(), key, options, message.body, properties).await?.await
+        let confirm = channel.basic_publish(exchange.into(), key, options, message.body, properties).await?;
+        picket_faults::point("queue::before_confirm");
+        if picket_faults::without("queue::confirm_wait") {
+            return Ok(Confirmation::Ack(None));
+        }
+        confirm.await
     };
     let confirmed = tokio::time::timeout(CONFIRM_TIMEOUT, confirmed).await;
     Ok(confirmed.map_err(|_| QueueError::Unconfirmed)??)

@@ -168,6 +168,7 @@ impl Jobs {
         let (logo, found) = self.logo(claimed).await;
         let warnings = claimed.warnings.iter().cloned().chain(found.clone()).collect();
         let model = compose(claimed, said, logo, warnings, self.clock.now());
+        picket_faults::point("renderer::before_render");
         let mut rendered = self.render(model, request.format).await?;
         rendered.warnings.extend(found);
         self.keep(claimed, rendered).await
@@ -209,7 +210,9 @@ impl Jobs {
 
     async fn keep(&self, claimed: &ClaimedReport, rendered: Rendered) -> Result<(), JobError> {
         let sha256 = Sha256::digest(&rendered.content).iter().map(|byte| format!("{byte:02x}")).collect();
+        picket_faults::point("renderer::before_store");
         let stored = self.blobs.put(&key(claimed), rendered.content).await?;
+        picket_faults::point("renderer::before_commit");
         let document = Document { size_bytes: stored.size_bytes, sha256 };
         let (fence, now) = (claimed.fence, self.clock.now());
         self.db

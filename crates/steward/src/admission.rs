@@ -39,9 +39,11 @@ impl Admission {
         let mut admitted: usize = 0;
         for pool in pools {
             let now = self.clock.now();
+            picket_faults::point("steward::before_admit");
             let room =
                 self.db.operate("admission.admit", async |tx| admission::admit(tx, pool, per_slot, &limits, now).await);
             admitted = admitted.saturating_add(room.await?);
+            picket_faults::point("steward::after_admit");
         }
         Ok(admitted)
     }

@@ -36,7 +36,9 @@ impl Relay {
         if claimed.is_empty() {
             return Ok(0);
         }
+        picket_faults::point("steward::before_publish");
         let results = self.publish(&claimed).await?;
+        picket_faults::point("steward::before_mark");
         let split = |wanted: bool| -> Vec<i64> {
             claimed
                 .iter()
@@ -53,6 +55,7 @@ impl Relay {
                 Ok::<_, StoreError>(())
             })
             .await?;
+        picket_faults::point("steward::after_mark");
         metrics::counter!("picket_relay_published_total").increment(u64::try_from(sent.len()).unwrap_or_default());
         match results.into_iter().find_map(Result::err) {
             Some(error) if sent.is_empty() => Err(error.into()),

@@ -27,8 +27,13 @@ impl Rescuer {
     /// # Errors
     /// When the database refuses.
     pub async fn rescue(&self) -> Result<u64, StoreError> {
+        if picket_faults::without("steward::rescue_sweep") {
+            return Ok(0);
+        }
         let wait = self.settings.claim_wait_seconds;
+        picket_faults::point("steward::before_rescue");
         let rescued = self.db.operate("rescuer.rescue", async |tx| admission::rescue(tx, wait).await).await?;
+        picket_faults::point("steward::after_rescue");
         let hopeless = self.db.operate("rescuer.hopeless", async |tx| admission::hopeless(tx).await).await?;
         let given_up = crate::admission::give_up(&self.db, &self.clock, hopeless).await?;
         Ok(rescued.saturating_add(u64::try_from(given_up).unwrap_or_default()))

@@ -33,6 +33,10 @@ UPDATE tasks
 SET kept = $3, detail = $4, output_bytes = $5, tool_hash = $6
 WHERE id = $1 AND attempt = $2 AND state = 'cancelled' AND worker_id IS NOT NULL AND kept IS NULL";
 
+    // Of the faults suite alone: the fence of whoever has the task now.
+    ANY_FENCE = "-- tasks.any_fence
+SELECT attempt FROM tasks WHERE id = $1";
+
     // An interruption is not a failure; the delay keeps a broken tool from spinning.
     HAND_BACK = "-- tasks.hand_back
 UPDATE tasks
@@ -151,20 +155,17 @@ pub async fn hand_back(tx: &Tx<'_>, fence: Fence, why: HandBack) -> Result<(), S
 
 async fn end(tx: &Tx<'_>, statement: &str, fence: Fence, run: &RunRecord, now: Timestamp) -> Result<(), StoreError> {
     let gap = run.gap.map(Gap::name);
+    let attempt = if picket_faults::without("store::fence") { any_fence(tx, fence).await? } else { fence.attempt };
     tx.execute_one(
         statement,
-        &[
-            &fence.task_id.uuid(),
-            &fence.attempt,
-            &gap,
-            &run.detail,
-            &run.exit_code,
-            &run.output_bytes,
-            &run.tool_hash,
-            &now,
-        ],
+        &[&fence.task_id.uuid(), &attempt, &gap, &run.detail, &run.exit_code, &run.output_bytes, &run.tool_hash, &now],
     )
     .await?;
     tx.notify(crate::Notice::Tasks);
     Ok(())
+}
+
+/// The broken twin of the fence, for the faults suite.
+async fn any_fence(tx: &Tx<'_>, fence: Fence) -> Result<i32, StoreError> {
+    Ok(tx.query_one(ANY_FENCE, &[&fence.task_id.uuid()]).await?.try_get("attempt")?)
 }

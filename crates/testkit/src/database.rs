@@ -19,7 +19,14 @@ impl Database {
     /// # Panics
     /// When the server of `DATABASE_URL` does not do it.
     pub async fn new() -> Self {
-        let server = required("DATABASE_URL");
+        Self::at(required("DATABASE_URL")).await
+    }
+
+    /// The same on the server of that URL.
+    ///
+    /// # Panics
+    /// When the server does not do it.
+    pub async fn at(server: String) -> Self {
         let template = template(&server).await;
         let name = format!("picket_test_{}", Uuid::now_v7().simple());
         let admin = connect(&server).await;
@@ -31,6 +38,17 @@ impl Database {
     #[must_use]
     pub fn url(&self) -> String {
         with_database(&self.server, &self.name)
+    }
+
+    /// The same when the server may be away.
+    ///
+    /// # Errors
+    /// Why it does not answer.
+    pub async fn try_connect(&self) -> Result<Client, tokio_postgres::Error> {
+        let config: Config = self.url().parse()?;
+        let (client, connection) = config.connect(NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
     }
 
     /// A connection of its owner, which row-level security does not bind when it is a superuser.
@@ -49,7 +67,9 @@ impl Drop for Database {
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let admin = connect(&server).await;
+                let config: Config = server.parse()?;
+                let (admin, connection) = config.connect(NoTls).await?;
+                tokio::spawn(connection);
                 admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
             })
         });

@@ -110,7 +110,9 @@ impl Execution {
         if ran.as_ref().is_ok_and(|ran| is_worth_keeping(&ran.outcome.end, ran.parsed.observations)) {
             left.kept = self.keeper.keep(&task, &left.copy).await;
         }
+        picket_faults::point("worker::before_commit");
         let stored = self.store_through_outages(&task, &ran, &left).await;
+        picket_faults::point("worker::after_commit");
         self.leases.release(task.fence);
         self.teller.hint(task.scan_id);
         match stored {
@@ -152,11 +154,13 @@ impl Execution {
         let tool = spec.tool();
         spec.command(&task.shard)?;
         let tool_hash = self.sandbox.tool_hash(tool.slug());
+        picket_faults::point("worker::before_start");
         let (route, mut run) = match spec.simulation(&task.shard)? {
             Some(simulation) => self.simulate(tool, simulation)?,
             None => self.start(slot, &spec, task, claimed).await?,
         };
         self.leases.arm(task.fence, run.killer());
+        picket_faults::point("worker::after_start");
         let output = left.copy.tee(run.stdout().ok_or(NotRun::Parser)?);
         let story = left.story.clone();
         let shard = route.shard(&task.shard);
@@ -164,6 +168,7 @@ impl Execution {
         let parser = tokio::task::spawn_blocking(move || parse(tool, &shard, (&back, &story), output));
         let mut outcome = self.teller.tell_while(task, &left.story, run.wait()).await;
         let (mut parsed, observations) = parser.await.map_err(|_| NotRun::Parser)?;
+        picket_faults::point("worker::after_parse");
         self.dropped_packets.fetch_add(outcome.dropped_packets.unwrap_or(0), Ordering::Relaxed);
         parsed = checked(parsed, tool, &outcome.stderr);
         outcome.stderr = route.text(&outcome.stderr).into_owned();
@@ -306,6 +311,7 @@ fn parse(
     };
     let context = Context { hosts: &shard.hosts, host: only.as_deref(), port: None };
     let parsed = tool.parse(&mut reader, &context, &mut |one| {
+        picket_faults::point("worker::mid_output");
         let one = route.observation(one);
         story.saw(&one);
         observations.push(one);

@@ -55,6 +55,7 @@ async fn handle(
         span.record("trace.id", trace.trace_id());
     }
     let tenant = envelope.organization_id;
+    picket_faults::point("worker::before_claim");
     let claimed = take(execution, standing, tenant, &message, stopping).instrument(span.clone()).await;
     match claimed {
         Ok(Some((task, level))) => {
@@ -94,13 +95,21 @@ async fn settle(
         if stopping.is_down() {
             consumer.leave().await;
         }
-        return delivery.ack().await;
+        return acknowledge(delivery).await;
     }
-    let acknowledge = async {
+    let leave = async {
         consumer.leave().await;
-        delivery.ack().await
+        acknowledge(delivery).await
     };
-    let ((), acknowledged) = tokio::join!(run, acknowledge);
+    let ((), acknowledged) = tokio::join!(run, leave);
+    acknowledged
+}
+
+/// The lease holds the task already. An acknowledgement that is lost brings a stale message, no more.
+async fn acknowledge(delivery: Delivery) -> Result<(), picket_queue::QueueError> {
+    picket_faults::point("worker::before_ack");
+    let acknowledged = delivery.ack().await;
+    picket_faults::point("worker::after_ack");
     acknowledged
 }
 

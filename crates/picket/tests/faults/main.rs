@@ -2,25 +2,51 @@
 //! in real sandboxes, a database and a broker namespace per test.
 
 #[cfg(test)]
+mod cable;
+#[cfg(test)]
+mod checker;
+#[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod leavings;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
+mod planted;
+#[cfg(test)]
+mod platform;
+#[cfg(test)]
+mod private;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
+mod proxy;
+#[cfg(test)]
+mod races;
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod relay;
 #[cfg(test)]
+mod restarts;
+#[cfg(test)]
 mod service;
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]
+mod sink;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod stop;
+#[cfg(test)]
+mod twins;
 #[cfg(test)]
 mod unproven;
 #[cfg(test)]

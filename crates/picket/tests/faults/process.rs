@@ -2,8 +2,9 @@
 
 use std::{
     collections::HashSet,
+    ffi::OsStr,
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -13,8 +14,11 @@ use serde_json::Value;
 
 static LOGS: AtomicU64 = AtomicU64::new(0);
 
-/// A running role and its log. Killed with the test.
-pub(crate) struct Role(Child, PathBuf);
+/// A running role. Killed with the test.
+pub(crate) struct Role {
+    child: Child,
+    log: PathBuf,
+}
 
 /// A process that was seen, known by its start time too: ids are used again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,10 +32,19 @@ pub(crate) struct Seen {
 impl Role {
     /// Starts `picket <role>` with these settings; its log is a file of the test's temporary folder.
     pub(crate) fn start(role: &str, settings: &[(&str, String)]) -> Self {
+        Self::start_with(&[], None, role, settings)
+    }
+
+    /// The same with a file of settings, by a command that becomes it.
+    pub(crate) fn start_with(by: &[String], file: Option<&Path>, role: &str, settings: &[(&str, String)]) -> Self {
         let name = format!("faults-{role}-{}-{}.log", std::process::id(), LOGS.fetch_add(1, Ordering::Relaxed));
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let log = File::create(&path).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_picket"))
+        let program = env!("CARGO_BIN_EXE_picket").to_owned();
+        let (first, rest) = by.split_first().map_or((&program, None), |(first, rest)| (first, Some((rest, &program))));
+        let child = Command::new(first)
+            .args(rest.iter().flat_map(|(rest, program)| rest.iter().chain([*program])))
+            .args(file.iter().flat_map(|file| [OsStr::new("--settings"), file.as_os_str()]))
             .arg(role)
             .env("PICKET_INTERNAL__LISTEN", "127.0.0.1:0")
             .envs(settings.iter().map(|(name, value)| (*name, value)))
@@ -40,30 +53,47 @@ impl Role {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self(child, path)
+        Self { child, log: path }
     }
 
     /// The first line of its log that says this.
     pub(crate) fn line(&self, message: &str) -> Option<Value> {
-        let text = fs::read_to_string(&self.1).unwrap();
+        let text = fs::read_to_string(&self.log).unwrap();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).find(|line: &Value| line["message"] == message)
     }
 
     /// SIGKILL: no farewell.
     pub(crate) fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal: `STOP`, `CONT`, `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "{name}");
+    }
+
+    /// Whether it is stopped by a signal (state `T` of proc(5)).
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// How it ended, once it has.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
-        self.0.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+        self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
     }
 
     /// Everything below it, of all generations.
     pub(crate) fn descendants(&self) -> Vec<Seen> {
         let all = all();
-        let mut family = HashSet::from([self.0.id()]);
+        let mut family = HashSet::from([self.child.id()]);
         loop {
             let before = family.len();
             family.extend(all.iter().filter(|one| family.contains(&one.parent)).map(|one| one.id).collect::<Vec<_>>());
@@ -71,7 +101,7 @@ impl Role {
                 break;
             }
         }
-        all.into_iter().filter(|one| family.contains(&one.id) && one.id != self.0.id()).collect()
+        all.into_iter().filter(|one| family.contains(&one.id) && one.id != self.child.id()).collect()
     }
 
     /// The tool's processes below it.
@@ -82,8 +112,15 @@ impl Role {
 
 impl Drop for Role {
     fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _reaped = self.0.wait();
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Seen {
+    /// SIGKILL; it may be gone already.
+    pub(crate) fn kill(&self) {
+        let _sent = Command::new("kill").args(["-s", "KILL", &self.id.to_string()]).status().unwrap();
     }
 }
 

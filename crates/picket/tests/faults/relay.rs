@@ -23,6 +23,8 @@ use crate::{
     stage::{LONG, Stage},
 };
 
+/// All scans here are of one host.
+const MANY: [(&str, &str); 1] = [("PICKET_STEWARD__TASKS_PER_HOST", "1000")];
 /// Kills of the steward while scans are being created.
 const KILLS: u64 = 12;
 
@@ -123,7 +125,7 @@ async fn every_event_is_published_however_often_the_steward_is_killed() {
         async move { stage.create_until(&enough).await }
     });
     for kill in 0..KILLS {
-        let mut steward = stage.start("steward", &[]);
+        let mut steward = stage.start("steward", &MANY);
         // At another moment of its rounds each time.
         tokio::time::sleep(Duration::from_millis(150 + kill * 23)).await;
         steward.kill();
@@ -133,7 +135,7 @@ async fn every_event_is_published_however_often_the_steward_is_killed() {
     enough.store(true, Ordering::Relaxed);
     let tasks = creating.await.unwrap();
     stage.pretend_worker().await;
-    let _steward = stage.start("steward", &[]);
+    let _steward = stage.start("steward", &MANY);
     let limit = usize::try_from(picket_domain::Subscription::Enterprise.limits().tasks_in_flight).unwrap();
     let admitted = limit.min(tasks.len());
     let task_of = |copies: &Vec<Envelope>| {

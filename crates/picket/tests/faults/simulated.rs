@@ -1,6 +1,6 @@
 //! Tasks of the simulator: each parameter ends as a tool that behaves so would, in a real worker.
 
-use picket_domain::{NewScan, NewTask, TaskId};
+use picket_domain::{NewScan, NewTask, OrganizationId, TaskId};
 use picket_kit::Clock;
 use picket_scanners::{Asked, ScanSpec};
 use picket_testkit::seed;
@@ -27,8 +27,13 @@ impl Stage {
 
     /// A stored scan with the simulator.
     pub(crate) async fn simulate(&self, params: &Value) -> NewScan {
+        self.simulate_for(self.organization, params).await
+    }
+
+    /// The same of another organization.
+    pub(crate) async fn simulate_for(&self, organization: OrganizationId, params: &Value) -> NewScan {
         let spec = ScanSpec::offered(Asked { tool: "simulate", parameters: Some(params) }, true).unwrap();
-        let mut scan = seed::scan(self.organization, 1);
+        let mut scan = seed::scan(organization, 1);
         let shard = scan.tasks.remove(0).shard;
         let now = Clock::system().now();
         let task = |shape: &picket_scanners::TaskShape| NewTask {

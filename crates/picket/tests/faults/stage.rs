@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use picket_domain::{EventBody, NewScan, NewTask, OrganizationId, Subscription, TaskId, TaskQueued};
 use picket_kit::Clock;
-use picket_queue::{Broker, BrokerSettings};
+use picket_queue::{Broker, BrokerSettings, topology::Queue};
 use picket_steward::{Admission, Relay, StewardSettings};
 use picket_store::{Db, DbSettings, StoreError, events, scans};
 use picket_testkit::{Database, Namespace, seed};
@@ -22,12 +23,16 @@ pub(crate) struct Stage {
     pub(crate) db: Db,
     pub(crate) broker: Broker,
     pub(crate) organization: OrganizationId,
-    namespace: Namespace,
+    pub(crate) namespace: Namespace,
 }
 
 impl Stage {
     pub(crate) async fn new() -> Self {
-        let (database, namespace) = (Database::new().await, Namespace::new());
+        Self::on(Database::new().await, Namespace::new()).await
+    }
+
+    /// The same on a database and a broker of its own.
+    pub(crate) async fn on(database: Database, namespace: Namespace) -> Self {
         let settings = DbSettings { url: database.url(), max_connections: 4, wait: LONG };
         let db = Db::new(&settings).unwrap();
         let broker = Broker::new(BrokerSettings {
@@ -76,7 +81,7 @@ impl Stage {
 
     pub(crate) async fn store(&self, scan: &NewScan) {
         let now = Clock::system().now();
-        self.db.run("test", self.organization, async |tx| scans::create(tx, scan, now).await).await.unwrap();
+        self.db.run("test", scan.organization_id, async |tx| scans::create(tx, scan, now).await).await.unwrap();
     }
 
     /// Stops a scan, as the gateway does.
@@ -150,4 +155,30 @@ impl Stage {
         assert_eq!(sightings, distinct, "each once, of the last attempt");
         assert_eq!((row.get(6), row.get(7)), (1_i64, 1_i64), "started and completed once");
     }
+}
+
+impl Drop for Stage {
+    /// Takes the namespace's queues off the broker: hundreds of them are its memory. On another thread, for the test's
+    /// runtime may be gone by now.
+    fn drop(&mut self) {
+        let Namespace { url, prefix } = self.namespace.clone();
+        let cleared = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), clear(&url, &prefix)).await })
+        });
+        // A queue that stays is a nuisance, not a failure of the test.
+        let _cleared = cleared.join();
+    }
+}
+
+async fn clear(url: &str, prefix: &str) -> Result<(), lapin::Error> {
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    for queue in Queue::all() {
+        channel.queue_delete(format!("{prefix}.{}", queue.name()).into(), QueueDeleteOptions::default()).await?;
+    }
+    for exchange in ["events", "dead"] {
+        channel.exchange_delete(format!("{prefix}.{exchange}").into(), ExchangeDeleteOptions::default()).await?;
+    }
+    Ok(())
 }

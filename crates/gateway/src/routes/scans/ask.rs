@@ -157,6 +157,7 @@ impl Planned {
         }
         app.db
             .run("create_scan", caller.organization_id, async |tx| {
+                picket_faults::point("gateway::before_create");
                 let created = scans::create(tx, scan, now).await?;
                 if let Some(used) = profile {
                     profiles::note(tx, scan.id, used).await?;
@@ -165,6 +166,7 @@ impl Planned {
                     .entry(now, &caller.label(), AuditAction::ScanCreated, Some(scan.id.to_string()))
                     .change(None, Some(about.clone()));
                 audit::record(tx, caller.organization_id, &entry).await?;
+                picket_faults::point("gateway::before_create_commit");
                 Ok::<_, Problem>(created)
             })
             .await

@@ -127,6 +127,7 @@ async fn create_scan(
     let asker = caller.asker(&context, app.clock.now());
     let planned = body.0.ask()?.chosen(&app, &caller).await?.plan(&app, &asker, context.dialect).await?;
     planned.store(&app, &caller, &context, asker.now).await?;
+    picket_faults::point("gateway::after_create_commit");
     let new = planned.scan;
     tracing::Span::current().record("scan.id", tracing::field::display(new.id));
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/scan/{}", new.id))).json(ScanCreatedV1 {

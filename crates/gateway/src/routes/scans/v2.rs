@@ -84,6 +84,7 @@ async fn create_scan(
     let asker = caller.asker(&context, app.clock.now());
     let planned = body.0.ask()?.chosen(&app, &caller).await?.plan(&app, &asker, context.dialect).await?;
     let created = planned.store(&app, &caller, &context, asker.now).await?;
+    picket_faults::point("gateway::after_create_commit");
     let (new, durations) = (planned.scan, durations(&app).await?);
     let estimate = Estimate::of(&new, &durations, asker.subscription.limits().tasks_in_flight);
     tracing::Span::current().record("scan.id", tracing::field::display(new.id));

@@ -1,0 +1,94 @@
+//! The verdict: after every experiment one SQL file is asked what breaks an invariant (`checker.sql`), over the product's
+//! rows and over what was written down beside them (`ledger.sql`). It must never repair anything.
+
+use std::{collections::BTreeMap, fmt};
+
+use picket_domain::{OrganizationId, ScanId, Subscription};
+use picket_testkit::Database;
+use tokio_postgres::Client;
+
+/// What breaks an invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) invariant: &'static str,
+    what: String,
+    which: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({})", self.invariant, self.what, self.which)
+    }
+}
+
+/// Each invariant with its statement.
+fn invariants() -> Vec<(&'static str, &'static str)> {
+    let parts = include_str!("checker.sql").split("\n-- I").skip(1);
+    let split = |part: &'static str| {
+        let (title, sql) = part.split_once('\n').expect("a line and a statement");
+        (title.split_once(':').expect("I<number>: what").0, sql)
+    };
+    parts.map(split).collect()
+}
+
+/// Begins to write down what happens in this database.
+pub(crate) async fn begin(database: &Database) {
+    let client = database.connect().await;
+    client.batch_execute(include_str!("ledger.sql")).await.unwrap();
+    for plan in Subscription::ALL {
+        let (tasks, scans) = (i64::from(plan.limits().tasks_in_flight), i64::from(plan.limits().concurrent_scans));
+        let sql = "INSERT INTO faults.limits VALUES ($1, $2, $3)";
+        client.execute(sql, &[&plan.name(), &tasks, &scans]).await.unwrap();
+    }
+}
+
+/// What a scan owes that was accepted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Owed {
+    /// So many findings, when it completes without a gap.
+    pub(crate) findings: Option<i64>,
+    /// A gap: its tool ends badly.
+    pub(crate) gap: bool,
+    /// It was answered by the API.
+    pub(crate) by_api: bool,
+}
+
+/// Writes down that a scan was accepted.
+pub(crate) async fn accept(database: &Database, scan: ScanId, owed: Owed) {
+    let wire = owed.by_api.then(|| scan.to_string());
+    let sql = "INSERT INTO faults.accepted (scan_id, wire, findings, gap_due) VALUES ($1, $2, $3, $4)";
+    database.connect().await.execute(sql, &[&scan.uuid(), &wire, &owed.findings, &owed.gap]).await.unwrap();
+}
+
+/// Gives an organization a word that nobody else may ever be shown.
+pub(crate) async fn mark(database: &Database, organization: OrganizationId, word: &str) {
+    let sql = "INSERT INTO faults.canaries VALUES ($1, $2)";
+    database.connect().await.execute(sql, &[&organization.uuid(), &word]).await.unwrap();
+}
+
+/// Everything that breaks an invariant now.
+pub(crate) async fn check(database: &Database) -> Vec<Violation> {
+    ask(&database.connect().await).await
+}
+
+/// The same on that connection, within its transaction.
+pub(crate) async fn ask(client: &Client) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (invariant, sql) in invariants() {
+        let rows = client.query(sql, &[]).await.unwrap_or_else(|error| panic!("I{invariant}: {error:?}"));
+        found.extend(rows.iter().map(|row| Violation { invariant, what: row.get(0), which: row.get(1) }));
+    }
+    found
+}
+
+/// Demands that every invariant holds.
+pub(crate) async fn demand(database: &Database, experiment: &str) {
+    let found = check(database).await;
+    let mut counts = BTreeMap::new();
+    for violation in &found {
+        *counts.entry(violation.invariant).or_insert(0) += 1;
+    }
+    let some: Vec<_> = found.iter().take(10).map(|violation| format!("\n  I{violation}")).collect();
+    assert!(found.is_empty(), "{experiment}: {counts:?}{}", some.concat());
+    println!("{experiment}: {} invariants hold", invariants().len());
+}
