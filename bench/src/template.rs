@@ -1,7 +1,9 @@
 //! The transaction behind an accepted scan, read back from what the gateway stored, so that it can be issued again
 //! without the gateway.
 
-use picket_domain::{Dialect, Needs, NewScan, NewTask, OrganizationId, Plan, Pool, SandboxLevel, ScanId, TaskId};
+use picket_domain::{
+    Authority, Basis, Dialect, Needs, NewScan, NewTask, OrganizationId, Plan, Pool, SandboxLevel, ScanId, TaskId,
+};
 use picket_kit::Clock;
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -50,6 +52,7 @@ pub(crate) async fn newest(database: &Client, clock: &Clock) -> Result<NewScan, 
         notify: Vec::new(),
         gaps: Vec::new(),
         tasks,
+        authority: Authority::of(Basis::Operator),
         probes: 10_000,
         requested_by: row.try_get("requested_by")?,
         traceparent: row.try_get("traceparent")?,

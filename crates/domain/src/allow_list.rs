@@ -74,6 +74,14 @@ impl AllowList {
         Ok(())
     }
 
+    /// The same list with further ranges.
+    #[must_use]
+    pub fn with_ranges(&self, ranges: &[IpNet]) -> Self {
+        let mut list = self.clone();
+        list.ranges.extend(ranges.iter().copied().map(canonical_network));
+        list
+    }
+
     /// Whether nothing is allowed.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -83,10 +91,7 @@ impl AllowList {
     /// Whether the name is listed, itself or below a listed parent.
     #[must_use]
     pub fn allows_name(&self, name: &HostName) -> bool {
-        let is_below = |parent: &HostName| {
-            name.ascii().strip_suffix(parent.ascii()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
-        };
-        self.names.contains(name) || self.parents.iter().any(is_below)
+        self.names.contains(name) || self.parents.iter().any(|parent| name.is_below(parent))
     }
 
     /// Whether a listed range covers the address. A range opens addresses of a forbidden class only when it lies inside

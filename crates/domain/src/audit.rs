@@ -56,6 +56,10 @@ actions! {
     EmailChangeRequested = "user.email_change_requested";
     /// An address was proven.
     EmailVerified = "user.email_verified";
+    /// Something is never scanned from now on.
+    ExclusionCreated = "exclusion.created";
+    /// Something may be scanned again.
+    ExclusionDeleted = "exclusion.deleted";
     /// An identity at a provider was linked to a person.
     IdentityLinked = "user.identity_linked";
     /// An identity at a provider was taken from a person.
@@ -130,8 +134,22 @@ actions! {
     SessionReused = "session.reused";
     /// Somebody signed out, or was signed out.
     SessionRevoked = "session.revoked";
+    /// A target was authorized in writing.
+    TargetAuthorized = "target.authorized";
     /// A target was added.
     TargetCreated = "target.created";
+    /// A target was removed.
+    TargetDeleted = "target.deleted";
+    /// A proof of a target was not found again, or was withdrawn.
+    TargetProofEnded = "target.proof_ended";
+    /// Somebody set out to prove a target.
+    TargetProofStarted = "target.proof_started";
+    /// Tags, criticality or owner of a target changed.
+    TargetUpdated = "target.updated";
+    /// A target was proven.
+    TargetVerified = "target.verified";
+    /// Many targets were added or changed at once.
+    TargetsUpserted = "targets.upserted";
     /// Tasks that had been given up wait for a worker again.
     TasksReplayed = "tasks.replayed";
     /// The operator locked somebody out.

@@ -86,6 +86,18 @@ impl HostName {
         Ok(Self { ascii, unicode })
     }
 
+    /// Whether it is the name that its owner registered: one label below a public suffix (`example.co.uk`, `x.github.io`).
+    #[must_use]
+    pub fn is_registrable(&self) -> bool {
+        psl::domain(self.unicode.as_bytes()).is_some_and(|domain| domain.as_bytes() == self.unicode.as_bytes())
+    }
+
+    /// Whether it lies below `parent`, and is not that name itself.
+    #[must_use]
+    pub fn is_below(&self, parent: &Self) -> bool {
+        self.ascii.strip_suffix(parent.ascii()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    }
+
     fn is_special_use(&self) -> bool {
         self.ascii.rsplit('.').next().is_some_and(|last| SPECIAL_USE.contains(&last))
     }

@@ -111,6 +111,8 @@ macro_rules! ids {
 ids! {
     /// A key that a program authenticates with.
     ApiKeyId = "key";
+    /// A written authorization to scan a target.
+    AuthorizationId = "aut";
     /// What one run of a tool printed, as it is kept.
     ArtifactId = "art";
     /// A picture of a person.
@@ -119,6 +121,8 @@ ids! {
     DeliveryId = "dlv";
     /// Something that happened.
     EventId = "evt";
+    /// Something that is never scanned for an organization.
+    ExclusionId = "exc";
     /// A weakness of one target, known across scans.
     FindingId = "vuln";
     /// An invitation to an organization.
@@ -129,6 +133,8 @@ ids! {
     OrganizationId = "org";
     /// A saved way to scan.
     ProfileId = "prof";
+    /// A proof that an organization controls a target.
+    ProofId = "prf";
     /// A rendered document.
     ReportId = "rep";
     /// One request to examine targets with a plan.

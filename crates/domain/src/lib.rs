@@ -6,9 +6,12 @@ mod admission;
 mod allow_list;
 pub mod audit;
 mod cause;
+mod criticality;
 mod delivery;
 mod event;
+mod exclusion;
 mod finding;
+mod grounds;
 mod growth;
 mod host_name;
 mod id;
@@ -17,6 +20,7 @@ mod letter;
 mod output;
 mod permission;
 mod plan;
+mod proof;
 mod report;
 mod retry;
 mod scan;
@@ -34,20 +38,28 @@ pub use admission::{AdmissionLimits, Candidate, choose};
 pub use allow_list::{AllowList, AllowListError, TargetVerdict, judge};
 pub use audit::{AuditAction, AuditEntry, AuditHash, AuditPoint, AuditRow, BreakReason, Broken, ChainWalk};
 pub use cause::cause;
+pub use criticality::Criticality;
 pub use delivery::{ClaimedDelivery, DeliveryAttempt, DeliveryFence, DeliveryState, Outcome, Verdict};
 pub use event::{Event, EventBody, FindingFound, ReportChanged, ScanChanged, TaskQueued};
+pub use exclusion::{Exclusion, ExclusionError};
 pub use finding::{Confidence, Location, Observation, Protocol, Service};
+pub use grounds::{Authority, Basis, Ground, GroundRefused, Grounds, Reach};
 pub use growth::{Growing, Grown};
 pub use host_name::HostName;
 pub use id::{
-    ApiKeyId, ArtifactId, AvatarId, DeliveryId, EventId, FindingId, IdError, InvitationId, MailId, OrganizationId,
-    ProfileId, ReportId, ScanId, ScheduleId, SessionId, TargetId, TaskId, UserId, WebhookId, WorkerId,
+    ApiKeyId, ArtifactId, AuthorizationId, AvatarId, DeliveryId, EventId, ExclusionId, FindingId, IdError,
+    InvitationId, MailId, OrganizationId, ProfileId, ProofId, ReportId, ScanId, ScheduleId, SessionId, TargetId,
+    TaskId, UserId, WebhookId, WorkerId,
 };
 pub use invocation::{Egress, InputFile, Invocation, Network, PinnedHost, ToolOutput, TopPorts};
 pub use letter::{Letter, Locale, ScanOutcome};
 pub use output::OutputLine;
 pub use permission::{Permission, Role};
 pub use plan::{Coverage, CoverageState, Dialect, NewScan, Plan, PlanGap};
+pub use proof::{
+    CHECK_EVERY, CHECK_EVERY_FAILING, FILE_PATH, LONGEST_FILE_BYTES, LONGEST_PAGE_BYTES, META_NAME, ProofDigest,
+    ProofMethod, TOKEN_LASTS, VERIFIED_LASTS, record_name,
+};
 pub use report::{
     Branding, CompanyName, Document, Report, ReportFormat, ReportRequest, ReportRequestError, ReportState,
 };

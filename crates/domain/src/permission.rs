@@ -96,9 +96,11 @@ permissions! {
     ScansRead = "scans:read", Viewer;
     /// Start and stop scans.
     ScansWrite = "scans:write", Analyst;
+    /// Say in writing that a target may be scanned, withdraw proofs, and take exclusions away.
+    TargetsAuthorize = "targets:authorize", Admin;
     /// See targets.
     TargetsRead = "targets:read", Viewer;
-    /// Add targets.
+    /// Add, change, prove and remove targets; add exclusions.
     TargetsWrite = "targets:write", Analyst;
     /// See members and invitations.
     TeamRead = "team:read", Viewer;

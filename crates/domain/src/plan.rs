@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Gap, NewTask, OrganizationId, ScanId};
+use crate::{Authority, Gap, NewTask, OrganizationId, ScanId};
 
 /// The plan that a scan follows; `scan_type` on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -101,6 +101,8 @@ pub struct NewScan {
     pub gaps: Vec<PlanGap>,
     /// The first stage; empty when nothing at all can be done.
     pub tasks: Vec<NewTask>,
+    /// What allows the scan; looked at once more before each task begins.
+    pub authority: Authority,
     /// Hosts × ports over all tasks: what the plan of the organization limits.
     pub probes: u64,
     /// Who asked: a user's or an API key's id.
@@ -150,7 +152,16 @@ impl CoverageState {
             (crate::TaskState::Ready | crate::TaskState::Queued | crate::TaskState::Running, _) => Self::Pending,
             (crate::TaskState::Done, None) => Self::Done,
             (crate::TaskState::Done, Some(_)) => Self::Partial,
-            (_, Some(Gap::CapabilityUnavailable | Gap::ToolUnavailable | Gap::Cancelled)) => Self::Skipped,
+            (
+                _,
+                Some(
+                    Gap::CapabilityUnavailable
+                    | Gap::ToolUnavailable
+                    | Gap::Cancelled
+                    | Gap::TargetNotAuthorized
+                    | Gap::TargetExcluded,
+                ),
+            ) => Self::Skipped,
             (crate::TaskState::Failed | crate::TaskState::Cancelled, _) => Self::Failed,
         }
     }

@@ -250,5 +250,6 @@ impl From<Target> for String {
     }
 }
 
+mod place;
 #[cfg(test)]
 mod tests;

@@ -212,11 +212,15 @@ pub enum Gap {
     Cancelled,
     /// The stored parameters do not fit the tool any more.
     InvalidParameters,
+    /// What allowed the scan had ended before the task began: a proof, a written authorization, an operator's range.
+    TargetNotAuthorized,
+    /// The organization says that what the task looks at is never scanned.
+    TargetExcluded,
 }
 
 impl Gap {
     /// Every gap.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::CapabilityUnavailable,
         Self::ToolUnavailable,
         Self::ToolFailed,
@@ -227,6 +231,8 @@ impl Gap {
         Self::WorkerLost,
         Self::Cancelled,
         Self::InvalidParameters,
+        Self::TargetNotAuthorized,
+        Self::TargetExcluded,
     ];
 
     /// The name on the wire and in the database.
@@ -243,6 +249,8 @@ impl Gap {
             Self::WorkerLost => "worker_lost",
             Self::Cancelled => "cancelled",
             Self::InvalidParameters => "invalid_parameters",
+            Self::TargetNotAuthorized => "target_not_authorized",
+            Self::TargetExcluded => "target_excluded",
         }
     }
 

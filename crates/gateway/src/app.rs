@@ -7,13 +7,13 @@ use picket_domain::AllowList;
 use picket_kit::{ChildCommand, Clock, Sealer};
 use picket_live::Live;
 use picket_outbound::{HttpClient, OutboundSettings, Resolver};
-use picket_planner::Planner;
-use picket_store::Db;
+use picket_planner::{Asker, Planner, Prover};
+use picket_store::{Db, View, grounds};
 
 use crate::{
-    GatewayError, GatewaySettings, access::Limits, crypto, documentation::Documents, identify::Callers,
-    imports::Imports, links::Links, oauth::Providers, openapi, passwords::Passwords, pictures::Pictures,
-    route_table::RouteTable, streams::Streams, throttle::Throttle, tokens::Tokens,
+    Caller, GatewayError, GatewaySettings, Problem, RequestContext, access::Limits, crypto, documentation::Documents,
+    identify::Callers, imports::Imports, links::Links, oauth::Providers, openapi, passwords::Passwords,
+    pictures::Pictures, route_table::RouteTable, streams::Streams, throttle::Throttle, tokens::Tokens,
 };
 
 /// What the gateway is given by whoever starts it.
@@ -50,6 +50,8 @@ pub struct App {
     pub http: HttpClient,
     /// Makes scans of requests; knows who may be scanned.
     pub planner: Arc<Planner>,
+    /// Looks for what proves a target.
+    pub prover: Prover,
     /// The operator's settings.
     pub settings: Arc<GatewaySettings>,
     pub(crate) routes: Arc<RouteTable>,
@@ -82,8 +84,10 @@ impl App {
         let resolver = Resolver::new(&outbound)
             .map_err(|error| GatewayError::setting("pin_hosts", "a resolver that can be made", error))?;
         let planner = Planner::new(&settings.pin_hosts, resolver.clone(), allow_list).simulating(settings.simulator);
-        let http = HttpClient::with_resolver(outbound, resolver)
+        let proof_port = outbound.proof_http_port;
+        let http = HttpClient::with_resolver(outbound, resolver.clone())
             .map_err(|error| GatewayError::setting("outbound", "certificate authorities that can be read", error))?;
+        let prover = Prover::new(resolver, http.clone(), proof_port);
         let tokens =
             Tokens::new(settings.signing_key.as_ref(), &settings.previous_signing_keys, settings.access_token_minutes)?;
         let passwords = Passwords::new(password_threads(&settings))
@@ -100,6 +104,7 @@ impl App {
             blobs: parts.blobs,
             http,
             planner: Arc::new(planner),
+            prover,
             settings: Arc::new(settings),
             routes: Arc::new(RouteTable::new(&document)),
             documents: Arc::new(Documents::new(&document)),
@@ -114,6 +119,22 @@ impl App {
             streams: Arc::new(streams),
             throttle: Arc::new(throttle),
         })
+    }
+
+    /// The caller as one who asks for a scan of `target`, with what allows and what forbids it at this moment.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn asker(
+        &self,
+        caller: &Caller,
+        context: &RequestContext,
+        target: &str,
+    ) -> Result<Asker, Problem> {
+        let now = self.clock.now();
+        let load = async |view: &View<'_>| Ok::<_, Problem>(grounds::load(view, target, now).await?);
+        let grounds = self.db.view("load_grounds", caller.organization_id, load).await?;
+        Ok(caller.asker(context, now, grounds))
     }
 
     /// The same for one of the threads that serve: with connections to the database of its own.

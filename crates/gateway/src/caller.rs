@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, future::Ready, sync::Arc};
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
 use jiff::{SignedDuration, Timestamp};
-use picket_domain::{ApiKeyId, OrganizationId, Permission, Role, SessionId, Subscription, UserId};
+use picket_domain::{ApiKeyId, Grounds, OrganizationId, Permission, Role, SessionId, Subscription, UserId};
 use picket_planner::Asker;
 use picket_store::sessions::BearerRow;
 
@@ -168,13 +168,14 @@ impl Caller {
         }
     }
 
-    /// The caller as one who asks for a scan.
+    /// The caller as one who asks for a scan of a target; for a scan that looks at nothing, no grounds are needed.
     #[must_use]
-    pub(crate) fn asker(&self, context: &RequestContext, now: Timestamp) -> Asker {
+    pub(crate) fn asker(&self, context: &RequestContext, now: Timestamp, grounds: Grounds) -> Asker {
         Asker {
             organization_id: self.organization_id,
             subscription: self.subscription,
             requested_by: self.label(),
+            grounds,
             traceparent: Some(context.traceparent()),
             now,
         }

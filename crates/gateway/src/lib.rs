@@ -35,6 +35,7 @@ mod paging;
 mod passwords;
 mod pictures;
 mod problem;
+mod proof_text;
 mod query;
 mod ranges;
 mod refresh_cookie;

@@ -100,13 +100,13 @@ impl PageQuery {
 pub(crate) struct PageParams {
     /// The page, from 1.
     #[param(minimum = 1, maximum = 10000)]
-    page: Option<u32>,
+    pub(crate) page: Option<u32>,
     /// Elements per page, under v1.
     #[param(minimum = 1, maximum = 100)]
-    per_page: Option<u32>,
+    pub(crate) per_page: Option<u32>,
     /// Elements per page, under v2.
     #[param(minimum = 1, maximum = 100)]
-    limit: Option<u32>,
+    pub(crate) limit: Option<u32>,
 }
 
 impl FromRequest for PageQuery {
@@ -123,7 +123,7 @@ impl FromRequest for PageQuery {
 }
 
 impl PageParams {
-    fn check(&self, dialect: Dialect) -> Result<PageQuery, Problem> {
+    pub(crate) fn check(&self, dialect: Dialect) -> Result<PageQuery, Problem> {
         let (size, size_field, other, other_field) = match dialect {
             Dialect::V1 => (self.per_page, "per_page", self.limit, "limit"),
             Dialect::V2 => (self.limit, "limit", self.per_page, "per_page"),

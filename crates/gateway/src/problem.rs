@@ -52,6 +52,9 @@ pub enum Problem {
     /// The target is of a class that nobody may scan here.
     #[error("{}", .0.message)]
     TargetForbidden(FieldError),
+    /// The organization has excluded the target.
+    #[error("{}", .0.message)]
+    TargetExcluded(FieldError),
     /// Nothing says that the caller may scan the target.
     #[error("expected a target whose ownership is proven or that the operator allows, found `{0}`")]
     TargetNotAuthorized(String),
@@ -250,6 +253,7 @@ impl Problem {
             Self::Malformed(_) => ProblemCode::Malformed,
             Self::Invalid(_) => ProblemCode::Invalid,
             Self::TargetForbidden(_) => ProblemCode::TargetForbidden,
+            Self::TargetExcluded(_) => ProblemCode::TargetExcluded,
             Self::TargetNotAuthorized(_) => ProblemCode::TargetNotAuthorized,
             Self::UnreadableReport(_) => ProblemCode::UnreadableReport,
             Self::Unauthenticated => ProblemCode::Unauthenticated,
@@ -312,7 +316,8 @@ impl Problem {
     fn errors(&self) -> &[FieldError] {
         if let Self::Invalid(errors) = self {
             errors
-        } else if let Self::TargetForbidden(error) | Self::UnreadableReport(error) = self {
+        } else if let Self::TargetExcluded(error) | Self::TargetForbidden(error) | Self::UnreadableReport(error) = self
+        {
             std::slice::from_ref(error)
         } else {
             &[]
@@ -374,6 +379,9 @@ impl From<PlanRefused> for Problem {
             PlanRefused::Field { field, code, message } => Self::field(field, code, message),
             PlanRefused::TargetForbidden { .. } => {
                 Self::TargetForbidden(FieldError::new("target", "target_forbidden", message))
+            }
+            PlanRefused::TargetExcluded { .. } => {
+                Self::TargetExcluded(FieldError::new("target", "target_excluded", message))
             }
             PlanRefused::TargetNotAuthorized(target) => Self::TargetNotAuthorized(target),
         }

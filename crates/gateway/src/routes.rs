@@ -9,6 +9,7 @@ mod api_keys;
 mod audit;
 mod auth;
 mod blackout;
+mod exclusions;
 mod jwks;
 mod organization;
 mod plans;
@@ -56,6 +57,7 @@ fn shared(config: &mut ServiceConfig<'_>) {
         .configure(blackout::configure)
         .configure(profiles::configure)
         .configure(targets::configure)
+        .configure(exclusions::configure)
         .configure(tools::configure)
         .configure(webhooks::configure);
 }

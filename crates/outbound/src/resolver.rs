@@ -13,6 +13,7 @@ use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts},
     net::runtime::TokioRuntimeProvider,
+    proto::rr::{Name, RData, Record, RecordType},
 };
 
 use crate::{OutboundError, OutboundSettings};
@@ -20,13 +21,18 @@ use crate::{OutboundError, OutboundSettings};
 /// The most addresses that a name may have.
 pub const MOST_ADDRESSES: usize = 16;
 
+/// The most TXT records of a name that are read.
+pub const MOST_TEXTS: usize = 64;
+/// The longest TXT record that is read, in bytes.
+pub const LONGEST_TEXT_BYTES: usize = 512;
+
 /// The longest that an answer is kept, in spite of its TTL.
 const LONGEST_TTL: Duration = Duration::from_secs(30);
 
 /// A name has no usable address.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupFailed {
-    /// The name does not exist, or has no address.
+    /// The name does not exist, or has no address, or no text where texts are asked for.
     #[error("the name has no address")]
     NoAddress,
     /// The name has more than [`MOST_ADDRESSES`].
@@ -44,6 +50,11 @@ pub enum LookupFailed {
 pub trait Lookup: Send + Sync {
     /// All addresses (A and AAAA) of a fully qualified name without its final dot.
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, LookupFailed>>;
+
+    /// All TXT records of such a name, each in one piece; what is no UTF-8 is left out. A source that knows none has none.
+    fn texts<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Vec<String>, LookupFailed>> {
+        async { Err(LookupFailed::NoAddress) }.boxed()
+    }
 }
 
 /// Names to addresses.
@@ -65,6 +76,20 @@ impl Resolver {
     pub fn with_lookup(settings: &OutboundSettings, dns: Arc<dyn Lookup>) -> Self {
         let pins = settings.pins.iter().map(|(name, addresses)| (canonical(name), addresses.clone())).collect();
         Self { pins: Arc::new(pins), dns, timeout: settings.dns_timeout() }
+    }
+
+    /// The TXT records of a name, asked for anew at every call; at most [`MOST_TEXTS`] of at most [`LONGEST_TEXT_BYTES`], the
+    /// others are left out. The operator's pins hold no texts.
+    ///
+    /// # Errors
+    /// [`LookupFailed::NoAddress`] when the name has none.
+    pub async fn texts(&self, name: &str) -> Result<Vec<String>, LookupFailed> {
+        let name = canonical(name);
+        let found = tokio::time::timeout(self.timeout, self.dns.texts(&name)).await;
+        let mut found = found.map_err(|_| LookupFailed::Timeout)??;
+        found.retain(|text| text.len() <= LONGEST_TEXT_BYTES);
+        found.truncate(MOST_TEXTS);
+        if found.is_empty() { Err(LookupFailed::NoAddress) } else { Ok(found) }
     }
 
     /// All addresses of a name, each once; at least one, at most [`MOST_ADDRESSES`]. None of them is judged here.
@@ -91,26 +116,38 @@ fn canonical(name: &str) -> String {
 }
 
 /// The real source: DNS.
-struct Dns(TokioResolver);
+struct Dns {
+    addresses: TokioResolver,
+    /// Remembers nothing: whoever has just put a record there wants it to be found.
+    texts: TokioResolver,
+}
 
 impl Dns {
     fn new(settings: &OutboundSettings) -> Result<Self, OutboundError> {
-        let set = || {
-            let servers = settings.name_servers.iter().map(|server| name_server(*server)).collect();
-            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        let mut builder = if settings.name_servers.is_empty() {
-            TokioResolver::builder_tokio().unwrap_or_else(|error| {
-                tracing::warn!(error = %error, "the machine names no name server: only pinned names resolve");
-                set()
-            })
-        } else {
-            set()
-        };
-        tune(builder.options_mut(), settings.dns_timeout());
-        builder.build().map(Self).map_err(|error| OutboundError::Setup("no resolver", Box::new(error)))
+        Ok(Self { addresses: dns(settings, None)?, texts: dns(settings, Some(0))? })
     }
+}
+
+/// A resolver; `kept` is how many answers it remembers, if not the usual number.
+fn dns(settings: &OutboundSettings, kept: Option<u64>) -> Result<TokioResolver, OutboundError> {
+    let set = || {
+        let servers = settings.name_servers.iter().map(|server| name_server(*server)).collect();
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    let mut builder = if settings.name_servers.is_empty() {
+        TokioResolver::builder_tokio().unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "the machine names no name server: only pinned names resolve");
+            set()
+        })
+    } else {
+        set()
+    };
+    tune(builder.options_mut(), settings.dns_timeout());
+    if let Some(kept) = kept {
+        builder.options_mut().cache_size = kept;
+    }
+    builder.build().map_err(|error| OutboundError::Setup("no resolver", Box::new(error)))
 }
 
 /// Two tries fit into the time that a name has.
@@ -136,7 +173,7 @@ impl Lookup for Dns {
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, LookupFailed>> {
         async move {
             // The final dot keeps the search list out.
-            match self.0.lookup_ip(format!("{name}.")).await {
+            match self.addresses.lookup_ip(format!("{name}.")).await {
                 // One more than allowed is enough to know.
                 Ok(answer) => Ok(answer.iter().take(MOST_ADDRESSES * 2).collect()),
                 Err(error) if error.is_no_records_found() => Err(LookupFailed::NoAddress),
@@ -145,6 +182,24 @@ impl Lookup for Dns {
         }
         .boxed()
     }
+
+    fn texts<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<String>, LookupFailed>> {
+        async move {
+            // Not as a host name: it begins with an underscore.
+            let name = Name::from_ascii(format!("{name}.")).map_err(|error| LookupFailed::Failed(Box::new(error)))?;
+            match self.texts.lookup(name, RecordType::TXT).await {
+                Ok(answer) => Ok(answer.answers().iter().filter_map(text).take(MOST_TEXTS * 2).collect()),
+                Err(error) if error.is_no_records_found() => Err(LookupFailed::NoAddress),
+                Err(error) => Err(LookupFailed::Failed(Box::new(error))),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// The text of a TXT record: its strings in one piece (RFC 7208 §3.3 reads them so, too).
+fn text(record: &Record) -> Option<String> {
+    if let RData::TXT(txt) = &record.data { String::from_utf8(txt.txt_data.concat()).ok() } else { None }
 }
 
 #[cfg(test)]

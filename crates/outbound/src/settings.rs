@@ -19,6 +19,8 @@ pub struct OutboundSettings {
     pub denied_ranges: Vec<IpNet>,
     /// Whether plain `http` may be spoken, and then inside `allowed_ranges` only.
     pub allow_http: bool,
+    /// The port where proofs of ownership are looked for over plain `http`, inside `allowed_ranges` only.
+    pub proof_http_port: u16,
     /// Ports of public addresses that may be called.
     pub ports: Vec<u16>,
     /// Addresses of names that are not asked of DNS. The guard holds for them all the same.
@@ -41,6 +43,7 @@ impl Default for OutboundSettings {
             allowed_ranges: Vec::new(),
             denied_ranges: Vec::new(),
             allow_http: false,
+            proof_http_port: 80,
             ports: vec![443, 8443],
             pins: BTreeMap::new(),
             name_servers: Vec::new(),

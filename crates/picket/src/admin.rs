@@ -7,11 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use picket_domain::{OrganizationId, Subscription};
 use picket_kit::Clock;
 use picket_store::{
-    Db,
+    Db, Tx,
     administration::{self, Administered, OrganizationChange, OrganizationRow, UserChange},
+    ranges,
 };
 
-use crate::{AdminCommand, CommandError, OrganizationCommand, Settings, UserCommand, roles::Parts};
+use crate::{AdminCommand, CommandError, OrganizationCommand, RangeArguments, Settings, UserCommand, roles::Parts};
 
 /// How long a trial lasts that an operator gives.
 const TRIAL: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -24,6 +25,8 @@ pub(crate) async fn run(settings: Settings, command: AdminCommand) -> Result<(),
     match command {
         AdminCommand::Organization(OrganizationCommand::List) => list(&parts.db).await,
         AdminCommand::Organization(command) => organization(&parts, command).await,
+        AdminCommand::AllowRange(range) => set_range(&parts, range, true).await,
+        AdminCommand::WithdrawRange(range) => set_range(&parts, range, false).await,
         AdminCommand::User(command) => user(&parts, command).await,
         AdminCommand::RotateKey => rotation::run(&parts).await,
     }
@@ -62,6 +65,20 @@ async fn organization(parts: &Parts, command: OrganizationCommand) -> Result<(),
         }
     };
     println!("{said}");
+    Ok(())
+}
+
+/// Opens or closes a range for an organization.
+async fn set_range(parts: &Parts, range: RangeArguments, is_open: bool) -> Result<(), CommandError> {
+    let RangeArguments { organization, range } = range;
+    let now = parts.clock.now();
+    let work = async |tx: &Tx<'_>| ranges::set(tx, organization, range, is_open, now).await;
+    let done = parts.db.operate("set_range", work).await?;
+    if done == Administered::Unknown {
+        return Err(CommandError::Unknown("an organization"));
+    }
+    let state = if is_open { "open" } else { "closed" };
+    println!("{}", line(&format!("range {range} of organization {organization}"), state, done));
     Ok(())
 }
 

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub use self::operate::{AdminCommand, AuditCommand, OrganizationCommand, UserCommand, VerifyArguments};
+pub use self::operate::{
+    AdminCommand, AuditCommand, OrganizationCommand, RangeArguments, UserCommand, VerifyArguments,
+};
 
 /// An open vulnerability-scanning platform.
 #[derive(Debug, Parser)]

@@ -15,7 +15,7 @@ mod up;
 
 pub use cli::{
     AdminCommand, AuditCommand, Cli, Command, DemoArguments, OrganizationCommand, ParseArguments, ParseFormat,
-    UpArguments, UserCommand, VerifyArguments,
+    RangeArguments, UpArguments, UserCommand, VerifyArguments,
 };
 pub use commands::main;
 pub use error::CommandError;

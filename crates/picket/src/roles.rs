@@ -9,7 +9,7 @@ use picket_gateway::{AppParts, Gateway};
 use picket_kit::{ChildCommand, Clock, Health, Sealer, Shutdown};
 use picket_live::Live;
 use picket_outbound::{HttpClient, Resolver};
-use picket_planner::Planner;
+use picket_planner::{Planner, Prover};
 use picket_queue::{Broker, BrokerSettings};
 use picket_store::{Db, DbSettings, StoreError};
 use secrecy::ExposeSecret;
@@ -79,20 +79,33 @@ impl Parts {
     pub(crate) async fn steward(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {
         let broker = self.broker("steward")?;
         let (db, blobs, clock) = (self.db.clone(), self.blobs()?, self.clock.clone());
-        let parts = picket_steward::Parts { db, broker, blobs, planner: self.planner()?, clock, health };
+        let (planner, prover) = (self.planner()?, self.prover()?);
+        let parts = picket_steward::Parts { db, broker, blobs, planner, prover, clock, health };
         picket_steward::run(self.settings.steward.clone(), parts, shutdown).await;
         Ok(())
     }
 
+    /// How names are resolved where targets are judged: by the gateway's own pins before all others.
+    fn outbound(&self) -> OutboundSettings {
+        let mut outbound = self.settings.outbound.clone();
+        let pins = self.settings.gateway.pin_hosts.iter().map(|(name, address)| (name.clone(), vec![*address]));
+        outbound.pins.extend(pins);
+        outbound
+    }
+
     /// Judges targets as the gateway does: by the same settings.
     fn planner(&self) -> Result<Planner, CommandError> {
-        let mut outbound = self.settings.outbound.clone();
         let (pins, allowed) = (&self.settings.gateway.pin_hosts, &self.settings.gateway.allow_targets);
-        for (name, address) in pins {
-            outbound.pins.insert(name.clone(), vec![*address]);
-        }
         let allow_list = AllowList::parse(allowed).map_err(CommandError::AllowTargets)?;
-        Ok(Planner::new(pins, Resolver::new(&outbound)?, allow_list))
+        let planner = Planner::new(pins, Resolver::new(&self.outbound())?, allow_list);
+        Ok(planner.simulating(self.settings.gateway.simulator))
+    }
+
+    /// Looks for proofs as the gateway does.
+    fn prover(&self) -> Result<Prover, CommandError> {
+        let outbound = self.outbound();
+        let (resolver, port) = (Resolver::new(&outbound)?, outbound.proof_http_port);
+        Ok(Prover::new(resolver.clone(), HttpClient::with_resolver(outbound, resolver)?, port))
     }
 
     pub(crate) async fn worker(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {

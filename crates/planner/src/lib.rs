@@ -12,6 +12,8 @@ mod estimate;
 mod grow;
 mod options;
 mod order;
+mod page;
+mod proof;
 mod refused;
 mod rehearsal;
 mod scope;
@@ -24,7 +26,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 use picket_domain::{
-    AllowList, Dialect, Gap, NewScan, NewTask, OrganizationId, Plan, PlanGap, ScanId, Subscription, TaskId,
+    AllowList, Dialect, Gap, Grounds, NewScan, NewTask, OrganizationId, Plan, PlanGap, ScanId, Subscription, TaskId,
 };
 use picket_outbound::Resolver;
 use picket_scanners::{Asked, FanOut, ScanSpec, TaskShape};
@@ -37,6 +39,7 @@ pub use self::{
     grow::grow,
     options::ScanOptions,
     order::ScanOrder,
+    proof::{NotProven, Prover},
     refused::PlanRefused,
     rehearsal::Rehearsal,
     scope::Scope,
@@ -62,6 +65,8 @@ pub struct Asker {
     pub subscription: Subscription,
     /// A user's or an API key's id.
     pub requested_by: String,
+    /// Why the owner may scan the target, and what never, as of `now`: loaded for the target that is asked for.
+    pub grounds: Grounds,
     /// The trace of the request.
     pub traceparent: Option<String>,
     /// The moment of the request.
@@ -107,7 +112,7 @@ impl Planner {
     /// When the tool or its parameters are not of the catalogue, or the target may not be scanned.
     pub async fn plan_tool(&self, asker: &Asker, request: ToolRequest<'_>) -> Result<NewScan, PlanRefused> {
         let spec = self.spec(request.tool, request.parameters)?;
-        let scope = self.authorize(request.target, asker.subscription, spec.tool().is_passive()).await?;
+        let scope = self.authorize(asker, request.target, spec.tool().is_passive()).await?;
         let tasks = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
         Ok(NewScan {
             dialect: Dialect::V1,
@@ -135,7 +140,7 @@ impl Planner {
         if wanted.is_empty() {
             return Err(wanted::nothing_to_do());
         }
-        let scope = self.authorize(target, asker.subscription, false).await?;
+        let scope = self.authorize(asker, target, false).await?;
         let mut whole = Whole::default();
         let opened = wanted.opened_by_ports(plan);
         for run in wanted.runs(plan) {
@@ -230,6 +235,7 @@ fn blank(asker: &Asker, scope: &Scope) -> NewScan {
         notify: Vec::new(),
         gaps: Vec::new(),
         tasks: Vec::new(),
+        authority: scope.authority.clone(),
         probes: 0,
         requested_by: asker.requested_by.clone(),
         traceparent: asker.traceparent.clone(),

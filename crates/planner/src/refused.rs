@@ -23,6 +23,12 @@ pub enum PlanRefused {
         /// The class of the address, such as `private`.
         class: &'static str,
     },
+    /// The organization has excluded the target.
+    #[error("expected a target that your organization has not excluded; `{exclusion}` covers this one")]
+    TargetExcluded {
+        /// The exclusion, in its canonical form.
+        exclusion: String,
+    },
     /// Nothing says that the organization may scan the target.
     #[error("expected a target whose ownership is proven or that the operator allows, found `{0}`")]
     TargetNotAuthorized(String),
@@ -40,6 +46,7 @@ impl PlanRefused {
         match self {
             Self::Field { code, .. } => code,
             Self::TargetForbidden { .. } => "target_forbidden",
+            Self::TargetExcluded { .. } => "target_excluded",
             Self::TargetNotAuthorized(_) => "target_not_authorized",
         }
     }
@@ -47,7 +54,7 @@ impl PlanRefused {
     /// Whether it is the target that may not be scanned, rather than a request that nobody could read.
     #[must_use]
     pub const fn is_verdict(&self) -> bool {
-        matches!(self, Self::TargetForbidden { .. } | Self::TargetNotAuthorized(_))
+        matches!(self, Self::TargetForbidden { .. } | Self::TargetExcluded { .. } | Self::TargetNotAuthorized(_))
     }
 }
 

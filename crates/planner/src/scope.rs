@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use picket_domain::{PinnedHost, Subscription, Target, TargetKind, TargetVerdict, classify, judge};
+use picket_domain::{Authority, Exclusion, GroundRefused, PinnedHost, Target, TargetKind, classify};
 use picket_outbound::LookupFailed;
 
-use super::{PlanRefused, Planner};
+use super::{Asker, PlanRefused, Planner};
 
 /// A target that may be scanned, with the addresses that it had when that was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Scope {
     pub target: Target,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// Why it may be scanned.
+    pub authority: Authority,
 }
 
 impl Scope {
@@ -27,23 +29,27 @@ impl Scope {
 }
 
 impl Planner {
-    /// Reads, resolves and judges a target. `passive` tools may look at any public one.
+    /// Reads, resolves and judges a target for who asks. `passive` tools may look at any public one.
     ///
     /// # Errors
     /// When it cannot be read or resolved, is too large, or may not be scanned.
-    pub async fn authorize(&self, text: &str, subscription: Subscription, passive: bool) -> Result<Scope, PlanRefused> {
+    pub async fn authorize(&self, asker: &Asker, text: &str, passive: bool) -> Result<Scope, PlanRefused> {
         let target = Target::parse(text)?;
-        let most = subscription.limits().addresses;
+        let most = asker.subscription.limits().addresses;
         if target.address_count() > u64::from(most) {
             let message = format!("expected at most {most} addresses in one scan with your plan");
             return Err(PlanRefused::field("target", "too_many_addresses", message));
         }
+        // By its name, before its name servers hear of it.
+        if let Some(exclusion) = asker.grounds.exclusion(&target, &[]) {
+            return Err(excluded(exclusion));
+        }
         let (addresses, is_pinned) = self.addresses(&target).await?;
-        match judge(&target, &addresses, is_pinned, &self.allow_list) {
-            TargetVerdict::Allowed => Ok(Scope { target, addresses }),
-            TargetVerdict::NotAuthorized if passive => Ok(Scope { target, addresses }),
-            TargetVerdict::NotAuthorized => Err(PlanRefused::TargetNotAuthorized(target.to_string())),
-            TargetVerdict::Forbidden { address } => {
+        match asker.grounds.decide(&target, &addresses, is_pinned, &self.allow_list, passive) {
+            Ok(authority) => Ok(Scope { target, addresses, authority }),
+            Err(GroundRefused::Excluded(exclusion)) => Err(excluded(&exclusion)),
+            Err(GroundRefused::NotAuthorized) => Err(PlanRefused::TargetNotAuthorized(target.to_string())),
+            Err(GroundRefused::Forbidden(address)) => {
                 Err(PlanRefused::TargetForbidden { class: classify(address).name() })
             }
         }
@@ -62,6 +68,10 @@ impl Planner {
             TargetKind::Address(_) | TargetKind::Network(_) => Ok((target.addresses().collect(), false)),
         }
     }
+}
+
+fn excluded(exclusion: &Exclusion) -> PlanRefused {
+    PlanRefused::TargetExcluded { exclusion: exclusion.to_string() }
 }
 
 /// A name without usable addresses.

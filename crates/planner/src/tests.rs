@@ -40,6 +40,7 @@ fn asker(subscription: Subscription) -> Asker {
         organization_id: OrganizationId::mint(now),
         subscription,
         requested_by: "usr_x".to_owned(),
+        grounds: Grounds::default(),
         traceparent: None,
         now,
     }

@@ -163,6 +163,8 @@ pub(crate) const fn gap_words(gap: Gap) -> &'static str {
         Gap::WorkerLost => "the worker was lost",
         Gap::Cancelled => "the scan was stopped",
         Gap::InvalidParameters => "its parameters do not fit the tool",
+        Gap::TargetNotAuthorized => "what allowed the scan had ended",
+        Gap::TargetExcluded => "the organization has excluded the target",
     }
 }
 

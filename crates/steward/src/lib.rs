@@ -1,6 +1,7 @@
 //! The loops that keep everything moving: the relay brings events to the broker, admission lets ready tasks to the
 //! workers, the rescuer takes back what a dead worker held, the scheduler makes what is due, the halter stops what an
-//! operator has stopped, the cleaner takes away what has ended long ago, retention the results that are older than their
+//! operator has stopped, proofs looks again whether targets are still proven, and fallen ends what waits for a scan that
+//! nothing allows any more. The cleaner takes away what has ended long ago, retention the results that are older than their
 //! organization keeps them, the measurer tells how long tools take.
 //!
 //! Each loop takes no input, is woken by a hint and by a timer, and may run in any number of processes at once: what must
@@ -9,6 +10,8 @@
 mod admission;
 mod artifacts;
 mod cleaner;
+mod fallen;
+mod proofs;
 mod halter;
 mod measurer;
 mod relay;
@@ -24,6 +27,8 @@ pub use artifacts::Artifacts;
 pub use cleaner::Cleaner;
 pub use halter::Halter;
 pub use measurer::Measurer;
+pub use fallen::Fallen;
+pub use proofs::Proofs;
 pub use relay::Relay;
 pub use rescuer::Rescuer;
 pub use retention::Retention;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use picket_blobs::Blobs;
 use picket_kit::{Clock, Health, Shutdown};
-use picket_planner::Planner;
+use picket_planner::{Planner, Prover};
 use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
 use crate::{
-    Admission, Artifacts, Cleaner, Halter, Measurer, Relay, Rescuer, Retention, Scheduler, StewardSettings,
-    reporter::Reporter,
+    Admission, Artifacts, Cleaner, Fallen, Halter, Measurer, Proofs, Relay, Rescuer, Retention, Scheduler,
+    StewardSettings, reporter::Reporter,
 };
 
 /// A round that failed; the next one begins where it began.
@@ -57,6 +57,8 @@ pub struct Parts {
     pub blobs: Blobs,
     /// Plans what is due; judges targets as the gateway's does.
     pub planner: Planner,
+    /// Looks for proofs as the gateway's does.
+    pub prover: Prover,
     /// The time.
     pub clock: Clock,
     /// What the role tells of itself.
@@ -65,7 +67,7 @@ pub struct Parts {
 
 /// Runs all loops until shutdown; what fails is tried again.
 pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
-    let Parts { db, broker, blobs, planner, clock, health } = parts;
+    let Parts { db, broker, blobs, planner, prover, clock, health } = parts;
     let poll = Duration::from_millis(settings.poll_ms);
     let relay = Relay::new(db.clone(), &broker);
     let admission = Admission::new(db.clone(), clock.clone(), settings.clone());
@@ -75,6 +77,8 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
     let measurer = Measurer::new(db.clone(), clock.clone());
     let retention = Retention::new(db.clone(), blobs, clock.clone());
     let scheduler = Scheduler::new(db.clone(), planner, clock.clone(), settings.clone());
+    let fallen = Fallen::new(db.clone(), clock.clone());
+    let proofs = Proofs::new(db.clone(), prover, clock.clone());
     let rescuer = Rescuer::new(db.clone(), clock, settings.clone());
     let reporter = Reporter { db: db.clone(), broker, health: health.clone() };
     tokio::join!(
@@ -86,6 +90,8 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
         go_round(&measurer, &db, Duration::from_millis(settings.measure_ms), &shutdown),
         go_round(&retention, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&scheduler, &db, poll, &shutdown),
+        go_round(&fallen, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
+        go_round(&proofs, &db, Duration::from_millis(settings.proof_ms), &shutdown),
         go_round(&rescuer, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
         go_round(&reporter, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
     );

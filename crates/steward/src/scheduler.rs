@@ -12,7 +12,7 @@ use picket_domain::{
 use picket_kit::Clock;
 use picket_planner::{Asker, Planner, ScanOrder};
 use picket_store::{
-    Db, Notice, StoreError, organizations,
+    Db, Notice, StoreError, View, grounds, organizations,
     reports::NewReport,
     schedules::ticks::{self, Due, Work},
 };
@@ -147,24 +147,27 @@ impl Scheduler {
 
     async fn plan(&self, due: &Due, now: Timestamp) -> Result<Plan, StoreError> {
         match due.schedule.kind {
-            ScheduleKind::Scan => Ok(self.plan_scan(due, now).await),
+            ScheduleKind::Scan => self.plan_scan(due, now).await,
             ScheduleKind::Report => self.plan_report(due, now).await,
         }
     }
 
-    async fn plan_scan(&self, due: &Due, now: Timestamp) -> Plan {
-        let Some(order) = kept::<ScanOrder>(&due.schedule.request) else { return unreadable() };
+    async fn plan_scan(&self, due: &Due, now: Timestamp) -> Result<Plan, StoreError> {
+        let Some(order) = kept::<ScanOrder>(&due.schedule.request) else { return Ok(unreadable()) };
+        let load = async |view: &View<'_>| grounds::load(view, &order.target, now).await;
+        let grounds = self.db.view("scheduler.grounds", due.organization_id, load).await?;
         let asker = Asker {
             organization_id: due.organization_id,
             subscription: due.subscription,
             requested_by: due.schedule.owner.clone(),
+            grounds,
             traceparent: None,
             now,
         };
-        match self.planner.plan_order(&asker, &order).await {
+        Ok(match self.planner.plan_order(&asker, &order).await {
             Ok(new) => Plan::Scan(Box::new(new)),
             Err(refused) => Plan::Nothing(RunOutcome::Refused, refused.to_string()),
-        }
+        })
     }
 
     async fn plan_report(&self, due: &Due, now: Timestamp) -> Result<Plan, StoreError> {

@@ -27,6 +27,8 @@ pub struct StewardSettings {
     pub retention_ms: u64,
     /// Milliseconds between two looks of the relay and of admission when no hint wakes them.
     pub poll_ms: u64,
+    /// Milliseconds between two looks for proofs of targets that are due; each is due once a week.
+    pub proof_ms: u64,
     /// Milliseconds between two rounds of the rescuer.
     pub rescue_ms: u64,
     /// Seconds after which a tick of a schedule that nobody was there for counts as missed.
@@ -45,6 +47,7 @@ impl Default for StewardSettings {
             measure_ms: 600_000,
             retention_ms: 300_000,
             poll_ms: 500,
+            proof_ms: 60_000,
             rescue_ms: 2_000,
             schedule_grace_seconds: 300.0,
         }

@@ -142,6 +142,23 @@ impl Allowance {
         Err(Refusal::LimitReached { what, most: most.into(), plan: self.plan }.into())
     }
 
+    /// How many more targets there is room for.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn targets_left(&self, tx: &Tx<'_>) -> Result<usize, StoreError> {
+        let most = i64::from(self.plan.limits().targets);
+        let row = tx.query_one(COUNT_TARGETS, &[&self.organization.uuid(), &most]).await?;
+        let kept: i64 = Columns::new("quota", &row).get("kept")?;
+        Ok(usize::try_from(most.saturating_sub(kept)).unwrap_or_default())
+    }
+
+    /// The plan.
+    #[must_use]
+    pub const fn plan(&self) -> Subscription {
+        self.plan
+    }
+
     /// Demands all that one more scan of that size needs.
     ///
     /// # Errors

@@ -56,8 +56,8 @@ WITH room AS (
     )
 ), scan AS (
   INSERT INTO scans (id, organization_id, number, dialect, plan, target, tool, request, notify, gaps, requested_by,
-                     traceparent, created_at, state, probes)
-  SELECT $1, $2, room.number, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'created', $22
+                     traceparent, created_at, state, probes, authority)
+  SELECT $1, $2, room.number, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'created', $22, $24
   FROM room
   RETURNING number
 ), task AS (
@@ -222,6 +222,7 @@ async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Option<i64
                 &most_probes.as_slice(),
                 &i64::try_from(new.probes).unwrap_or(i64::MAX),
                 &opens,
+                &new.authority.to_json(),
             ],
         )
         .await?;

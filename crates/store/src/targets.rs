@@ -1,7 +1,10 @@
-//! Targets that an organization keeps. Only canonical texts are stored, so each target is listed once.
+//! Targets that an organization keeps. Only canonical texts are stored, so each target is listed once. Keeping one allows
+//! nothing: that is said by proofs ([`crate::proofs`]) and written authorizations ([`crate::authorizations`]).
+
+pub mod bulk;
 
 use jiff::Timestamp;
-use picket_domain::{OrganizationId, Target, TargetId, TargetKind};
+use picket_domain::{Criticality, OrganizationId, ScanId, Target, TargetId, TargetKind};
 use tokio_postgres::Row;
 
 use crate::{
@@ -13,24 +16,91 @@ use crate::{
 
 statements! {
     CREATE = "-- targets.create
-INSERT INTO targets (id, organization_id, created_at, kind, value, tags)
-VALUES ($1, $2, $3, $4, $5, $6)";
+INSERT INTO targets (id, organization_id, created_at, kind, value, tags, criticality, owner)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
     LIST = "-- targets.list
-SELECT id, created_at, kind, value, tags
-FROM targets
-WHERE organization_id = picket_organization()
-ORDER BY id DESC
+SELECT t.id, t.created_at, t.kind, t.value, t.tags, t.criticality, t.owner, v.state, v.verified_until
+FROM targets AS t
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN max(p.verified_until) > $3 THEN 'verified' WHEN count(*) > 0 THEN 'pending' ELSE 'unverified' END AS state,
+         max(p.verified_until) AS verified_until
+  FROM target_proofs AS p
+  WHERE p.target_id = t.id AND p.ended_at IS NULL AND coalesce(p.verified_until, p.expires_at) > $3
+) AS v
+WHERE t.organization_id = picket_organization()
+  AND ($4::text IS NULL OR $4 = ANY(t.tags)) AND ($5::text IS NULL OR t.kind = $5)
+  AND ($6::text IS NULL OR v.state = $6)
+ORDER BY t.id DESC
 LIMIT $1 OFFSET $2";
 
     COUNT = "-- targets.count
 SELECT count(*) AS total
-FROM targets
-WHERE organization_id = picket_organization()";
+FROM targets AS t
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN max(p.verified_until) > $1 THEN 'verified' WHEN count(*) > 0 THEN 'pending' ELSE 'unverified' END AS state
+  FROM target_proofs AS p
+  WHERE p.target_id = t.id AND p.ended_at IS NULL AND coalesce(p.verified_until, p.expires_at) > $1
+) AS v
+WHERE t.organization_id = picket_organization()
+  AND ($2::text IS NULL OR $2 = ANY(t.tags)) AND ($3::text IS NULL OR t.kind = $3)
+  AND ($4::text IS NULL OR v.state = $4)";
+
+    FIND = "-- targets.find
+SELECT t.id, t.created_at, t.kind, t.value, t.tags, t.criticality, t.owner, v.state, v.verified_until
+FROM targets AS t
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN max(p.verified_until) > $2 THEN 'verified' WHEN count(*) > 0 THEN 'pending' ELSE 'unverified' END AS state,
+         max(p.verified_until) AS verified_until
+  FROM target_proofs AS p
+  WHERE p.target_id = t.id AND p.ended_at IS NULL AND coalesce(p.verified_until, p.expires_at) > $2
+) AS v
+WHERE t.organization_id = picket_organization() AND t.id = $1";
+
+    LAST_SCAN = "-- targets.last_scan
+SELECT id, state, created_at
+FROM scans
+WHERE organization_id = picket_organization() AND target = $1
+ORDER BY id DESC
+LIMIT 1";
+
+    UPDATE = "-- targets.update
+UPDATE targets
+SET tags = $2, criticality = $3, owner = $4
+WHERE organization_id = picket_organization() AND id = $1";
+
+    // Its proofs and its authorization go with it.
+    DELETE = "-- targets.delete
+DELETE FROM targets
+WHERE organization_id = picket_organization() AND id = $1";
 }
 
 /// The constraint that refuses a target which is listed already.
 pub const TARGET_IS_LISTED: &str = "a_target_is_listed_once";
+
+/// What its owner says of a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetWords {
+    /// Words of its owner.
+    pub tags: Vec<String>,
+    /// How much it matters.
+    pub criticality: Criticality,
+    /// Whom to ask about it.
+    pub owner: Option<String>,
+}
+
+/// A target to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTarget {
+    /// Identity.
+    pub id: TargetId,
+    /// The target.
+    pub target: Target,
+    /// What its owner says of it.
+    pub words: TargetWords,
+    /// Since when.
+    pub created_at: Timestamp,
+}
 
 /// A target that an organization keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +109,73 @@ pub struct ListedTarget {
     pub id: TargetId,
     /// The target.
     pub target: Target,
-    /// Words of its owner.
-    pub tags: Vec<String>,
+    /// What its owner says of it.
+    pub words: TargetWords,
     /// Since when.
+    pub created_at: Timestamp,
+    /// Whether it is proven.
+    pub verification: Verification,
+    /// Until when, when it is.
+    pub verified_until: Option<Timestamp>,
+}
+
+impl From<NewTarget> for ListedTarget {
+    fn from(NewTarget { id, target, words, created_at }: NewTarget) -> Self {
+        Self { id, target, words, created_at, verification: Verification::Unverified, verified_until: None }
+    }
+}
+
+/// Whether a target is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    /// By a proof that was found and is not too old.
+    Verified,
+    /// A token waits to be found.
+    Pending,
+    /// Neither.
+    Unverified,
+}
+
+impl Verification {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Verified, Self::Pending, Self::Unverified];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Pending => "pending",
+            Self::Unverified => "unverified",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+}
+
+/// Which targets are wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TargetFilter<'a> {
+    /// With this tag.
+    pub tag: Option<&'a str>,
+    /// Of this kind ([`kind_name`]).
+    pub kind: Option<&'a str>,
+    /// In this state.
+    pub verification: Option<Verification>,
+}
+
+/// The latest scan of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastScan {
+    /// Identity.
+    pub id: ScanId,
+    /// The name of its state.
+    pub state: String,
+    /// When it was asked for.
     pub created_at: Timestamp,
 }
 
@@ -60,7 +194,8 @@ pub const fn kind_name(target: &Target) -> &'static str {
 /// # Errors
 /// [`StoreError::Conflict`] with [`TARGET_IS_LISTED`], or when the database refuses.
 #[tracing::instrument(name = "db.targets.create", skip_all, fields(target.id = %new.id), err(level = "debug"))]
-pub async fn create(tx: &Tx<'_>, organization: OrganizationId, new: &ListedTarget) -> Result<(), StoreError> {
+pub async fn create(tx: &Tx<'_>, organization: OrganizationId, new: &NewTarget) -> Result<(), StoreError> {
+    let TargetWords { tags, criticality, owner } = &new.words;
     tx.execute_one(
         CREATE,
         &[
@@ -69,7 +204,9 @@ pub async fn create(tx: &Tx<'_>, organization: OrganizationId, new: &ListedTarge
             &new.created_at,
             &kind_name(&new.target),
             &new.target.to_string(),
-            &new.tags,
+            tags,
+            &criticality.name(),
+            owner,
         ],
     )
     .await
@@ -80,19 +217,76 @@ pub async fn create(tx: &Tx<'_>, organization: OrganizationId, new: &ListedTarge
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
 #[tracing::instrument(name = "db.targets.list", skip_all, err(level = "debug"))]
-pub async fn list(tx: &Tx<'_>, range: Range) -> Result<Page<ListedTarget>, StoreError> {
-    let rows = tx.query(LIST, &[&range.limit, &range.offset]).await?;
+pub async fn list(
+    tx: &Tx<'_>,
+    filter: TargetFilter<'_>,
+    range: Range,
+    now: Timestamp,
+) -> Result<Page<ListedTarget>, StoreError> {
+    let TargetFilter { tag, kind, verification } = filter;
+    let state = verification.map(Verification::name);
+    let rows = tx.query(LIST, &[&range.limit, &range.offset, &now, &tag, &kind, &state]).await?;
     let rows = rows.iter().map(listed).collect::<Result<Vec<_>, _>>()?;
-    let total: i64 = Columns::new("targets", &tx.query_one(COUNT, &[]).await?).get("total")?;
+    let count = tx.query_one(COUNT, &[&now, &tag, &kind, &state]).await?;
+    let total: i64 = Columns::new("targets", &count).get("total")?;
     Ok(Page { rows, total: u64::try_from(total).unwrap_or_default() })
+}
+
+/// One of the tenant's targets.
+///
+/// # Errors
+/// When the database refuses, or the row is inconsistent.
+#[tracing::instrument(name = "db.targets.find", skip_all, fields(target.id = %id), err(level = "debug"))]
+pub async fn find(tx: &Tx<'_>, id: TargetId, now: Timestamp) -> Result<Option<ListedTarget>, StoreError> {
+    let row = tx.query_opt(FIND, &[&id.uuid(), &now]).await?;
+    Ok(row.as_ref().map(listed).transpose()?)
+}
+
+/// The latest scan of a target; it may have been made before the target was kept.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn last_scan(tx: &Tx<'_>, target: &Target) -> Result<Option<LastScan>, StoreError> {
+    let Some(row) = tx.query_opt(LAST_SCAN, &[&target.to_string()]).await? else { return Ok(None) };
+    let columns = Columns::new("scans", &row);
+    Ok(Some(LastScan {
+        id: ScanId::from_uuid(columns.get("id")?),
+        state: columns.get("state")?,
+        created_at: columns.get("created_at")?,
+    }))
+}
+
+/// Changes what its owner says of a target.
+///
+/// # Errors
+/// [`StoreError::Stale`] when there is no such target, or when the database refuses.
+#[tracing::instrument(name = "db.targets.update", skip_all, fields(target.id = %id), err(level = "debug"))]
+pub async fn update(tx: &Tx<'_>, id: TargetId, words: &TargetWords) -> Result<(), StoreError> {
+    tx.execute_one(UPDATE, &[&id.uuid(), &words.tags, &words.criticality.name(), &words.owner]).await
+}
+
+/// Removes a target with its proofs and its authorization. Its scans stay.
+///
+/// # Errors
+/// [`StoreError::Stale`] when there is no such target, or when the database refuses.
+#[tracing::instrument(name = "db.targets.delete", skip_all, fields(target.id = %id), err(level = "debug"))]
+pub async fn delete(tx: &Tx<'_>, id: TargetId) -> Result<(), StoreError> {
+    tx.execute_one(DELETE, &[&id.uuid()]).await
 }
 
 fn listed(row: &Row) -> Result<ListedTarget, Inconsistent> {
     let columns = Columns::new("targets", row);
+    let words = TargetWords {
+        tags: columns.get("tags")?,
+        criticality: columns.named("criticality", Criticality::find)?,
+        owner: columns.get("owner")?,
+    };
     Ok(ListedTarget {
         id: TargetId::from_uuid(columns.get("id")?),
         target: columns.named("value", |value| Target::parse(value).ok())?,
-        tags: columns.get("tags")?,
+        words,
         created_at: columns.get("created_at")?,
+        verification: columns.named("state", Verification::find)?,
+        verified_until: columns.get("verified_until")?,
     })
 }

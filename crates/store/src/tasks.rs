@@ -2,6 +2,7 @@
 //! here a task ends. Every write of a run carries its fence; a late one changes nothing and is an error.
 
 pub mod admission;
+pub mod authority;
 pub mod lease;
 pub mod read;
 

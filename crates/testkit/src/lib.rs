@@ -3,9 +3,13 @@
 
 mod broker;
 mod database;
+mod dns;
 mod environment;
 pub mod seed;
+mod site;
 
 pub use broker::Namespace;
 pub use database::Database;
+pub use dns::Dns;
 pub use environment::{optional, required, shared};
+pub use site::Site;

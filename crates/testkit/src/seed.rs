@@ -1,7 +1,8 @@
 //! Rows that many tests begin with.
 
 use picket_domain::{
-    Dialect, Needs, NewScan, NewTask, OrganizationId, Plan, Pool, SandboxLevel, ScanId, Shard, Subscription, TaskId,
+    Authority, Basis, Dialect, Needs, NewScan, NewTask, OrganizationId, Plan, Pool, SandboxLevel, ScanId, Shard,
+    Subscription, TaskId,
 };
 
 use crate::Database;
@@ -54,6 +55,7 @@ pub fn scan(organization_id: OrganizationId, tasks: usize) -> NewScan {
         notify: Vec::new(),
         gaps: Vec::new(),
         tasks: (0..tasks).map(task).collect(),
+        authority: Authority::of(Basis::Operator),
         probes: 1_000,
         requested_by: "usr_test".to_owned(),
         traceparent: None,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use picket_dispatcher::{DispatcherSettings, Mailer, Parts};
 use picket_domain::{
-    Dialect, EventId, NewScan, OrganizationId, Plan, ScanId, Webhook, WebhookEvent, WebhookId, WebhookSecret,
-    WebhookUrl,
+    Authority, Basis, Dialect, EventId, NewScan, OrganizationId, Plan, ScanId, Webhook, WebhookEvent, WebhookId,
+    WebhookSecret, WebhookUrl,
 };
 use picket_kit::{Clock, Health, Sealer, Shutdown};
 use picket_outbound::{HttpClient, OutboundSettings};
@@ -118,6 +118,7 @@ impl Stage {
             notify: Vec::new(),
             gaps: Vec::new(),
             tasks: Vec::new(),
+            authority: Authority::of(Basis::Operator),
             probes: 1_000,
             requested_by: "test".to_owned(),
             traceparent: None,

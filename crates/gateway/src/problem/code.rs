@@ -37,6 +37,7 @@ macro_rules! codes {
 codes! {
     Malformed            = BAD_REQUEST,            "malformed_request",      "Malformed request";
     Invalid              = BAD_REQUEST,            "invalid_request",        "Invalid request";
+    TargetExcluded       = BAD_REQUEST,            "target_excluded",        "Target excluded";
     TargetForbidden      = BAD_REQUEST,            "target_forbidden",       "Target forbidden";
     UnreadableReport     = BAD_REQUEST,            "unreadable_report",      "Unreadable report";
     SignInRefused        = BAD_REQUEST,            "sign_in_refused",        "Sign-in refused";

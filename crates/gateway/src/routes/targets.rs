@@ -1,59 +1,105 @@
-//! `/targets`: what an organization keeps to scan. Keeping a target authorizes nothing.
+//! `/targets`: what an organization keeps to scan. Keeping a target authorizes nothing: that is done by proving it
+//! (`verification.rs`) or in writing (`authorization.rs`).
+
+mod authorization;
+mod bulk;
+mod verification;
+mod view;
+mod words;
 
 use actix_web::{
-    HttpResponse, get, post,
+    HttpResponse, delete, get,
+    http::header::LOCATION,
+    patch, post,
     web::{Data, Json},
 };
 use jiff::Timestamp;
-use picket_domain::{AuditAction, Permission, Target, TargetId};
+use picket_domain::{AuditAction, Criticality, Permission, Subscription, Target, TargetId};
 use picket_store::{
-    audit,
+    Tx, audit, authorizations,
     quota::{self, Quota},
     scans::read::Range,
-    targets::{self, ListedTarget, TARGET_IS_LISTED},
+    targets::{self, ListedTarget, NewTarget, TARGET_IS_LISTED, TargetFilter, TargetWords, Verification},
+    tasks::authority,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use utoipa::ToSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::{App, Body, Caller, FieldError, Listed, PageQuery, Problem, RequestContext, paging::PageParams};
-
-/// Tags of one target, and characters of one tag.
-const MOST_TAGS: usize = 20;
-const LONGEST_TAG: usize = 50;
+use self::view::{TargetDetailView, TargetView};
+use crate::{
+    App, Body, Caller, FieldError, Id, Listed, Problem, Query, RequestContext, body::Patch, paging::PageParams,
+};
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
-    config.service(create_target).service(list_targets);
+    config
+        .service(create_target)
+        .service(list_targets)
+        .service(bulk::upsert_targets)
+        .service(get_target)
+        .service(update_target)
+        .service(delete_target);
+    verification::configure(config);
+    authorization::configure(config);
 }
 
 /// A target to keep.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewTargetRequest {
-    /// A host name, an address or a network.
-    #[schema(min_length = 1, max_length = 253, example = "example.com")]
+    /// A host name, an address or a network; of an `http` or `https` URL its host is kept.
+    #[schema(min_length = 1, max_length = 2048, example = "example.com")]
     target: String,
     /// Words of yours.
     #[serde(default)]
     #[schema(max_items = 20)]
     tags: Vec<String>,
+    /// `low`, `medium`, `high` or `critical`: how much it matters to you; `medium` when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "high")]
+    criticality: Criticality,
+    /// Whom to ask about it.
+    #[schema(max_length = 200)]
+    owner: Option<String>,
 }
 
-/// A target.
-#[derive(Serialize, ToSchema)]
-struct TargetView {
-    /// Identity.
-    id: String,
-    /// The target in its canonical form.
-    target: String,
-    /// `host`, `address` or `network`.
-    kind: &'static str,
-    /// Words of yours.
-    tags: Vec<String>,
-    /// Since when it is kept.
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+/// A change of a target; what is absent stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TargetChange {
+    /// Words of yours, in place of those that are there.
+    #[schema(max_items = 20)]
+    tags: Option<Vec<String>>,
+    /// `low`, `medium`, `high` or `critical`.
+    #[schema(value_type = Option<String>)]
+    criticality: Option<Criticality>,
+    /// Whom to ask about it; null for nobody.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 200)]
+    owner: Patch<String>,
+}
+
+/// Which targets are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct TargetsQuery {
+    /// The page, from 1.
+    #[param(minimum = 1, maximum = 10000)]
+    page: Option<u32>,
+    /// Elements per page, under v1.
+    #[param(minimum = 1, maximum = 100)]
+    per_page: Option<u32>,
+    /// Elements per page, under v2.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// Only those with this tag.
+    tag: Option<String>,
+    /// Only those of this kind: `host`, `address` or `network`.
+    kind: Option<String>,
+    /// Only those that are `verified`, `pending` or `unverified`.
+    verification: Option<String>,
 }
 
 /// Keep a target.
@@ -74,70 +120,190 @@ async fn create_target(
 ) -> Result<HttpResponse, Problem> {
     caller.may(Permission::TargetsWrite)?;
     let now = app.clock.now();
-    let (target, tags) = body.check()?;
-    let new = ListedTarget { id: TargetId::mint(now), target, tags, created_at: now };
+    let (target, words) = body.check(caller.subscription)?;
+    let new = NewTarget { id: TargetId::mint(now), target, words, created_at: now };
     let organization = caller.organization_id;
     let entry = context
         .entry(now, &caller.label(), AuditAction::TargetCreated, Some(new.id.to_string()))
-        .change(None, Some(json!({"target": new.target.to_string(), "tags": new.tags})));
+        .change(None, Some(shown(&new.target, &new.words)));
     let stored = app.db.run("create_target", organization, async |tx| {
         quota::lock(tx, organization).await?.demand(tx, |limits| Quota::Targets(limits.targets)).await?;
         targets::create(tx, organization, &new).await?;
         audit::record(tx, organization, &entry).await
     });
     stored.await.map_err(|error| Problem::unless_taken(error, TARGET_IS_LISTED, "target"))?;
-    Ok(HttpResponse::Created().json(TargetView::new(new)))
+    let location = (LOCATION, format!("/api/{}/targets/{}", context.dialect.name(), new.id));
+    Ok(HttpResponse::Created().insert_header(location).json(TargetView::new(new.into())))
 }
 
 /// List targets, newest first.
 #[utoipa::path(
     tag = "targets",
-    params(PageParams),
+    params(TargetsQuery),
     responses((status = 200, description = "A page of targets.", body = Listed<TargetView>))
 )]
 #[get("/targets")]
-async fn list_targets(app: Data<App>, caller: Caller, query: PageQuery) -> Result<Json<Listed<TargetView>>, Problem> {
+async fn list_targets(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    Query(query): Query<TargetsQuery>,
+) -> Result<Json<Listed<TargetView>>, Problem> {
     caller.may(Permission::TargetsRead)?;
-    let range = Range { limit: query.page().limit(), offset: query.page().offset() };
-    let targets = app
+    let TargetsQuery { page, per_page, limit, tag, kind, verification } = query;
+    let page = PageParams { page, per_page, limit }.check(context.dialect)?;
+    let verification = verification.as_deref().map(|name| {
+        let expected = || unknown("verification", &Verification::ALL.map(Verification::name));
+        Verification::find(name).ok_or_else(expected)
+    });
+    const KINDS: [&str; 3] = ["host", "address", "network"];
+    if kind.as_deref().is_some_and(|kind| !KINDS.contains(&kind)) {
+        return Err(unknown("kind", &KINDS));
+    }
+    let filter = TargetFilter { tag: tag.as_deref(), kind: kind.as_deref(), verification: verification.transpose()? };
+    let range = Range { limit: page.page().limit(), offset: page.page().offset() };
+    let now = app.clock.now();
+    let read = async |tx: &Tx<'_>| Ok::<_, Problem>(targets::list(tx, filter, range, now).await?);
+    let found = app.db.read("list_targets", caller.organization_id, read).await?;
+    Ok(Json(page.list(found.rows.into_iter().map(TargetView::new).collect(), found.total)))
+}
+
+/// Get a target, with what allows its scans.
+#[utoipa::path(
+    tag = "targets",
+    params(("id" = String, Path, description = "The target.")),
+    responses((status = 200, description = "The target.", body = TargetDetailView)),
+)]
+#[get("/targets/{id}")]
+async fn get_target(app: Data<App>, caller: Caller, id: Id<TargetId>) -> Result<Json<TargetDetailView>, Problem> {
+    caller.may(Permission::TargetsRead)?;
+    let now = app.clock.now();
+    Ok(Json(app.db.read("get_target", caller.organization_id, async |tx| detail(tx, id.0, now).await).await?))
+}
+
+/// Change what you say of a target.
+///
+/// Which target it is never changes: another one needs proofs of its own.
+#[utoipa::path(
+    tag = "targets",
+    params(("id" = String, Path, description = "The target.")),
+    request_body = TargetChange,
+    responses((status = 200, description = "The target as it is now.", body = TargetDetailView)),
+)]
+#[patch("/targets/{id}")]
+async fn update_target(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    id: Id<TargetId>,
+    Body(body): Body<TargetChange>,
+) -> Result<Json<TargetDetailView>, Problem> {
+    caller.may(Permission::TargetsWrite)?;
+    let now = app.clock.now();
+    let organization = caller.organization_id;
+    let changed = app
         .db
-        .read("list_targets", caller.organization_id, async |tx| Ok::<_, Problem>(targets::list(tx, range).await?))
+        .run("update_target", organization, async |tx| {
+            quota::lock(tx, organization).await?;
+            let ListedTarget { target, words: before, .. } = find(tx, id.0, now).await?;
+            let words = body.apply(before.clone())?;
+            targets::update(tx, id.0, &words).await?;
+            let entry = context
+                .entry(now, &caller.label(), AuditAction::TargetUpdated, Some(id.0.to_string()))
+                .change(Some(shown(&target, &before)), Some(shown(&target, &words)));
+            audit::record(tx, organization, &entry).await?;
+            detail(tx, id.0, now).await
+        })
         .await?;
-    Ok(Json(query.list(targets.rows.into_iter().map(TargetView::new).collect(), targets.total)))
+    Ok(Json(changed))
+}
+
+/// Remove a target, with its proofs and its authorization.
+///
+/// Its scans and findings stay as long as results are kept; tasks that rely on what is gone and have not begun fail as
+/// `target_not_authorized`.
+#[utoipa::path(
+    tag = "targets",
+    params(("id" = String, Path, description = "The target.")),
+    responses((status = 204, description = "The target is gone.")),
+)]
+#[delete("/targets/{id}")]
+async fn delete_target(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    id: Id<TargetId>,
+) -> Result<HttpResponse, Problem> {
+    caller.may(Permission::TargetsWrite)?;
+    let now = app.clock.now();
+    let organization = caller.organization_id;
+    app.db
+        .run("delete_target", organization, async |tx| {
+            quota::lock(tx, organization).await?;
+            let ListedTarget { target, words, .. } = find(tx, id.0, now).await?;
+            targets::delete(tx, id.0).await?;
+            let entry = context
+                .entry(now, &caller.label(), AuditAction::TargetDeleted, Some(id.0.to_string()))
+                .change(Some(shown(&target, &words)), None);
+            audit::record(tx, organization, &entry).await?;
+            Ok::<_, Problem>(authority::end_fallen(tx, organization, now).await?)
+        })
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The caller's target; another organization's does not exist.
+async fn find(tx: &Tx<'_>, id: TargetId, now: Timestamp) -> Result<ListedTarget, Problem> {
+    targets::find(tx, id, now).await?.ok_or(Problem::NotFound("target"))
+}
+
+async fn detail(tx: &Tx<'_>, id: TargetId, now: Timestamp) -> Result<TargetDetailView, Problem> {
+    let target = find(tx, id, now).await?;
+    let written = authorizations::of_target(tx, id).await?;
+    let last_scan = targets::last_scan(tx, &target.target).await?;
+    Ok(TargetDetailView::new(target, written, last_scan, now))
+}
+
+/// A target in the audit log.
+fn shown(target: &Target, words: &TargetWords) -> Value {
+    json!({
+        "target": target.to_string(),
+        "tags": words.tags,
+        "criticality": words.criticality,
+        "owner": words.owner,
+    })
+}
+
+fn unknown(field: &str, known: &[&str]) -> Problem {
+    Problem::field(field, "unknown_value", format!("expected one of {}", known.join(", ")))
 }
 
 impl NewTargetRequest {
     /// Names every fault.
-    fn check(self) -> Result<(Target, Vec<String>), Problem> {
-        let mut errors = Vec::new();
-        if self.tags.len() > MOST_TAGS {
-            errors.push(FieldError::new("tags", "too_many", "expected at most 20 tags"));
-        }
-        for (place, tag) in self.tags.iter().enumerate() {
-            if !(1..=LONGEST_TAG).contains(&tag.chars().count()) || tag.chars().any(char::is_control) {
-                let message = "expected 1 to 50 characters without control characters";
-                errors.push(FieldError::new(format!("tags[{place}]"), "invalid_value", message));
+    fn check(self, plan: Subscription) -> Result<(Target, TargetWords), Problem> {
+        let mut errors = words::faults(Some(&self.tags), self.owner.as_deref());
+        match words::target(&self.target, plan) {
+            Ok(target) if errors.is_empty() => {
+                Ok((target, TargetWords { tags: self.tags, criticality: self.criticality, owner: self.owner }))
             }
-        }
-        match Target::parse(&self.target) {
-            Ok(target) if errors.is_empty() => Ok((target, self.tags)),
             Ok(_) => Err(Problem::Invalid(errors)),
             Err(error) => {
-                errors.insert(0, FieldError::new("target", "invalid_target", error.to_string()));
+                errors.insert(0, error);
                 Err(Problem::Invalid(errors))
             }
         }
     }
 }
 
-impl TargetView {
-    fn new(listed: ListedTarget) -> Self {
-        Self {
-            id: listed.id.to_string(),
-            target: listed.target.to_string(),
-            kind: targets::kind_name(&listed.target),
-            tags: listed.tags,
-            created_at: listed.created_at,
+impl TargetChange {
+    fn apply(&self, mut words: TargetWords) -> Result<TargetWords, Problem> {
+        self.owner.clone().apply(&mut words.owner);
+        let errors: Vec<FieldError> = words::faults(self.tags.as_ref(), words.owner.as_deref());
+        if !errors.is_empty() {
+            return Err(Problem::Invalid(errors));
         }
+        words.tags = self.tags.clone().unwrap_or(words.tags);
+        words.criticality = self.criticality.unwrap_or(words.criticality);
+        Ok(words)
     }
 }

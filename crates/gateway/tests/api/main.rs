@@ -20,6 +20,8 @@ mod canary;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod exclusions;
+#[cfg(test)]
 mod front;
 #[cfg(test)]
 mod harness;
@@ -48,6 +50,8 @@ mod passwords;
 mod platform;
 #[cfg(test)]
 mod profiles;
+#[cfg(test)]
+mod proofs;
 #[cfg(test)]
 mod quotas;
 mod registration;

@@ -1,6 +1,6 @@
 //! `/targets`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::TestApp;
 
@@ -28,7 +28,7 @@ async fn a_target_is_kept_in_its_canonical_form_and_once() {
 async fn lists_have_the_shape_of_their_version() {
     let app = TestApp::spawn().await;
     let member = app.member("ada@example.com").await;
-    for target in ["a.example.com", "192.0.2.1", "192.0.2.0/24"] {
+    for target in ["a.example.com", "192.0.2.1", "192.0.2.0/28"] {
         let kept = app.post("/api/v1/targets", Some(&member.token), &json!({"target": target})).await;
         assert_eq!(kept.status, 201, "{}", kept.text);
     }
@@ -65,9 +65,19 @@ async fn a_page_out_of_range_names_its_field() {
 async fn what_is_no_target_is_refused_and_not_stored() {
     let app = TestApp::spawn().await;
     let member = app.member("ada@example.com").await;
-    for target in
-        ["", "http://example.com", "-oN/tmp/x", "a b", "127.1", "0x7f.1", "example.com;id", "10.0.0.0/8", "com"]
-    {
+    for target in [
+        "",
+        "ftp://example.com",
+        "http://127.1/",
+        "https://a@example.com",
+        "-oN/tmp/x",
+        "a b",
+        "127.1",
+        "0x7f.1",
+        "example.com;id",
+        "10.0.0.0/8",
+        "com",
+    ] {
         app.post("/api/v1/targets", Some(&member.token), &json!({"target": target}))
             .await
             .assert_field("target", "invalid_target");
@@ -85,4 +95,133 @@ async fn nobody_sees_the_targets_of_another_organization() {
     let (ada, bob) = (app.member("ada@example.com").await, app.member("bob@example.com").await);
     assert_eq!(app.post("/api/v1/targets", Some(&ada.token), &json!({"target": "example.com"})).await.status, 201);
     assert_eq!(app.get("/api/v1/targets", Some(&bob.token)).await.json()["pagination"]["total"], 0);
+}
+
+#[tokio::test]
+async fn a_url_is_kept_as_its_host_and_a_network_no_wider_than_the_plan() {
+    let app = TestApp::spawn().await;
+    let member = app.member("ada@example.com").await;
+    let body = json!({"target": "https://Example.com:8443/login?x", "criticality": "high", "owner": "web team"});
+    let kept = app.post("/api/v1/targets", Some(&member.token), &body).await.json();
+    assert_eq!((&kept["target"], &kept["criticality"]), (&json!("example.com"), &json!("high")));
+    assert_eq!(kept["verification"], json!({"state": "unverified", "verified_until": null}));
+    // A trial scans 16 addresses at a time.
+    let post = async |target: &str| app.post("/api/v1/targets", Some(&member.token), &json!({"target": target})).await;
+    assert_eq!(post("192.0.2.0/28").await.status, 201);
+    post("192.0.2.0/27").await.assert_field("target", "too_many_addresses");
+}
+
+#[tokio::test]
+async fn lists_are_filtered_by_tag_kind_and_verification() {
+    let app = TestApp::spawn().await;
+    let member = app.member("ada@example.com").await;
+    let post = async |path: &str, body| app.post(path, Some(&member.token), &body).await.json();
+    let kept = post("/api/v1/targets", json!({"target": "a.example.com", "tags": ["prod"]})).await;
+    post("/api/v1/targets", json!({"target": "192.0.2.1", "tags": ["prod", "db"]})).await;
+    post("/api/v1/targets", json!({"target": "192.0.2.0/28"})).await;
+    let id = kept["id"].as_str().unwrap();
+    post(&format!("/api/v1/targets/{id}/verification"), json!({"method": "dns_txt"})).await;
+    for (query, found) in [
+        ("tag=prod", 2),
+        ("tag=db&kind=address", 1),
+        ("tag=db&kind=host", 0),
+        ("kind=network", 1),
+        ("verification=pending", 1),
+        ("verification=unverified", 2),
+        ("verification=verified", 0),
+        ("per_page=1", 3),
+    ] {
+        let list = app.get(&format!("/api/v1/targets?{query}"), Some(&member.token)).await.json();
+        assert_eq!(list["pagination"]["total"], found, "{query}");
+    }
+    for query in ["kind=url", "verification=maybe"] {
+        let field = query.split('=').next().unwrap();
+        app.get(&format!("/api/v1/targets?{query}"), Some(&member.token)).await.assert_field(field, "unknown_value");
+    }
+}
+
+#[tokio::test]
+async fn a_target_is_changed_and_removed_and_the_log_says_so() {
+    let app = TestApp::spawn().await;
+    let member = app.member("ada@example.com").await;
+    let body = json!({"target": "example.com", "tags": ["old"], "owner": "bob"});
+    let kept = app.post("/api/v1/targets", Some(&member.token), &body).await;
+    let path = kept.header("location").unwrap().to_owned();
+    let patch = async |body| app.request("PATCH", &path, Some(&member.token), |request| request.json(&body)).await;
+    let changed = patch(json!({"criticality": "critical", "owner": null})).await.json();
+    assert_eq!((&changed["criticality"], &changed["owner"]), (&json!("critical"), &json!(null)));
+    assert_eq!(changed["tags"], json!(["old"]));
+    patch(json!({"target": "evil.com"})).await.assert_field("target", "unknown_field");
+    patch(json!({"owner": ""})).await.assert_field("owner", "invalid_value");
+    patch(json!({"criticality": "huge"})).await.assert_field("criticality", "unknown_value");
+    assert_eq!(app.delete(&path, Some(&member.token)).await.status, 204);
+    app.get(&path, Some(&member.token)).await.assert_problem(404, "not_found");
+    app.delete(&path, Some(&member.token)).await.assert_problem(404, "not_found");
+    let log = app.get("/api/v1/settings/audit-log?limit=2", Some(&member.token)).await.json();
+    assert_eq!(
+        (&log["data"][0]["action"], &log["data"][1]["action"]),
+        (&json!("target.deleted"), &json!("target.updated"))
+    );
+    assert_eq!(log["data"][1]["before"]["owner"], "bob");
+}
+
+#[tokio::test]
+async fn each_row_of_many_has_a_result_of_its_own() {
+    let app = TestApp::spawn().await;
+    let member = app.member("ada@example.com").await;
+    let bulk =
+        async |rows: Value| app.post("/api/v1/targets/bulk", Some(&member.token), &json!({"targets": rows})).await;
+    app.post(
+        "/api/v1/targets",
+        Some(&member.token),
+        &json!({"target": "b.example.com", "tags": ["old"], "owner": "x"}),
+    )
+    .await;
+    let answer = bulk(json!([
+        {"target": "https://A.example.com/", "tags": ["new"]},
+        {"target": "127.1"},
+        {"target": "b.example.com", "criticality": "low"},
+        {"target": "a.example.com"},
+        {"target": "192.0.2.0/24"},
+        {"target": "c.example.com", "tags": [""]},
+    ]))
+    .await
+    .json();
+    assert_eq!((&answer["created"], &answer["updated"], &answer["refused"]), (&json!(1), &json!(1), &json!(4)));
+    let results = answer["results"].as_array().unwrap();
+    let statuses: Vec<_> = results.iter().map(|row| row["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["created", "refused", "updated", "refused", "refused", "refused"]);
+    let code = |row: usize| results[row]["errors"][0]["code"].as_str().unwrap();
+    assert_eq!(
+        [code(1), code(3), code(4), code(5)],
+        ["invalid_target", "duplicate", "too_many_addresses", "invalid_value"]
+    );
+    let updated =
+        app.get(&format!("/api/v1/targets/{}", results[2]["id"].as_str().unwrap()), Some(&member.token)).await;
+    let updated = updated.json();
+    assert_eq!((&updated["tags"], &updated["owner"]), (&json!(["old"]), &json!("x")), "what is absent stays");
+    assert_eq!(updated["criticality"], "low");
+    bulk(json!([])).await.assert_field("targets", "out_of_range");
+    bulk(json!([{"target": "x.example.com", "id": 1}])).await.assert_field("targets[0].id", "unknown_field");
+    let many: Vec<Value> = (0..1_001).map(|n| json!({"target": format!("t{n}.example.com")})).collect();
+    bulk(json!(many)).await.assert_field("targets", "out_of_range");
+}
+
+#[tokio::test]
+async fn many_at_once_never_exceed_the_plan() {
+    let app = TestApp::spawn().await;
+    let member = app.member("ada@example.com").await;
+    // A trial keeps 100.
+    let bulk = async |from: usize| {
+        let rows: Vec<Value> = (from..from + 60).map(|n| json!({"target": format!("t{n}.example.com")})).collect();
+        app.post("/api/v1/targets/bulk", Some(&member.token), &json!({"targets": rows})).await.json()
+    };
+    let (one, other) = tokio::join!(bulk(0), bulk(1_000));
+    let created = one["created"].as_u64().unwrap() + other["created"].as_u64().unwrap();
+    assert_eq!(created, 100);
+    let refused = [&one, &other].into_iter().find(|answer| answer["refused"] != 0).unwrap();
+    assert_eq!(refused["results"][59]["errors"][0]["code"], "limit_reached");
+    assert_eq!(app.get("/api/v1/targets", Some(&member.token)).await.json()["pagination"]["total"], 100);
+    // Those that are there can still be changed.
+    assert_eq!(bulk(0).await["updated"], one["created"]);
 }

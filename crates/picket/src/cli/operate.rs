@@ -1,8 +1,9 @@
 //! The command line of operators: `picket admin` and `picket audit`.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use clap::Subcommand;
+use ipnet::IpNet;
 use picket_domain::{OrganizationId, Subscription};
 
 /// What an operator may change. Each change is told in the audit log of whom it concerns.
@@ -14,8 +15,22 @@ pub enum AdminCommand {
     /// Lock people out, take off lost second factors.
     #[command(subcommand)]
     User(UserCommand),
+    /// Open a range of addresses that are not public for one organization.
+    AllowRange(RangeArguments),
+    /// Close such a range; what relies on it and has not begun ends.
+    WithdrawRange(RangeArguments),
     /// Seal every secret in the database anew with `sealing_key`; run it until it says that nothing is left.
     RotateKey,
+}
+
+/// A range of one organization.
+#[derive(Debug, clap::Args)]
+pub struct RangeArguments {
+    /// `org_…`
+    pub organization: OrganizationId,
+    /// A network or an address, such as `10.1.0.0/16`.
+    #[arg(value_parser = range)]
+    pub range: IpNet,
 }
 
 /// What an operator may do with an organization.
@@ -118,6 +133,16 @@ pub struct VerifyArguments {
     /// A head as `picket audit head` printed it; without one nobody sees when rows were cut off at the end.
     #[arg(long)]
     pub head: Option<PathBuf>,
+}
+
+fn range(text: &str) -> Result<IpNet, String> {
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let net = net.map_err(|_| "expected a network such as 10.1.0.0/16, or an address".to_owned())?;
+    if net.trunc() == net {
+        Ok(net)
+    } else {
+        Err(format!("expected a network without host bits, such as {}", net.trunc()))
+    }
 }
 
 fn plan(text: &str) -> Result<Subscription, String> {

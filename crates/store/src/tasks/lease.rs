@@ -8,6 +8,7 @@ use picket_domain::{
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::authority;
 use crate::{Inconsistent, StoreError, Tx, row::Columns, scans, statements::statements};
 
 /// Seconds that a claim holds without a heartbeat, unless the operator says otherwise.
@@ -19,6 +20,7 @@ UPDATE tasks
 SET state = 'running', attempt = attempt + 1, worker_id = $3, lease_until = now() + make_interval(secs => $4),
     started_at = now()
 WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
+  AND picket_may_begin(organization_id, scan_id, shard, $6)
 RETURNING id, organization_id, scan_id, attempt, tool, params, shard, opens, failures";
 
     // Admitted while its scan was being paused: it waits with the others.
@@ -56,7 +58,7 @@ pub struct Claimant {
 }
 
 /// Takes the task of a message, if the message is still true; begins the scan with its first task. The task of a paused
-/// scan goes back to those that are ready.
+/// scan goes back to those that are ready; one that may not begin any more fails.
 /// `None` means that the message is stale: drop it.
 ///
 /// # Errors
@@ -84,10 +86,13 @@ pub async fn claim(
     let row = tx
         .query_opt(
             CLAIM,
-            &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &by.lease_seconds, &levels],
+            &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &by.lease_seconds, &levels, &now],
         )
         .await?;
-    let Some(row) = row else { return Ok(None) };
+    let Some(row) = row else {
+        authority::refuse(tx, message, now).await?;
+        return Ok(None);
+    };
     if waiting {
         let change = locked.scan.start(now).map_err(|_| Inconsistent { table: "scans", column: "state" })?;
         scans::save(tx, change, locked.traceparent.as_deref(), now).await?;

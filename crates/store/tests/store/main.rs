@@ -18,6 +18,8 @@ mod events;
 #[cfg(test)]
 mod expired;
 #[cfg(test)]
+mod grounds;
+#[cfg(test)]
 mod growth;
 #[cfg(test)]
 mod leases;

@@ -11,7 +11,7 @@ use picket_store::{
     api_keys::{self, NewApiKey},
     quota::{self, Quota, Refusal},
     scans,
-    targets::{self, ListedTarget},
+    targets::{self, NewTarget, TargetWords},
     webhooks,
 };
 use picket_testkit::seed;
@@ -70,7 +70,7 @@ async fn twenty_targets_at_once_keep_to_the_limit() {
     let scenario = Scenario::new().await;
     let create = async |tx: &Tx<'_>, number| {
         let target = Target::parse(&format!("192.0.2.{number}")).unwrap();
-        let new = ListedTarget { id: TargetId::mint(now()), target, tags: Vec::new(), created_at: now() };
+        let new = NewTarget { id: TargetId::mint(now()), target, words: TargetWords::default(), created_at: now() };
         targets::create(tx, scenario.organization, &new).await
     };
     assert_eq!(passed(&scenario, Quota::Targets(MOST), create).await, 7);

@@ -23,13 +23,21 @@ fn narrow(scenario: &Scenario) -> Db {
 async fn add(tx: &Tx<'_>, organization: OrganizationId, value: &str) -> Result<(), StoreError> {
     let target: Target = Target::parse(value).unwrap();
     let id = TargetId::mint(now());
-    targets::create(tx, organization, &targets::ListedTarget { id, target, tags: Vec::new(), created_at: now() }).await
+    targets::create(
+        tx,
+        organization,
+        &targets::NewTarget { id, target, words: targets::TargetWords::default(), created_at: now() },
+    )
+    .await
 }
 
 /// What the tenant sees on this pool.
 async fn seen(db: &Db, organization: OrganizationId) -> u64 {
     let range = picket_store::scans::read::Range { limit: 10, offset: 0 };
-    db.run("test", organization, async |tx| targets::list(tx, range).await).await.unwrap().total
+    db.run("test", organization, async |tx| targets::list(tx, targets::TargetFilter::default(), range, now()).await)
+        .await
+        .unwrap()
+        .total
 }
 
 #[tokio::test]
@@ -99,7 +107,12 @@ async fn a_read_sees_its_tenant_alone_and_can_change_nothing() {
     db.run("test", organization, async |tx| add(tx, organization, "one.example.com").await).await.unwrap();
     let stranger = seed::organization(&scenario.database, Subscription::Trial).await;
     let range = picket_store::scans::read::Range { limit: 10, offset: 0 };
-    let read = async |tenant| db.read("test", tenant, async |tx| targets::list(tx, range).await).await.unwrap().total;
+    let read = async |tenant| {
+        db.read("test", tenant, async |tx| targets::list(tx, targets::TargetFilter::default(), range, now()).await)
+            .await
+            .unwrap()
+            .total
+    };
     assert_eq!((read(organization).await, read(stranger).await, read(organization).await), (1, 0, 1));
     let refused = db.read("test", organization, async |tx| add(tx, organization, "two.example.com").await).await;
     assert!(refused.is_err());

@@ -53,8 +53,8 @@ pub(super) async fn estimate(
     context: &RequestContext,
     ask: Ask,
 ) -> Result<EstimateView, Problem> {
-    let asker = caller.asker(context, app.clock.now());
     let chosen = ask.chosen(app, caller).await?;
+    let asker = app.asker(caller, context, &chosen.target).await?;
     let (mut target, mut reasons) = (chosen.target.clone(), Vec::new());
     let mut whole = Estimate::NOTHING;
     match chosen.plan(app, &asker, context.dialect).await {

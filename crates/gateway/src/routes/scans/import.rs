@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use actix_web::{HttpRequest, http::header, web::Payload};
 use picket_domain::{
-    AuditAction, Dialect, Needs, NewScan, NewTask, Observation, Permission, Plan, Pool, SandboxLevel, ScanId, Shard,
-    Target, TaskId,
+    AuditAction, Authority, Basis, Dialect, Grounds, Needs, NewScan, NewTask, Observation, Permission, Plan, Pool,
+    SandboxLevel, ScanId, Shard, Target, TaskId,
 };
 use picket_planner::Asker;
 use picket_store::{audit, scans, tasks::RunRecord};
@@ -63,7 +63,7 @@ pub(super) async fn import(
     let (size_bytes, sha256) = (file.size_bytes(), hex(&file.sha256()));
     let report =
         app.imports.read(file, Claim { tool: query.tool, format: query.format, target: target.clone() }).await?;
-    let asker = caller.asker(context, app.clock.now());
+    let asker = caller.asker(context, app.clock.now(), Grounds::default());
     let about = json!({"format": report.format.name(), "size_bytes": size_bytes, "sha256": sha256});
     let new = scan(&asker, &report, target.as_ref(), &about, context.dialect);
     let run = RunRecord {
@@ -117,6 +117,7 @@ fn scan(asker: &Asker, report: &Report, target: Option<&Target>, about: &Value, 
         notify: Vec::new(),
         gaps: Vec::new(),
         tasks: vec![task],
+        authority: Authority::of(Basis::Import),
         probes: 0,
         requested_by: asker.requested_by.clone(),
         traceparent: asker.traceparent.clone(),

@@ -124,8 +124,9 @@ async fn create_scan(
     body: Body<CreateScanV1>,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
-    let asker = caller.asker(&context, app.clock.now());
-    let planned = body.0.ask()?.chosen(&app, &caller).await?.plan(&app, &asker, context.dialect).await?;
+    let chosen = body.0.ask()?.chosen(&app, &caller).await?;
+    let asker = app.asker(&caller, &context, &chosen.target).await?;
+    let planned = chosen.plan(&app, &asker, context.dialect).await?;
     planned.store(&app, &caller, &context, asker.now).await?;
     picket_faults::point("gateway::after_create_commit");
     let new = planned.scan;

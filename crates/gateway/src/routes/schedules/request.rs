@@ -148,7 +148,7 @@ impl Owner<'_> {
             Dialect::V1 => scans::v1::order("scan", body)?,
             Dialect::V2 => scans::v2::order("scan", body)?,
         };
-        let asker = self.caller.asker(self.context, now);
+        let asker = self.app.asker(self.caller, self.context, &order.target).await?;
         let planned = self.app.planner.plan_order(&asker, &order).await;
         planned.map_err(|refused| within("scan", refused.into()))?;
         serde_json::to_value(order).map_err(Problem::internal)

@@ -21,6 +21,8 @@ pub(crate) struct Fixture {
     report: String,
     schedule: String,
     session: String,
+    target: String,
+    exclusion: String,
     webhook: String,
     member: String,
     invitation: String,
@@ -53,6 +55,8 @@ impl Fixture {
         let scheduled = json!({"name": "x", "kind": "report", "cron": "0 0 * * *", "report": {}});
         let schedule = made("/api/v1/schedules", scheduled).await;
         let webhook = made("/api/v1/webhooks", json!({"url": "https://93.184.215.14/hook"})).await;
+        let target = made("/api/v1/targets", json!({"target": "kept.example.com"})).await;
+        let exclusion = made("/api/v1/exclusions", json!({"value": "never.example.com"})).await;
         let pictured = app.put_picture(&owner.token, "image/png", crate::avatars::png(8, 8)).await;
         assert_eq!(pictured.status, 200, "{}", pictured.text);
         let sessions = app.get("/api/v1/account/sessions", Some(&owner.token)).await.json();
@@ -62,24 +66,17 @@ impl Fixture {
         let colleague = app.member("colleague@example.com").await;
         app.join(&colleague, &owner.organization_id, "viewer").await;
         let api_key = keys["data"][0]["id"].as_str().unwrap().to_owned();
-        Self { api_key, profile, scan, report, schedule, session, webhook, member: colleague.user_id, invitation, owner }
+        let member = colleague.user_id;
+        Self { api_key, profile, scan, report, schedule, session, target, exclusion, webhook, member, invitation, owner }
     }
 
     /// Every id of this organization that others must not see.
-    pub(crate) fn ids(&self) -> [&str; 9] {
+    pub(crate) fn ids(&self) -> [&str; 12] {
         let owner = self.owner.user_id.as_str();
-        [
-            &self.api_key,
-            &self.profile,
-            &self.scan,
-            &self.report,
-            &self.schedule,
-            &self.session,
-            &self.webhook,
-            &self.member,
-            &self.invitation,
-            owner,
-        ]
+        let Self {
+            api_key, profile, scan, report, schedule, session, target, exclusion, webhook, member, invitation, ..
+        } = self;
+        [api_key, profile, scan, report, schedule, session, target, exclusion, webhook, member, invitation, owner]
     }
 
     /// The path with an id of this organization in place of its parameter.
@@ -103,6 +100,8 @@ impl Fixture {
             "schedules" => &self.schedule,
             "scan-profiles" => &self.profile,
             "sessions" => &self.session,
+            "targets" => &self.target,
+            "exclusions" => &self.exclusion,
             "webhooks" => &self.webhook,
             "oauth" | "identities" => "github",
             // Of the platform, and nobody's.
@@ -127,6 +126,8 @@ impl Fixture {
             "scan" => "scan_00000000000000000000000001",
             "schedules" => "sch_00000000000000000000000001",
             "sessions" => "ses_00000000000000000000000001",
+            "targets" => "tgt_00000000000000000000000001",
+            "exclusions" => "exc_00000000000000000000000001",
             "identities" => "nowhere",
             "tools" => "no-such-tool",
             "webhooks" => "whk_00000000000000000000000001",

@@ -111,6 +111,22 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(Both, "POST", "/settings/team/invitations/{token}/accept", Public)
         .with(|| json!({"name": "x", "password": "x"})),
     Row::new(Both, "GET", "/targets", Needs(P::TargetsRead)),
+    Row::new(Both, "POST", "/targets/bulk", Needs(P::TargetsWrite))
+        .with(|| json!({"targets": [{"target": "example.com"}]})),
+    Row::new(Both, "GET", "/targets/{id}", Needs(P::TargetsRead)),
+    Row::new(Both, "PATCH", "/targets/{id}", Needs(P::TargetsWrite)).with(|| json!({"tags": ["x"]})),
+    Row::new(Both, "DELETE", "/targets/{id}", Needs(P::TargetsWrite)),
+    Row::new(Both, "GET", "/targets/{id}/verification", Needs(P::TargetsRead)),
+    Row::new(Both, "POST", "/targets/{id}/verification", Needs(P::TargetsWrite)).with(|| json!({"method": "dns_txt"})),
+    Row::new(Both, "DELETE", "/targets/{id}/verification", Needs(P::TargetsAuthorize)),
+    Row::new(Both, "POST", "/targets/{id}/verification/check", Needs(P::TargetsWrite)),
+    Row::new(Both, "PUT", "/targets/{id}/authorization", Needs(P::TargetsAuthorize)).with(|| {
+        json!({"not_before": "2026-01-15T00:00:00Z", "not_after": "2026-12-31T00:00:00Z", "approver": "Ada",
+               "document_sha256": "0".repeat(64)})
+    }),
+    Row::new(Both, "GET", "/exclusions", Needs(P::TargetsRead)),
+    Row::new(Both, "POST", "/exclusions", Needs(P::TargetsWrite)).with(|| json!({"value": "excluded.example.com"})),
+    Row::new(Both, "DELETE", "/exclusions/{id}", Needs(P::TargetsAuthorize)),
     Row::new(Both, "POST", "/targets", Needs(P::TargetsWrite)).with(|| json!({"target": "example.com"})),
     Row::new(Both, "GET", "/tools", Needs(P::ToolsRead)),
     Row::new(Both, "GET", "/tools/all-health", Needs(P::ToolsRead)),

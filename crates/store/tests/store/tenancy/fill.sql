@@ -13,6 +13,15 @@ INSERT INTO scan_profiles (id, organization_id, created_at, name, description, v
     VALUES (md5('{org}profile')::uuid, '{org}', now(), 'p', '', 1, now());
 INSERT INTO scan_profile_versions (organization_id, profile_id, version, wanted, created_at, created_by)
     VALUES ('{org}', md5('{org}profile')::uuid, 1, '{}', now(), 'usr_x');
+INSERT INTO target_proofs (id, organization_id, target_id, method, digest, created_at, expires_at)
+    VALUES (md5('{org}proof')::uuid, '{org}', md5('{org}target')::uuid, 'dns_txt', sha256('{org}proof'), now(), now());
+INSERT INTO target_authorizations (id, organization_id, target_id, scope, not_before, not_after, approver,
+                                   document_sha256, recorded_at, recorded_by)
+    VALUES (md5('{org}written')::uuid, '{org}', md5('{org}target')::uuid, 'target', now(), now() + interval '1 day', 'A',
+            sha256('{org}document'), now(), 'usr_x');
+INSERT INTO exclusions (id, organization_id, created_at, created_by, kind, value)
+    VALUES (md5('{org}exclusion')::uuid, '{org}', now(), 'usr_x', 'host', 'example.org');
+INSERT INTO organization_ranges (organization_id, range, created_at) VALUES ('{org}', '10.0.0.0/8', now());
 INSERT INTO scans (id, organization_id, number, dialect, plan, target, request, requested_by, created_at, state)
     VALUES (md5('{org}scan')::uuid, '{org}', 1, 'v1', 'custom', 'example.com', '{}', 'usr_x', now(), 'created');
 INSERT INTO tasks (id, organization_id, scan_id, tool, pool, level, params, shard, created_at, ready_at)

@@ -145,7 +145,7 @@ async fn rerun_scan(
     caller.may(Permission::ScansWrite)?;
     let Body(RerunV1 { only }) = body;
     let (record, seen) = ended(&app, &caller, id.0, only).await?;
-    let asker = caller.asker(&context, app.clock.now());
+    let asker = app.asker(&caller, &context, &record.target).await?;
     let planned = app.planner.plan_again(&asker, earlier(&record)).await?;
     let new = match seen {
         None => planned,

@@ -1,0 +1,70 @@
+//! What allows and what forbids the scan of one target, read in one statement for whoever plans it. Decides nothing.
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use picket_domain::{AuthorizationId, Basis, Exclusion, Ground, Grounds, ProofId, ProofMethod, Reach, Target};
+use uuid::Uuid;
+
+use crate::{Inconsistent, StoreError, View, row::Columns, statements::statements};
+
+statements! {
+    // A function, since the tenant must be named before a row is looked at.
+    LOAD = "-- grounds.load
+SELECT proofs, authorizations, exclusions, ranges
+FROM picket_grounds($1, $2, $3)";
+}
+
+/// What holds now for the target that is asked for; for a text that is no target, what holds for every one.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+#[tracing::instrument(name = "db.grounds.load", skip_all, err(level = "debug"))]
+pub async fn load(view: &View<'_>, asked: &str, now: Timestamp) -> Result<Grounds, StoreError> {
+    let row = view.query_opt(LOAD, &[&names(asked), &now]).await?;
+    let row = row.ok_or(Inconsistent { table: "target_proofs", column: "id" })?;
+    let columns = Columns::new("target_proofs", &row);
+    let proofs: Vec<(Uuid, ProofMethod, Target)> = columns.json("proofs")?;
+    let written: Vec<(Uuid, String, Target)> = columns.json("authorizations")?;
+    let mut grounds: Vec<Ground> = proofs.into_iter().map(of_proof).collect();
+    for (id, scope, target) in written {
+        let reach = Reach::find(&scope).ok_or_else(|| columns.inconsistent("authorizations"))?;
+        grounds.push(Ground { basis: Basis::Authorization(AuthorizationId::from_uuid(id)), target, reach });
+    }
+    let exclusions: Vec<&str> = columns.get("exclusions")?;
+    let exclusions = exclusions.into_iter().map(Exclusion::parse).collect::<Result<_, _>>();
+    let ranges: Vec<&str> = columns.get("ranges")?;
+    let ranges = ranges.into_iter().map(str::parse::<IpNet>).collect::<Result<_, _>>();
+    Ok(Grounds {
+        grounds,
+        exclusions: exclusions.map_err(|_| columns.inconsistent("exclusions"))?,
+        ranges: ranges.map_err(|_| columns.inconsistent("ranges"))?,
+    })
+}
+
+fn of_proof((id, method, target): (Uuid, ProofMethod, Target)) -> Ground {
+    Ground { basis: Basis::Proof(ProofId::from_uuid(id)), reach: Reach::of_proof(method, &target), target }
+}
+
+/// The target's canonical text, and the names above it that a proof may have been given for.
+fn names(asked: &str) -> Vec<String> {
+    let Ok(target) = Target::parse(asked) else { return Vec::new() };
+    let text = target.to_string();
+    if target.host().is_none() {
+        return vec![text];
+    }
+    let above = text.match_indices('.').filter_map(|(dot, _)| text.get(dot.saturating_add(1)..));
+    let above: Vec<String> = above.map(ToOwned::to_owned).collect();
+    std::iter::once(text).chain(above).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_above_a_host_are_asked_for_too() {
+        assert_eq!(names("A.b.example.com"), ["a.b.example.com", "b.example.com", "example.com", "com"]);
+        assert_eq!(names("192.0.2.1"), ["192.0.2.1"]);
+        assert!(names("no target").is_empty());
+    }
+}

@@ -1,0 +1,332 @@
+//! What a scan relies on and what is excluded, held against every task before it begins: case T16 of the security design.
+
+use std::net::IpAddr;
+
+use jiff::{SignedDuration, Timestamp};
+use picket_domain::{
+    Authority, AuthorizationId, Basis, Exclusion, ExclusionId, Grounds, NewScan, OrganizationId, ProofDigest, ProofId,
+    ProofMethod, Reach, Shard, Subscription, Target, TargetId, TaskQueued,
+};
+use picket_store::{
+    administration::Administered,
+    authorizations::{self, WrittenAuthorization},
+    exclusions::{self, ListedExclusion},
+    grounds, proofs, quota, ranges,
+    targets::{self, NewTarget, TargetWords},
+    tasks::{authority, lease},
+};
+use picket_testkit::seed;
+
+use crate::scenario::{Scenario, now};
+
+fn days(days: i64) -> SignedDuration {
+    SignedDuration::from_hours(24 * days)
+}
+
+impl Scenario {
+    async fn target(&self, text: &str) -> TargetId {
+        let id = TargetId::mint(now());
+        let new =
+            NewTarget { id, target: Target::parse(text).unwrap(), words: TargetWords::default(), created_at: now() };
+        let organization = self.organization;
+        self.db.run("test", organization, async |tx| targets::create(tx, organization, &new).await).await.unwrap();
+        id
+    }
+
+    /// A token that was found.
+    async fn proof(&self, target: TargetId) -> (ProofId, ProofDigest) {
+        let (id, digest) = (ProofId::mint(now()), ProofDigest::of("token"));
+        let new = proofs::NewProof {
+            id,
+            target_id: target,
+            method: ProofMethod::DnsTxt,
+            digest,
+            created_at: now(),
+            expires_at: now() + days(7),
+        };
+        let work = async |tx: &picket_store::Tx<'_>| {
+            assert!(proofs::issue(tx, &new).await?);
+            proofs::found(tx, id, digest, now()).await
+        };
+        assert!(self.db.run("test", self.organization, work).await.unwrap());
+        (id, digest)
+    }
+
+    async fn write(&self, target: TargetId, not_after: Timestamp) -> AuthorizationId {
+        let new = WrittenAuthorization {
+            id: AuthorizationId::mint(now()),
+            reach: Reach::Target,
+            not_before: now() - days(1),
+            not_after,
+            approver: "Ada".to_owned(),
+            document_sha256: [7; 32],
+            recorded_at: now(),
+            recorded_by: "usr_x".to_owned(),
+        };
+        let work = async |tx: &picket_store::Tx<'_>| authorizations::put(tx, target, &new).await;
+        self.db.run("test", self.organization, work).await.unwrap()
+    }
+
+    /// A scan that relies on this; its tasks are admitted.
+    async fn relying(&self, authority: Authority, tasks: usize) -> (NewScan, Vec<TaskQueued>) {
+        let scan = NewScan { authority, ..seed::scan(self.organization, tasks) };
+        self.store(&scan).await.unwrap();
+        self.admit().await;
+        let messages = self.messages().await;
+        assert_eq!(messages.len(), tasks);
+        (scan, messages)
+    }
+
+    async fn grounds(&self, asked: &str, at: Timestamp) -> Grounds {
+        self.db.view("test", self.organization, async |view| grounds::load(view, asked, at).await).await.unwrap()
+    }
+
+    async fn exclude(&self, text: &str) -> u64 {
+        let (organization, exclusion) = (self.organization, Exclusion::parse(text).unwrap());
+        let new = ListedExclusion {
+            id: ExclusionId::mint(now()),
+            exclusion: exclusion.clone(),
+            reason: None,
+            created_at: now(),
+            created_by: "usr_x".to_owned(),
+        };
+        let work = async |tx: &picket_store::Tx<'_>| {
+            quota::lock(tx, organization).await?;
+            exclusions::create(tx, organization, &new).await?;
+            authority::stop_excluded(tx, organization, &exclusion, now()).await
+        };
+        self.db.run("test", organization, work).await.unwrap()
+    }
+
+    /// Tasks of a scan as `state gap`, sorted.
+    async fn tasks(&self, scan: &NewScan) -> Vec<String> {
+        let sql = "SELECT state || coalesce(' ' || gap, '') FROM tasks WHERE scan_id = $1 ORDER BY 1";
+        let rows = self.database.connect().await.query(sql, &[&scan.id.uuid()]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    async fn claim_at(&self, message: &TaskQueued, at: Timestamp) -> bool {
+        let by = self.claimant();
+        let claim = async |tx: &picket_store::Tx<'_>| lease::claim(tx, message, by, at).await;
+        self.db.run("test", self.organization, claim).await.unwrap().is_some()
+    }
+}
+
+#[tokio::test]
+async fn t16_what_waits_ends_with_the_proof_and_what_runs_goes_on() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let target = scenario.target("example.com").await;
+    let (proof, _) = scenario.proof(target).await;
+    let (scan, messages) = scenario.relying(Authority::of(Basis::Proof(proof)), 3).await;
+    assert!(scenario.claim_at(&messages[0], now()).await);
+    // One more that is not admitted, and one that relies on nothing.
+    let waiting = NewScan { authority: scan.authority.clone(), ..seed::scan(scenario.organization, 1) };
+    scenario.store(&waiting).await.unwrap();
+    let other = scenario.create(1).await;
+    let organization = scenario.organization;
+    let ended = scenario.db.run("test", organization, async |tx| {
+        quota::lock(tx, organization).await?;
+        assert_eq!(proofs::withdraw(tx, target).await?, 1);
+        authority::end_fallen(tx, organization, now()).await
+    });
+    assert_eq!(ended.await.unwrap(), 3);
+    assert_eq!(
+        scenario.tasks(&scan).await,
+        ["failed target_not_authorized", "failed target_not_authorized", "running"]
+    );
+    assert_eq!(scenario.state(&waiting).await, "failed");
+    assert_eq!(scenario.tasks(&other).await, ["ready"]);
+    // The message that was on its way is stale.
+    assert!(!scenario.claim_at(&messages[1], now()).await);
+}
+
+#[tokio::test]
+async fn t16_a_claim_refuses_what_is_not_allowed_any_more() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let target = scenario.target("example.com").await;
+    let (proof, _) = scenario.proof(target).await;
+    let written = scenario.write(target, now() + days(3)).await;
+    for (basis, last) in [(Basis::Proof(proof), 90), (Basis::Authorization(written), 3)] {
+        let (scan, messages) = scenario.relying(Authority::of(basis), 2).await;
+        assert!(scenario.claim_at(&messages[0], now() + days(last) - SignedDuration::from_secs(1)).await, "{basis:?}");
+        assert!(!scenario.claim_at(&messages[1], now() + days(last)).await, "{basis:?}");
+        assert_eq!(scenario.tasks(&scan).await, ["failed target_not_authorized", "running"], "{basis:?}");
+    }
+    // Where nothing could run, the scan says why.
+    let (scan, messages) = scenario.relying(Authority::of(Basis::Proof(ProofId::mint(now()))), 1).await;
+    assert!(!scenario.claim_at(&messages[0], now()).await);
+    let reason: String = scenario.row("SELECT failure FROM scans WHERE id = $1", &[&scan.id.uuid()]).await.get(0);
+    assert!(reason.contains("target_not_authorized"), "{reason}");
+}
+
+#[tokio::test]
+async fn the_steward_finds_the_scans_whose_grounds_have_ended() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let target = scenario.target("example.com").await;
+    let written = scenario.write(target, now() + days(3)).await;
+    let (scan, _) = scenario.relying(Authority::of(Basis::Authorization(written)), 2).await;
+    let fallen = async |at| scenario.db.operate("test", async |tx| authority::fallen(tx, at).await).await.unwrap();
+    assert_eq!(fallen(now()).await, []);
+    let late = now() + days(3);
+    assert_eq!(fallen(late).await, [scan.id]);
+    let end = async || {
+        scenario.db.operate("test", async |tx| authority::end_if_fallen(tx, scan.id, late).await).await.unwrap()
+    };
+    assert_eq!((end().await, end().await), (2, 0));
+    assert_eq!(fallen(late).await, []);
+    assert_eq!(scenario.state(&scan).await, "failed");
+}
+
+#[tokio::test]
+async fn an_exclusion_stops_what_runs_and_what_comes_later() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let (scan, _, task) = scenario.running().await;
+    let (later, messages) = scenario.relying(Authority::of(Basis::Operator), 1).await;
+    assert_eq!(scenario.exclude("192.0.2.0/24").await, 0);
+    assert_eq!(scenario.exclude("127.0.0.0/8").await, 2);
+    assert_eq!(scenario.tasks(&scan).await, ["cancelled target_excluded"]);
+    assert_eq!(scenario.state(&later).await, "failed");
+    // The heartbeat does not get the lease back, so the tool is killed.
+    let by = scenario.claimant();
+    let kept = scenario.db.operate("test", async |tx| lease::renew(tx, by, &[task.fence]).await).await.unwrap();
+    assert_eq!(kept, []);
+    assert!(!scenario.claim_at(&messages[0], now()).await);
+    // Planned before the exclusion was there, stored after it.
+    let (slipped, messages) = scenario.relying(Authority::of(Basis::Operator), 1).await;
+    assert!(!scenario.claim_at(&messages[0], now()).await);
+    assert_eq!(scenario.tasks(&slipped).await, ["failed target_excluded"]);
+}
+
+#[tokio::test]
+async fn the_database_excludes_what_the_domain_excludes() {
+    let scenario = Scenario::new().await;
+    let client = scenario.database.connect().await;
+    let exclusions = [
+        "example.com",
+        "www.example.com",
+        "*.example.com",
+        "w*.com",
+        "*mple*",
+        "*.1",
+        "192.*",
+        "192.0.2.7",
+        "192.0.2.0/24",
+        "0.0.0.0/0",
+        "::/0",
+        "2001:db8::/32",
+        "www*x.com",
+    ];
+    let shards = [
+        ("www.example.com", vec!["192.0.2.7", "2001:db8::1"]),
+        ("example.com", vec!["198.51.100.1"]),
+        ("other.net", vec!["192.0.2.9"]),
+        ("192.0.2.7", vec!["192.0.2.7"]),
+        ("192.0.2.0/30", vec!["192.0.2.0", "192.0.2.1", "192.0.2.2", "192.0.2.3"]),
+        ("2001:db8::1", vec!["2001:db8::1"]),
+    ];
+    for exclusion in exclusions.map(|text| Exclusion::parse(text).unwrap()) {
+        for (name, addresses) in &shards {
+            let target = Target::parse(name).unwrap();
+            let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+            let pin = |address: &IpAddr| picket_domain::PinnedHost { name: (*name).to_owned(), address: *address };
+            let hosts = target.host().map(|_| addresses.iter().map(pin).collect()).unwrap_or_default();
+            let shard = Shard { target: target.to_string(), addresses: addresses.clone(), hosts };
+            let shard = serde_json::to_value(&shard).unwrap();
+            let sql = "SELECT picket_covers($1, $2, $3)";
+            let row = client.query_one(sql, &[&exclusion.kind(), &exclusion.to_string(), &shard]).await.unwrap();
+            assert_eq!(row.get::<_, bool>(0), exclusion.covers(&target, &addresses), "{exclusion} of {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn grounds_are_those_of_the_target_and_of_the_moment() {
+    let scenario = Scenario::new().await;
+    let target = scenario.target("example.com").await;
+    let (proof, digest) = scenario.proof(target).await;
+    let network = scenario.target("192.0.2.0/24").await;
+    let written = scenario.write(network, now() + days(3)).await;
+    scenario.exclude("*.example.org").await;
+    let found = scenario.grounds("www.example.com", now()).await;
+    let bases: Vec<Basis> = found.grounds.iter().map(|ground| ground.basis).collect();
+    assert_eq!(bases, [Basis::Proof(proof), Basis::Authorization(written)]);
+    assert_eq!(found.grounds[0].reach, Reach::Below);
+    assert_eq!(found.exclusions.len(), 1);
+    assert_eq!(scenario.grounds("example.net", now()).await.grounds.len(), 1);
+    assert_eq!(scenario.grounds("www.example.com", now() + days(90)).await.grounds, []);
+    // Another organization's say nothing.
+    let stranger =
+        Scenario { organization: seed::organization(&scenario.database, Subscription::Trial).await, ..scenario };
+    assert_eq!(stranger.grounds("www.example.com", now()).await, Grounds::default());
+    let overtaken = stranger.db.operate("test", async |tx| proofs::found(tx, proof, ProofDigest::of("x"), now()).await);
+    assert!(!overtaken.await.unwrap(), "the token of another look");
+    let _ = digest;
+}
+
+#[tokio::test]
+async fn two_misses_in_a_row_end_a_proof() {
+    let scenario = Scenario::new().await;
+    let target = scenario.target("example.com").await;
+    let (proof, digest) = scenario.proof(target).await;
+    let due = async |at| scenario.db.operate("test", async |tx| proofs::due(tx, at, 10).await).await.unwrap();
+    let miss = async |one: &proofs::DueProof, at| {
+        scenario.db.operate("test", async |tx| proofs::missed(tx, one, at).await).await.unwrap()
+    };
+    assert_eq!(due(now() + days(7)).await, []);
+    let week = now() + days(7) + SignedDuration::from_secs(1);
+    let first = due(week).await.pop().unwrap();
+    assert_eq!((first.id, first.target.to_string()), (proof, "example.com".to_owned()));
+    assert_eq!(miss(&first, week).await, Some(false));
+    assert_eq!(miss(&first, week).await, None, "of two stewards one counts");
+    // The next look comes after a day; a token that is there again counts from zero.
+    assert_eq!(due(week + SignedDuration::from_hours(23)).await, []);
+    let day = week + SignedDuration::from_hours(25);
+    assert_eq!(due(day).await.len(), 1);
+    assert!(scenario.db.operate("test", async |tx| proofs::found(tx, proof, digest, day).await).await.unwrap());
+    let mut at = day;
+    for (wait, ended) in [(days(8), false), (days(2), true)] {
+        at += wait;
+        let one = due(at).await.pop().unwrap();
+        assert_eq!(miss(&one, at).await, Some(ended));
+    }
+    assert_eq!(due(at + days(30)).await, []);
+    assert_eq!(scenario.grounds("example.com", at).await.grounds, []);
+}
+
+#[tokio::test]
+async fn a_proof_that_an_unfinished_scan_relies_on_is_looked_for_daily() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let target = scenario.target("example.com").await;
+    let (proof, _) = scenario.proof(target).await;
+    let day = now() + SignedDuration::from_hours(25);
+    let due = async || scenario.db.operate("test", async |tx| proofs::due(tx, day, 10).await).await.unwrap().len();
+    assert_eq!(due().await, 0);
+    scenario.relying(Authority::of(Basis::Proof(proof)), 1).await;
+    assert_eq!(due().await, 1);
+}
+
+#[tokio::test]
+async fn a_range_that_the_operator_closes_takes_its_scans_with_it() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let range: ipnet::IpNet = "10.1.0.0/16".parse().unwrap();
+    let set = async |organization: OrganizationId, is_open| {
+        let work = async |tx: &picket_store::Tx<'_>| ranges::set(tx, organization, range, is_open, now()).await;
+        scenario.db.operate("test", work).await.unwrap()
+    };
+    let own = scenario.organization;
+    assert_eq!(set(OrganizationId::mint(now()), true).await, Administered::Unknown);
+    assert_eq!((set(own, true).await, set(own, true).await), (Administered::Changed, Administered::Unchanged));
+    assert_eq!(scenario.grounds("10.1.2.3", now()).await.ranges, [range]);
+    let (scan, messages) = scenario.relying(Authority { basis: Basis::Ranges, ranges: vec![range] }, 2).await;
+    assert!(scenario.claim_at(&messages[0], now()).await);
+    assert_eq!(set(own, false).await, Administered::Changed);
+    assert_eq!(scenario.tasks(&scan).await, ["failed target_not_authorized", "running"]);
+    let audited: i64 = scenario.row("SELECT count(*) FROM audit_log", &[]).await.get(0);
+    assert_eq!(audited, 2);
+}

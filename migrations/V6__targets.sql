@@ -1,0 +1,169 @@
+-- Why an organization may scan a target, and what it never has scanned: proofs, written authorizations, exclusions, and
+-- ranges that the operator has opened for one organization.
+
+ALTER TABLE targets
+    ADD COLUMN criticality text NOT NULL DEFAULT 'medium',
+    ADD COLUMN owner       text,
+    ADD CONSTRAINT a_target_has_a_known_criticality CHECK (criticality IN ('low', 'medium', 'high', 'critical')),
+    -- So that what belongs to a target belongs to its organization too.
+    ADD CONSTRAINT a_target_belongs_to_its_organization UNIQUE (organization_id, id);
+
+-- What a scan relies on: {by, id, ranges} (`domain/grounds.rs`).
+ALTER TABLE scans ADD COLUMN authority jsonb NOT NULL DEFAULT '{"by": "operator", "id": null, "ranges": []}';
+-- Unfinished scans that end with what they rely on.
+CREATE INDEX scans_that_rely ON scans (organization_id, id)
+    WHERE state IN ('created', 'queued', 'running', 'paused')
+      AND (authority ->> 'by' IN ('proof', 'authorization') OR authority -> 'ranges' <> '[]'::jsonb);
+
+CREATE TABLE target_proofs (
+    -- Never change.
+    id              uuid PRIMARY KEY,
+    organization_id uuid NOT NULL,
+    target_id       uuid NOT NULL,
+    method          text NOT NULL,
+    -- SHA-256 of the token; the token itself was shown once.
+    digest          bytea NOT NULL,
+    created_at      timestamptz NOT NULL,
+    -- Until when it waits to be found for the first time.
+    expires_at      timestamptz NOT NULL,
+
+    -- Change as the token is looked for.
+    verified_at     timestamptz,
+    verified_until  timestamptz,
+    checked_at      timestamptz,
+    failures        integer NOT NULL DEFAULT 0,
+    -- When it had been missing too often.
+    ended_at        timestamptz,
+
+    FOREIGN KEY (organization_id, target_id) REFERENCES targets (organization_id, id) ON DELETE CASCADE,
+    CONSTRAINT a_target_is_proven_once_by_each_method UNIQUE (target_id, method),
+    CONSTRAINT a_proof_has_a_known_method CHECK (method IN ('dns_txt', 'http_file', 'meta_tag')),
+    CONSTRAINT a_proof_has_a_digest CHECK (length(digest) = 32),
+    CONSTRAINT a_found_proof_has_its_time CHECK ((verified_at IS NULL) = (verified_until IS NULL)),
+    CONSTRAINT only_a_found_proof_ends CHECK (ended_at IS NULL OR verified_at IS NOT NULL)
+);
+CREATE INDEX proofs_to_check ON target_proofs (checked_at) WHERE verified_at IS NOT NULL AND ended_at IS NULL;
+CALL picket_isolate('target_proofs');
+
+CREATE TABLE target_authorizations (
+    -- Never change.
+    id              uuid PRIMARY KEY,
+    organization_id uuid NOT NULL,
+    target_id       uuid NOT NULL,
+
+    -- Change with every new document.
+    scope           text NOT NULL,
+    not_before      timestamptz NOT NULL,
+    not_after       timestamptz NOT NULL,
+    -- Who signed the document, and its SHA-256; the document is the organization's.
+    approver        text NOT NULL,
+    document_sha256 bytea NOT NULL,
+    recorded_at     timestamptz NOT NULL,
+    recorded_by     text NOT NULL,
+
+    FOREIGN KEY (organization_id, target_id) REFERENCES targets (organization_id, id) ON DELETE CASCADE,
+    CONSTRAINT a_target_is_authorized_once UNIQUE (target_id),
+    CONSTRAINT an_authorization_has_a_known_scope CHECK (scope IN ('target', 'subdomains')),
+    CONSTRAINT an_authorization_has_a_window CHECK (not_before < not_after),
+    CONSTRAINT a_document_has_a_digest CHECK (length(document_sha256) = 32)
+);
+CREATE INDEX authorizations_of_an_organization ON target_authorizations (organization_id, id);
+CALL picket_isolate('target_authorizations');
+
+CREATE TABLE exclusions (
+    -- Never change.
+    id              uuid PRIMARY KEY,
+    organization_id uuid NOT NULL REFERENCES organizations,
+    created_at      timestamptz NOT NULL,
+    created_by      text NOT NULL,
+    kind            text NOT NULL,
+    value           text NOT NULL,
+    reason          text,
+
+    CONSTRAINT an_exclusion_has_a_known_kind CHECK (kind IN ('host', 'network', 'names')),
+    CONSTRAINT a_thing_is_excluded_once UNIQUE (organization_id, value)
+);
+CREATE INDEX exclusions_of_an_organization ON exclusions (organization_id, id DESC);
+CALL picket_isolate('exclusions');
+
+CREATE TABLE organization_ranges (
+    -- Never change; the operator's.
+    organization_id uuid NOT NULL REFERENCES organizations,
+    range           text NOT NULL,
+    created_at      timestamptz NOT NULL,
+
+    PRIMARY KEY (organization_id, range),
+    CONSTRAINT a_range_is_a_network CHECK (range::cidr IS NOT NULL)
+);
+CALL picket_isolate('organization_ranges');
+
+-- Whether an exclusion keeps a task from being done, as `domain/exclusion.rs` says it of targets.
+CREATE FUNCTION picket_covers(kind text, value text, shard jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+SELECT CASE kind
+    WHEN 'network' THEN EXISTS (SELECT FROM jsonb_array_elements_text(shard -> 'addresses') AS a (address)
+                                WHERE a.address::inet <<= value::inet)
+    WHEN 'host' THEN shard ->> 'target' = value
+        OR EXISTS (SELECT FROM jsonb_array_elements(shard -> 'hosts') AS h (host) WHERE h.host ->> 'name' = value)
+    -- A pattern has no character that LIKE reads otherwise but the one that is replaced.
+    ELSE (shard ->> 'target' LIKE replace(value, '*', '%') AND shard -> 'hosts' <> '[]'::jsonb)
+        OR EXISTS (SELECT FROM jsonb_array_elements(shard -> 'hosts') AS h (host)
+                   WHERE h.host ->> 'name' LIKE replace(value, '*', '%'))
+END
+$$;
+
+-- Whether what a scan relies on holds at that moment.
+CREATE FUNCTION picket_stands(organization uuid, authority jsonb, moment timestamptz) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+SELECT CASE authority ->> 'by'
+    WHEN 'proof' THEN EXISTS (
+        SELECT FROM target_proofs AS p
+        WHERE p.id = (authority ->> 'id')::uuid AND p.organization_id = organization AND p.verified_until > moment
+          AND p.ended_at IS NULL)
+    WHEN 'authorization' THEN EXISTS (
+        SELECT FROM target_authorizations AS a
+        WHERE a.id = (authority ->> 'id')::uuid AND a.organization_id = organization AND a.not_before <= moment
+          AND a.not_after > moment)
+    ELSE true
+END AND NOT EXISTS (
+    SELECT FROM jsonb_array_elements_text(authority -> 'ranges') AS r (range)
+    WHERE NOT EXISTS (SELECT FROM organization_ranges AS o WHERE o.organization_id = organization AND o.range = r.range))
+$$;
+
+-- Whether a task may begin at that moment: what its scan relies on holds, and nothing excludes it.
+CREATE FUNCTION picket_may_begin(organization uuid, scan uuid, shard jsonb, moment timestamptz) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+SELECT (SELECT picket_stands(organization, s.authority, moment) FROM scans AS s WHERE s.id = scan)
+   AND NOT EXISTS (SELECT FROM exclusions AS e
+                   WHERE e.organization_id = organization AND picket_covers(e.kind, e.value, shard))
+$$;
+
+-- What is known about one target, in one statement that is its whole transaction and names the tenant first. `names` are the
+-- target's canonical text and the names above it.
+CREATE FUNCTION picket_grounds(tenant uuid, names text[], moment timestamptz)
+    RETURNS TABLE (proofs json, authorizations json, exclusions text[], ranges text[])
+    LANGUAGE plpgsql ROWS 1
+    AS $$
+DECLARE
+    named text := set_config('picket.organization', tenant::text, true);
+BEGIN
+    RETURN QUERY SELECT
+        (SELECT coalesce(json_agg(json_build_array(p.id, p.method, t.value)), '[]')
+         FROM targets AS t
+         JOIN target_proofs AS p ON p.target_id = t.id
+         WHERE t.organization_id = tenant AND t.value = ANY(names) AND p.verified_until > moment AND p.ended_at IS NULL),
+        -- A name may be allowed by the networks that it leads to.
+        (SELECT coalesce(json_agg(json_build_array(a.id, a.scope, t.value)), '[]')
+         FROM target_authorizations AS a
+         JOIN targets AS t ON t.id = a.target_id
+         WHERE a.organization_id = tenant AND (t.value = ANY(names) OR t.kind <> 'host')
+           AND a.not_before <= moment AND a.not_after > moment),
+        ARRAY(SELECT e.value FROM exclusions AS e WHERE e.organization_id = tenant),
+        ARRAY(SELECT r.range FROM organization_ranges AS r WHERE r.organization_id = tenant);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION picket_grounds FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION picket_grounds TO picket_tenant;
