@@ -2,16 +2,16 @@
 
 use std::{fs, path::Path};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 
 /// A figure.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Figure {
     name: String,
     value: f64,
-    unit: &'static str,
+    unit: String,
     beside: Option<String>,
     beside_value: Option<f64>,
     /// `value / beside_value`.
@@ -19,8 +19,8 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    pub(crate) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit, beside: None, beside_value: None, ratio: None }
+    pub(crate) fn new(name: impl Into<String>, value: f64, unit: &str) -> Self {
+        Self { name: name.into(), value, unit: unit.to_owned(), beside: None, beside_value: None, ratio: None }
     }
 
     /// The same with what it is compared with, in the same unit.

@@ -1,10 +1,15 @@
 //! A platform without its API for measurements of the queue: a database, a namespace on the broker, organizations, and
 //! simulated scans that are stored as the gateway stores them.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use picket_domain::{NewScan, NewTask, OrganizationId, ScanId, Subscription, TaskId};
+use picket_domain::{AllowList, NewScan, NewTask, OrganizationId, ScanId, Subscription, TaskId};
 use picket_kit::Clock;
+use picket_outbound::{OutboundSettings, Resolver};
+use picket_planner::{Planner, Prover};
 use picket_queue::{Broker, BrokerSettings};
 use picket_scanners::{Asked, ScanSpec, TaskShape};
 use picket_store::{Db, DbSettings, StoreError, scans};
@@ -83,6 +88,7 @@ impl Ground {
             needs: shape.needs,
             params: shape.params.clone(),
             shard: shard.clone(),
+            opens: Vec::new(),
         };
         let tasks = spec.shapes().iter().map(task).collect();
         let scan = NewScan { tool: Some(spec.tool().slug()), tasks, ..scan };
@@ -133,4 +139,12 @@ impl Ground {
         let rows = self.database.connect().await.query(sql, &[&newest]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
+}
+
+/// What a steward plans and proves with. Nothing is scheduled and nothing is proven here.
+pub(crate) fn planning() -> Result<(Planner, Prover), Failure> {
+    let outbound = OutboundSettings::default();
+    let resolver = Resolver::new(&outbound)?;
+    let planner = Planner::new(&BTreeMap::new(), resolver, AllowList::default());
+    Ok((planner, Prover::open(outbound)?))
 }

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         _ if Path::new(&name).file_name().is_some_and(|name| name == "nmap") => stand_in::run(&words),
         [word] if word == "role" => role::child(),
         [word, tool, file, keep] if word == "parse" => parse::child(tool, Path::new(file), keep == "keep"),
+        [word] if word == "overhead" => overhead::child(),
         chosen if chosen.iter().all(|letter| LETTERS.contains(&letter.as_str())) => bench(chosen),
         _ => Err(format!("usage: picket-bench [{}]", LETTERS.join("] [")).into()),
     };

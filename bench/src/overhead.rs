@@ -1,14 +1,23 @@
 //! (c) What a sandbox costs: the smallest static program, run bare and run in a sandbox, in alternation.
+//!
+//! As root everything runs in a child with a network namespace of its own, in which a network helper serves (level L0)
+//! without a change of the machine's network.
 
 use std::{
+    env::current_exe,
     fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
-    path::Path,
+    os::{
+        fd::AsFd,
+        unix::{fs::PermissionsExt, net::UnixStream},
+    },
+    path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use picket_domain::{Egress, Invocation, Network, SandboxLevel};
+use picket_netd::{NetdClient, NetdSettings, serve};
 use picket_sandbox::{End, Limits, Sandbox, SandboxSettings, probe_program};
 
 use crate::{
@@ -18,6 +27,12 @@ use crate::{
 };
 
 const RUNS: usize = 100;
+/// How long the helper may take to listen.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks whether sandboxes wait.
+const LOOK: Duration = Duration::from_micros(500);
+/// Brings up the loopback of the namespace, then becomes the child.
+const ALONE: &str = "ip link set lo up && exec \"$@\"";
 
 /// One way to lock the program in, and what its runs took.
 struct Row {
@@ -35,14 +50,49 @@ impl Row {
     }
 }
 
+/// What the child measures in a network of its own, or what this process does without a helper where there can be none.
 pub(crate) fn measure() -> Result<Vec<Figure>, Failure> {
+    if picket_kit::environment("PICKET_WORKER__NETD_SOCKET").is_some() {
+        return compare(None);
+    }
+    let mut alone = Command::new("unshare");
+    alone.args(["--net", "--kill-child", "sh", "-c", ALONE, "sh"]).arg(current_exe()?).arg("overhead");
+    let output = alone.stderr(Stdio::inherit()).output()?;
+    if output.status.success() {
+        return Ok(serde_json::from_slice(&output.stdout)?);
+    }
+    eprintln!("bench: without the network helper, which needs root");
+    compare(None)
+}
+
+/// The child: serves a helper, measures, prints the figures.
+pub(crate) fn child() -> Result<(), Failure> {
+    let folder = stand_in::open_folder()?;
+    let socket = folder.path().join("netd.sock");
+    let (stop, told) = UnixStream::pair()?;
+    let settings = NetdSettings { socket: socket.clone(), ..NetdSettings::default() };
+    let helper = thread::spawn(move || serve(&settings, told.as_fd()));
+    let began = Instant::now();
+    while NetdClient::new(socket.clone()).status().is_err() {
+        if helper.is_finished() || began.elapsed() > PATIENCE {
+            return Err("the network helper does not listen".into());
+        }
+        thread::yield_now();
+    }
+    let figures = compare(Some(socket))?;
+    drop(stop);
+    println!("{}", serde_json::to_string(&figures)?);
+    Ok(())
+}
+
+fn compare(netd: Option<PathBuf>) -> Result<Vec<Figure>, Failure> {
     let folder = stand_in::open_folder()?;
     let root = folder.path().join("probe");
     stand_in::furnish(&root)?;
     let program = root.join("probe");
     fs::write(&program, probe_program())?;
     fs::set_permissions(&program, Permissions::from_mode(0o755))?;
-    let settings = settings(folder.path());
+    let settings = settings(folder.path(), netd);
     let sandbox = Sandbox::new(settings.clone())?;
     let warm = Sandbox::new(SandboxSettings { prepared: 4, ..settings })?;
     let bare = || {
@@ -65,7 +115,7 @@ pub(crate) fn measure() -> Result<Vec<Figure>, Failure> {
         for row in &mut ways {
             // What the run before took away is made again first.
             while warm.waiting() < waiting {
-                std::thread::yield_now();
+                thread::sleep(LOOK);
             }
             let sandbox = if row.is_warm { &warm } else { &sandbox };
             row.times.push(milliseconds(|| boxed(sandbox, row.slot, row.level, row.network))?);
@@ -79,15 +129,16 @@ pub(crate) fn measure() -> Result<Vec<Figure>, Failure> {
     Ok(ways.into_iter().map(figure).collect())
 }
 
-fn settings(tools: &Path) -> SandboxSettings {
+fn settings(tools: &Path, netd: Option<PathBuf>) -> SandboxSettings {
     SandboxSettings {
         bwrap: stand_in::bwrap(),
         tools_root: tools.to_owned(),
         first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
         slirp: picket_kit::environment("PICKET_SLIRP").map(Into::into),
-        netd: picket_kit::environment("PICKET_WORKER__NETD_SOCKET").map(Into::into),
+        netd: netd.or_else(|| picket_kit::environment("PICKET_WORKER__NETD_SOCKET").map(Into::into)),
         external_egress: true,
         prepared: 0,
+        cgroup: None,
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{Failure, stand_in};
+use crate::{Failure, ground, stand_in};
 
 /// How long a role may take to be ready: a worker proves its sandbox, on a machine that others use.
 const LONG: Duration = Duration::from_secs(120);
@@ -129,7 +129,8 @@ async fn run(order: Order, health: Health, shutdown: Shutdown) -> Result<(), Fai
     match order.role {
         RoleName::Dispatcher => {
             let http = HttpClient::new(OutboundSettings::default())?;
-            let parts = picket_dispatcher::Parts { db, broker, http, mailer: None, sealer, clock, health };
+            let origin = "https://picket.example".to_owned();
+            let parts = picket_dispatcher::Parts { db, broker, http, mailer: None, sealer, clock, health, origin };
             picket_dispatcher::run(DispatcherSettings::default(), parts, shutdown).await;
         }
         RoleName::Gateway => {
@@ -144,10 +145,12 @@ async fn run(order: Order, health: Health, shutdown: Shutdown) -> Result<(), Fai
         RoleName::Steward => {
             // The organizations' own limit is what holds here: all simulated tasks have one host.
             let settings = StewardSettings { tasks_per_host: u32::MAX, ..StewardSettings::default() };
-            picket_steward::run(settings, db, broker, blobs, clock, health, shutdown).await;
+            let (planner, prover) = ground::planning()?;
+            let parts = picket_steward::Parts { db, broker, blobs, planner, prover, clock, health };
+            picket_steward::run(settings, parts, shutdown).await;
         }
         RoleName::Worker => {
-            let parts = picket_worker::Parts { db, broker, clock, health };
+            let parts = picket_worker::Parts { db, broker, blobs: Some(blobs), live: None, clock, health };
             picket_worker::run(worker(&order), parts, shutdown).await?;
         }
     }

@@ -2,13 +2,14 @@
 //! sandbox. The tool is a stand-in that calls home as its first deed; all roles are in this process.
 
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use hyper::StatusCode;
 use picket_kit::{Health, Shutdown};
+use picket_outbound::OutboundSettings;
+use picket_planner::Prover;
 use picket_queue::{Broker, BrokerSettings};
 use picket_steward::StewardSettings;
 use picket_testkit::Namespace;
@@ -19,6 +20,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use crate::{
     Failure,
     figure::{Figure, percentile},
+    ground,
     http::Client,
     platform::Platform,
     stand_in,
@@ -76,10 +78,10 @@ async fn start_roles(
     let (steward, health) = (broker("steward"), Health::starting());
     let (db, clock, stop) = (platform.db.clone(), platform.clock.clone(), shutdown.clone());
     let (settings, blobs) = (StewardSettings::default(), platform.blobs.clone());
-    // Nothing is scheduled here.
-    let resolver = picket_outbound::Resolver::new(&picket_outbound::OutboundSettings::default())?;
-    let planner = picket_planner::Planner::new(&BTreeMap::new(), resolver, picket_domain::AllowList::default());
-    let stewards = picket_steward::Parts { db, broker: steward, blobs, planner, clock, health: Health::starting() };
+    let (planner, prover) = ground::planning()?;
+    let health_of_stewards = Health::starting();
+    let stewards =
+        picket_steward::Parts { db, broker: steward, blobs, planner, prover, clock, health: health_of_stewards };
     tokio::spawn(picket_steward::run(settings, stewards, stop));
     let parts = Parts {
         db: platform.db.clone(),

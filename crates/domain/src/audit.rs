@@ -106,6 +106,8 @@ actions! {
     ScanImported = "scan.imported";
     /// A scan was paused.
     ScanPaused = "scan.paused";
+    /// A tool was asked for with parameters that do not fit it, by a request or by the row of a task.
+    ScanRefused = "scan.refused";
     /// A paused scan goes on.
     ScanResumed = "scan.resumed";
     /// A saved profile of scans got another version.

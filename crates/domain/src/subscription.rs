@@ -68,7 +68,7 @@ limits! {
     /// Hosts × ports in one scan, over all its runs. Every plan has room for each port of one host in two runs.
     probes: u64                              = 200_000, 1_000_000,   10_000_000, 100_000_000;
     /// Tasks of one scan, with those that grow from its results.
-    tasks: u32                               =     200,     5_000,       20_000,     100_000;
+    tasks: u32                               =     200,     5_000,       10_000,      40_000;
     /// Bytes of one report of a tool that is imported.
     import_bytes: u64                        = 16_777_216, 33_554_432, 67_108_864, 67_108_864;
     /// Reports that are waiting or being rendered, at one time.

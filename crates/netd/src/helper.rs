@@ -24,11 +24,13 @@ use rustix::{
 };
 
 use crate::{
-    Forward, NetdSettings,
+    Forward, Granted, NetdSettings,
     door::Door,
     node::{Connected, Fault, Foreign, Node},
     policy::Checked,
+    router::Wires,
     session,
+    slot::{self, Wired},
 };
 
 /// Clients that only ask how the helper stands, beside those that hold a run.
@@ -67,6 +69,8 @@ pub(crate) struct Helper {
     foreign: Foreign,
     /// `None` once it stops.
     node: Mutex<Option<Node>>,
+    /// Likewise. Held beside the node by nobody: what runs begin with waits for no wire.
+    wires: Mutex<Option<Wires>>,
     freed: Condvar,
     clients: Mutex<BTreeMap<u64, UnixStream>>,
     numbers: AtomicU64,
@@ -88,10 +92,12 @@ pub fn serve(settings: &NetdSettings, stop: BorrowedFd<'_>) -> Result<(), ServeE
     let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
     let unmade = |error| if is_taken(&error) { ServeError::Running } else { ServeError::Network(error) };
     let (node, foreign) = Node::connect(settings).map_err(unmade)?;
+    let wires = node.wires().map_err(ServeError::Network)?;
     let helper = Arc::new(Helper {
         settings: settings.clone(),
         foreign,
         node: Mutex::new(Some(node)),
+        wires: Mutex::new(Some(wires)),
         freed: Condvar::new(),
         clients: Mutex::new(BTreeMap::new()),
         numbers: AtomicU64::new(0),
@@ -163,15 +169,38 @@ impl Helper {
         }
     }
 
-    /// Connects a run, after a moment for a dead client's slot to become free when all are taken.
-    pub(crate) fn open(&self, namespace: BorrowedFd<'_>, checked: &Checked) -> Result<Connected, Fault> {
+    /// Wires a run, after a moment for a dead client's slot to become free when all are taken. One that `waits` for its run
+    /// waits for no slot.
+    pub(crate) fn wire(&self, namespace: BorrowedFd<'_>, waits: bool) -> Result<Connected, Fault> {
         self.foreign.inspect(namespace)?;
+        self.retry();
         let full = |node: &mut Option<Node>| node.as_ref().is_some_and(|node| node.free_slot().is_none());
         let node = unpoisoned(self.node.lock());
-        let (mut node, _) = unpoisoned(self.freed.wait_timeout_while(node, HANDOVER, full));
-        match node.as_mut() {
-            Some(node) => node.open(namespace, checked),
-            None => Err(Fault::Refused("the network helper stops".to_owned())),
+        let patience = if waits { Duration::ZERO } else { HANDOVER };
+        let (mut node, _) = unpoisoned(self.freed.wait_timeout_while(node, patience, full));
+        let slot = node.as_mut().ok_or_else(stops)?.take_slot(waits)?;
+        drop(node);
+        let wired = match unpoisoned(self.wires.lock()).as_mut() {
+            Some(wires) => slot::wire(wires, &self.settings, slot, namespace),
+            None => Err((io::Error::other("the network helper stops"), None)),
+        };
+        wired.map(|wired| Connected { wired, loopback: Vec::new() }).map_err(|(error, left)| {
+            if let Some(node) = unpoisoned(self.node.lock()).as_mut() {
+                match left {
+                    None => node.free(slot),
+                    Some(wired) => node.keep(wired),
+                }
+            }
+            self.freed.notify_all();
+            error.into()
+        })
+    }
+
+    /// Lets a wired run reach whom it may.
+    pub(crate) fn grant(&self, connected: &mut Connected, checked: &Checked) -> Result<Granted, Fault> {
+        match unpoisoned(self.node.lock()).as_mut() {
+            Some(node) => node.grant(connected, checked),
+            None => Err(stops()),
         }
     }
 
@@ -196,18 +225,38 @@ impl Helper {
         }
     }
 
-    /// Ends a run's connection.
-    pub(crate) fn close(&self, connected: Connected) {
-        if let Some(node) = unpoisoned(self.node.lock()).as_mut()
-            && let Err(error) = node.close(connected)
-        {
+    /// Ends a run's connection. Nothing of it is left afterwards; what cannot be removed keeps its slot, and is tried again.
+    pub(crate) fn close(&self, Connected { wired, loopback }: Connected) {
+        self.give_back(&loopback);
+        if let Err(error) = self.remove(wired) {
             tracing::error!(%error, "cannot remove all of a run's connection");
         }
+    }
+
+    /// Removes what could not be removed before.
+    fn retry(&self) {
+        let stuck = unpoisoned(self.node.lock()).as_mut().map(Node::take_stuck).unwrap_or_default();
+        for wired in stuck {
+            // It was said when it happened first.
+            let _still = self.remove(wired);
+        }
+    }
+
+    /// The rules first: they end everything at once, and the kernel takes its time for a wire.
+    fn remove(&self, wired: Wired) -> io::Result<()> {
+        let rules = unpoisoned(self.node.lock()).as_mut().map_or(Ok(()), |node| node.revoke(&wired));
+        let wire = unpoisoned(self.wires.lock()).as_mut().map_or(Ok(()), |wires| slot::unwire(wires, &wired));
+        let done = rules.and(wire);
+        if let Some(node) = unpoisoned(self.node.lock()).as_mut() {
+            if done.is_ok() { node.free(wired.slot()) } else { node.keep(wired) }
+        }
         self.freed.notify_all();
+        done
     }
 
     /// Closes every door.
     fn end(&self) {
+        drop(unpoisoned(self.wires.lock()).take());
         if let Some(mut node) = unpoisoned(self.node.lock()).take()
             && let Err(error) = node.disconnect()
         {
@@ -217,6 +266,10 @@ impl Helper {
             let _gone = client.shutdown(Shutdown::Both);
         }
     }
+}
+
+fn stops() -> Fault {
+    Fault::Refused("the network helper stops".to_owned())
 }
 
 /// What a thread that broke held is whole: each change of it is one transaction of the kernel.

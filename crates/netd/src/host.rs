@@ -1,6 +1,8 @@
 //! The node's own side: the way out of the router, and stand-ins for the node's loopback addresses. It must never let
 //! anything of a run reach the node itself but a stand-in, and it leaves alone whatever does not come by its interface.
 
+mod connections;
+
 use std::{fs, io, net::Ipv4Addr, thread, time::Duration};
 
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -11,7 +13,7 @@ use crate::{
     netlink::Netlink,
     nft::{
         Base, CT_ESTABLISHED_OR_RELATED, Changes, Data, EQUAL, Element, Field, Hook, ICMP, IIF, INET, Kind, NETWORK,
-        NOT_EQUAL, OIF, Rule, Set, TRANSPORT, has_chain, register,
+        NOT_EQUAL, OIF, Rule, Set, TRANSPORT, counter_packets, has_chain, register,
     },
     router::{Router, UPLINK},
 };
@@ -118,6 +120,14 @@ impl Host {
             changes.delete_elements(map, &[Element::new(from.octets().to_vec()).gives(&to.octets())]);
         }
         changes.apply(&mut self.filter)
+    }
+
+    /// Packets that began more connections than a run may; 0 where there is no such limit.
+    pub(crate) fn hurried(&mut self) -> io::Result<u64> {
+        match counter_packets(&mut self.filter, INET, &self.table, connections::HURRIED) {
+            Err(error) if is_missing(&error) => Ok(0),
+            counted => counted,
+        }
     }
 
     /// Leaves the node as it was.
@@ -230,6 +240,9 @@ fn out_of_the_node(changes: &mut Changes, index: u32) {
 /// Packets of runs pass on, and answers come back. Where forwarding was off before the helper came, nothing else passes.
 fn through_the_node(changes: &mut Changes, settings: &NetdSettings, index: u32, switched: Switched) {
     changes.add_base(&filter("forward", Hook::Forward, -10));
+    if settings.masquerade {
+        connections::bound(changes, settings, index);
+    }
     let from = || Rule::new().interface(IIF, EQUAL, index).interface(OIF, NOT_EQUAL, index);
     let v4 = from().ipv4().load(NETWORK, 12, 4, register(0));
     changes.add_rule("forward", within(v4, settings.range).accept());

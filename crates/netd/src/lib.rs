@@ -22,7 +22,7 @@ mod settings;
 mod slot;
 mod wire;
 
-pub use client::{Lease, NetdClient, Reservation};
+pub use client::{Lease, NetdClient, Reservation, Wire};
 pub use confine::{Confined, Confinement, Gateway, USER_GATEWAY, USER_NETWORK, USER_NETWORK6};
 pub use error::NetdError;
 pub use grant::{Forward, Grant, Granted, Mode, Status};

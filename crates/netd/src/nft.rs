@@ -8,9 +8,12 @@ mod set;
 
 pub(crate) use changes::{Base, Changes, Hook, Kind, counter_packets, has_chain};
 pub(crate) use rule::{
-    CT_ESTABLISHED_OR_RELATED, EQUAL, IIF, L4PROTO, NETWORK, NOT_EQUAL, OIF, OIFNAME, Rule, TRANSPORT, register,
+    CT_ESTABLISHED_OR_RELATED, CT_NEW, EQUAL, IIF, L4PROTO, NETWORK, NOT_EQUAL, OIF, OIFNAME, Rule, TRANSPORT, register,
 };
 pub(crate) use set::{Data, Element, Field, Set, key, networks, octets, ranges};
+
+/// The kind of object that says when the table of connections forgets one.
+const TIMEOUTS: u32 = 7;
 
 /// IPv4 in a table for both, and the number of `meta nfproto`.
 pub(crate) const IPV4: u8 = 2;

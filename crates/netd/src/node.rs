@@ -14,7 +14,7 @@ use crate::{
     link::Links,
     namespace::{Identity, identity, inside, own},
     policy::Checked,
-    router::Router,
+    router::{Router, Wires},
     settings::MAX_STAND_INS,
     slot::{self, Wired, Wish},
 };
@@ -41,6 +41,8 @@ pub(crate) struct Node {
     host: Host,
     router: Router,
     slots: BTreeSet<u32>,
+    /// Those of them whose run has not begun.
+    waiting: BTreeSet<u32>,
     /// Wires and rules that could not be removed. Their slots stay taken: the next run would find the last one's rules.
     stuck: Vec<Wired>,
     stand_ins: BTreeMap<Ipv4Addr, StandIn>,
@@ -59,20 +61,17 @@ struct StandIn {
     users: u32,
 }
 
-/// A run that is connected.
+/// A run that is wired; whom it reaches is said later, once.
 #[derive(Debug)]
 pub(crate) struct Connected {
-    slot: u32,
-    wired: Wired,
-    loopback: Vec<Ipv4Addr>,
-    /// What the client is told.
-    pub(crate) granted: Granted,
+    pub(crate) wired: Wired,
+    pub(crate) loopback: Vec<Ipv4Addr>,
 }
 
 impl Connected {
     /// Which of the node's slots it has.
     pub(crate) const fn slot(&self) -> u32 {
-        self.slot
+        self.wired.slot()
     }
 }
 
@@ -90,6 +89,7 @@ impl Node {
             host,
             router,
             slots: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             stuck: Vec::new(),
             stand_ins: BTreeMap::new(),
         };
@@ -103,11 +103,12 @@ impl Node {
 
     pub(crate) fn status(&mut self) -> io::Result<Status> {
         let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        Ok(Status { slots, dropped_packets: self.router.dropped()? })
+        let dropped_packets = self.router.dropped()?.saturating_add(self.host.hurried()?);
+        Ok(Status { slots, dropped_packets })
     }
 
     pub(crate) fn dropped_of(&mut self, connected: &Connected) -> io::Result<u64> {
-        self.router.dropped_of(connected.slot)
+        self.router.dropped_of(connected.wired.slot())
     }
 
     /// The lowest slot that nobody has. Workers of one node do not know of each other, so the helper gives slots out.
@@ -115,52 +116,61 @@ impl Node {
         (0..self.settings.slots).find(|slot| !self.slots.contains(slot))
     }
 
-    /// Connects a namespace that [`Foreign`] was asked about.
-    pub(crate) fn open(&mut self, namespace: BorrowedFd<'_>, checked: &Checked) -> Result<Connected, Fault> {
-        self.retry();
+    /// What wires runs.
+    pub(crate) fn wires(&self) -> io::Result<Wires> {
+        self.router.wires()
+    }
+
+    /// Takes a slot for a wire. Those that wait for their run leave half of the slots to others.
+    pub(crate) fn take_slot(&mut self, waits: bool) -> Result<u32, Fault> {
+        let all = self.settings.slots;
         let Some(slot) = self.free_slot() else {
-            return Err(Fault::Refused(format!("expected a free slot, and all {} are taken", self.settings.slots)));
+            return Err(Fault::Refused(format!("expected a free slot, and all {all} are taken")));
         };
-        let stand_ins = self.take_stand_ins(&checked.loopback)?;
-        let wish = Wish { slot, namespace, checked, stand_ins: &stand_ins };
-        let wired = match slot::open(&mut self.router, &self.settings, &wish) {
-            Ok(wired) => wired,
-            Err((error, left)) => {
-                self.slots.extend(left.iter().map(Wired::slot));
-                self.stuck.extend(left);
-                self.give_stand_ins_back(&checked.loopback)?;
-                return Err(error.into());
-            }
-        };
-        self.slots.insert(slot);
-        let forwards = forwards(&checked.loopback, stand_ins);
-        let granted = Granted { address: self.settings.wire(slot).far.0, forwards };
-        Ok(Connected { slot, wired, loopback: checked.loopback.clone(), granted })
-    }
-
-    /// Ends a connection. Nothing of it is left afterwards; what cannot be removed keeps its slot, and is tried again.
-    pub(crate) fn close(&mut self, connected: Connected) -> io::Result<()> {
-        self.retry();
-        let wire = slot::close(&mut self.router, &connected.wired);
-        let stand_ins = self.give_stand_ins_back(&connected.loopback);
-        if wire.is_ok() {
-            self.slots.remove(&connected.slot);
-        } else {
-            self.stuck.push(connected.wired);
+        if waits && u32::try_from(self.waiting.len()).is_ok_and(|waiting| waiting >= all / 2) {
+            return Err(Fault::Refused(format!("expected fewer than half of all {all} slots to wait for a run")));
         }
-        wire.and(stand_ins)
+        self.slots.insert(slot);
+        if waits {
+            self.waiting.insert(slot);
+        }
+        Ok(slot)
     }
 
-    /// Removes what could not be removed before.
-    fn retry(&mut self) {
-        let Self { stuck, router, slots, .. } = self;
-        stuck.retain(|wired| match slot::close(router, wired) {
-            Ok(()) => {
-                slots.remove(&wired.slot());
-                false
-            }
-            Err(_) => true,
-        });
+    /// Gives a slot back, of which nothing is left.
+    pub(crate) fn free(&mut self, slot: u32) {
+        self.waiting.remove(&slot);
+        self.slots.remove(&slot);
+    }
+
+    /// Keeps what could not be removed, and its slot.
+    pub(crate) fn keep(&mut self, wired: Wired) {
+        self.waiting.remove(&wired.slot());
+        self.stuck.push(wired);
+    }
+
+    /// What could not be removed, to try again.
+    pub(crate) fn take_stuck(&mut self) -> Vec<Wired> {
+        std::mem::take(&mut self.stuck)
+    }
+
+    /// Removes the rules of a wire.
+    pub(crate) fn revoke(&mut self, wired: &Wired) -> io::Result<()> {
+        slot::revoke(&mut self.router, wired)
+    }
+
+    /// Lets a wired run reach whom it may.
+    pub(crate) fn grant(&mut self, connected: &mut Connected, checked: &Checked) -> Result<Granted, Fault> {
+        let stand_ins = self.take_stand_ins(&checked.loopback)?;
+        let wish = Wish { checked, stand_ins: &stand_ins };
+        if let Err(error) = slot::grant(&mut self.router, &self.settings, &mut connected.wired, &wish) {
+            self.give_stand_ins_back(&checked.loopback)?;
+            return Err(error.into());
+        }
+        self.waiting.remove(&connected.slot());
+        connected.loopback.clone_from(&checked.loopback);
+        let forwards = forwards(&checked.loopback, stand_ins);
+        Ok(Granted { address: self.settings.wire(connected.slot()).far.0, forwards })
     }
 
     /// Takes stand-ins without a run; they stay those of their addresses until they are given back.

@@ -40,12 +40,22 @@ pub(crate) const UPLINK: &str = "up0";
 #[derive(Debug)]
 pub(crate) struct Router {
     namespace: OwnedFd,
-    pub(crate) links: Links,
+    links: Links,
     pub(crate) filter: Netlink,
     /// The number of the way out.
     pub(crate) uplink: u32,
     /// Whether the operator lists addresses of a family that are special.
     pub(crate) listed: Families,
+    /// The longest packet that the node can send on.
+    mtu: u32,
+}
+
+/// The wires of runs, apart from the rules: making and removing one takes the kernel long, and no run that begins shall
+/// wait for that.
+#[derive(Debug)]
+pub(crate) struct Wires {
+    /// The links of the router's namespace.
+    pub(crate) links: Links,
     /// The longest packet that the node can send on.
     pub(crate) mtu: u32,
 }
@@ -78,6 +88,11 @@ impl Router {
 
     pub(crate) fn namespace(&self) -> BorrowedFd<'_> {
         self.namespace.as_fd()
+    }
+
+    /// What wires runs to it.
+    pub(crate) fn wires(&self) -> io::Result<Wires> {
+        Ok(Wires { links: inside(self.namespace.as_fd(), Links::here)?, mtu: self.mtu })
     }
 
     /// Wires the way out, whose end is here already, and puts the rules into place.

@@ -10,15 +10,17 @@ use std::{
 use rustix::net::sockopt::socket_peercred;
 
 use crate::{
-    Grant, NetdSettings, Status,
+    Grant, Granted, NetdSettings, Status,
     helper::Helper,
     node::{Connected, Fault},
-    policy::{MAX_TTL_MS, check, check_loopback},
+    policy::{Checked, MAX_TTL_MS, check, check_loopback},
     wire::{Answer, Request, receive, send},
 };
 
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a wire may wait for its run: twice what a worker lets one wait.
+const WAIT: Duration = Duration::from_secs(120);
 
 /// Serves one client until it goes or its time is over.
 pub(crate) fn serve(helper: &Helper, mut stream: UnixStream) -> io::Result<()> {
@@ -40,22 +42,74 @@ pub(crate) fn serve(helper: &Helper, mut stream: UnixStream) -> io::Result<()> {
         (Request::Dropped, _) => {
             send(&mut stream, &Answer::Refused("expected to open something first".to_owned()), None)
         }
-        (Request::Open(_), None) => {
+        (Request::Open(_) | Request::Wire, None) => {
             send(&mut stream, &Answer::Refused("expected the descriptor of a network namespace".to_owned()), None)
         }
         (Request::Reserve(loopback), _) => reserve(helper, &mut stream, &loopback),
+        (Request::Wire, Some(namespace)) => match helper.wire(namespace.as_fd(), true) {
+            Ok(mut connected) => {
+                drop(namespace);
+                let done = wait(helper, &mut stream, &mut connected);
+                helper.close(connected);
+                done
+            }
+            Err(fault) => send(&mut stream, &refusal(fault), None),
+        },
         (Request::Open(grant), Some(namespace)) => {
-            let until = Instant::now() + Duration::from_millis(grant.ttl_ms.min(1 << 40));
-            match open(helper, &grant, namespace.as_fd()) {
-                Ok(connected) => {
+            let until = end_of(&grant);
+            // What this node will never do is told without a wire.
+            match judged(helper, &grant).and_then(|checked| {
+                let connected = helper.wire(namespace.as_fd(), false).map_err(refusal)?;
+                Ok((checked, connected))
+            }) {
+                Ok((checked, mut connected)) => {
                     drop(namespace);
-                    let done = keep(helper, &mut stream, &connected, until);
+                    let done = run(helper, &mut stream, &mut connected, (&grant, &checked), until);
                     helper.close(connected);
                     done
                 }
                 Err(answer) => send(&mut stream, &answer, None),
             }
         }
+    }
+}
+
+fn end_of(grant: &Grant) -> Instant {
+    Instant::now() + Duration::from_millis(grant.ttl_ms.min(1 << 40))
+}
+
+/// Holds a wire until its run comes, and then as long as the run may last.
+fn wait(helper: &Helper, stream: &mut UnixStream, connected: &mut Connected) -> io::Result<()> {
+    tracing::debug!(slot = connected.slot(), "wired");
+    send(stream, &Answer::Wired, None)?;
+    match receive::<Request>(stream, Instant::now() + WAIT)? {
+        None => Ok(()),
+        Some((Request::Open(grant), _)) => {
+            let until = end_of(&grant);
+            match judged(helper, &grant) {
+                Ok(checked) => run(helper, stream, connected, (&grant, &checked), until),
+                Err(answer) => send(stream, &answer, None),
+            }
+        }
+        Some(_) => send(stream, &Answer::Refused("expected a run for what is wired".to_owned()), None),
+    }
+}
+
+/// Lets a wired run reach whom it may, and answers its client until the end.
+fn run(
+    helper: &Helper,
+    stream: &mut UnixStream,
+    connected: &mut Connected,
+    (grant, checked): (&Grant, &Checked),
+    until: Instant,
+) -> io::Result<()> {
+    match helper.grant(connected, checked) {
+        Ok(granted) => {
+            let addresses = grant.addresses.len();
+            tracing::info!(slot = connected.slot(), addresses, ttl_ms = grant.ttl_ms, mode = ?grant.mode, "connected");
+            keep(helper, stream, connected, granted, until)
+        }
+        Err(fault) => send(stream, &refusal(fault), None),
     }
 }
 
@@ -97,31 +151,35 @@ fn status(helper: &Helper) -> Answer {
     }
 }
 
-fn open(helper: &Helper, grant: &Grant, namespace: std::os::fd::BorrowedFd<'_>) -> Result<Connected, Answer> {
-    let checked = check(&helper.settings, grant).map_err(|why| {
+fn judged(helper: &Helper, grant: &Grant) -> Result<Checked, Answer> {
+    check(&helper.settings, grant).map_err(|why| {
         tracing::info!(why, "refused");
         Answer::Forbidden(why)
-    })?;
-    match helper.open(namespace, &checked) {
-        Ok(connected) => {
-            let addresses = grant.addresses.len();
-            tracing::info!(slot = connected.slot(), addresses, ttl_ms = grant.ttl_ms, mode = ?grant.mode, "connected");
-            Ok(connected)
-        }
-        Err(Fault::Refused(why)) => {
+    })
+}
+
+fn refusal(fault: Fault) -> Answer {
+    match fault {
+        Fault::Refused(why) => {
             tracing::info!(why, "refused");
-            Err(Answer::Refused(why))
+            Answer::Refused(why)
         }
-        Err(Fault::Kernel(error)) => {
+        Fault::Kernel(error) => {
             tracing::error!(%error, "cannot connect a run");
-            Err(Answer::Refused(format!("the kernel does not connect it: {error}")))
+            Answer::Refused(format!("the kernel does not connect it: {error}"))
         }
     }
 }
 
 /// Tells the client, and answers it until it goes or the time is over.
-fn keep(helper: &Helper, stream: &mut UnixStream, connected: &Connected, until: Instant) -> io::Result<()> {
-    send(stream, &Answer::Granted(connected.granted.clone()), None)?;
+fn keep(
+    helper: &Helper,
+    stream: &mut UnixStream,
+    connected: &Connected,
+    granted: Granted,
+    until: Instant,
+) -> io::Result<()> {
+    send(stream, &Answer::Granted(granted), None)?;
     while let Some((request, _)) = receive::<Request>(stream, until)? {
         let answer = match request {
             Request::Dropped => match helper.with(|node| node.dropped_of(connected)) {
@@ -129,7 +187,7 @@ fn keep(helper: &Helper, stream: &mut UnixStream, connected: &Connected, until: 
                 Err(error) => failed("dropped", &error),
             },
             Request::Status => status(helper),
-            Request::Open(_) | Request::Reserve(_) => {
+            Request::Open(_) | Request::Wire | Request::Reserve(_) => {
                 Answer::Refused("expected one run for each connection".to_owned())
             }
         };

@@ -1,4 +1,4 @@
-//! One run's wire and rules. The wire is made before its rules, and a wire without rules leads nowhere.
+//! One run's wire and rules. The wire is made before its rules, perhaps long before, and a wire without rules leads nowhere.
 
 mod rules;
 
@@ -15,7 +15,7 @@ use crate::{
     namespace::inside,
     nft::{ARP, Changes, Element, INET},
     policy::Checked,
-    router::{FROM_RUN, Families, NEIGHBORS, Router, TABLE, TO_RUN, neighbor},
+    router::{FROM_RUN, Families, NEIGHBORS, Router, TABLE, TO_RUN, Wires, neighbor},
     settings::Ends,
 };
 
@@ -35,13 +35,9 @@ pub(crate) struct Wired {
     ruled: bool,
 }
 
-/// What is to be wired.
+/// What a wire shall let through.
 #[derive(Debug)]
 pub(crate) struct Wish<'a> {
-    /// Which wire.
-    pub(crate) slot: u32,
-    /// The run's namespace.
-    pub(crate) namespace: BorrowedFd<'a>,
     /// Who may be reached.
     pub(crate) checked: &'a Checked,
     /// Stand-ins for the loopback addresses.
@@ -63,47 +59,56 @@ pub(crate) fn name(what: &str, slot: u32) -> String {
 /// Why a run is not wired, and what of it could not be removed again.
 type Unwired = (io::Error, Option<Wired>);
 
-/// Wires a run. What was begun is removed again when a step fails.
+/// Wires a namespace to the router; nothing passes. What was begun is removed again when a step fails.
 ///
 /// # Errors
 /// The step's; what could not be removed is in the second place.
-pub(crate) fn open(router: &mut Router, settings: &NetdSettings, wish: &Wish<'_>) -> Result<Wired, Unwired> {
-    let ends = settings.wire(wish.slot);
-    let index = router.links.add_pair(&Pair {
-        name: &wire_name(wish.slot),
+pub(crate) fn wire(
+    wires: &mut Wires,
+    settings: &NetdSettings,
+    slot: u32,
+    namespace: BorrowedFd<'_>,
+) -> Result<Wired, Unwired> {
+    let ends = settings.wire(slot);
+    let index = wires.links.add_pair(&Pair {
+        name: &wire_name(slot),
         mac: ROUTER_MAC,
         peer: RUN_END,
         peer_mac: RUN_MAC,
-        peer_namespace: wish.namespace,
-        mtu: router.mtu,
+        peer_namespace: namespace,
+        mtu: wires.mtu,
     });
     let index = index.map_err(|error| (error, None))?;
-    let has = Families { v4: !wish.checked.v4.is_empty(), v6: !wish.checked.v6.is_empty() };
-    let mut wired =
-        Wired { slot: wish.slot, index, address: ends.far.0, has, forwards: !wish.stand_ins.is_empty(), ruled: false };
-    let done = finish(router, settings, wish, &mut wired, &ends);
-    if let Err(error) = done {
-        let left = close(router, &wired).is_err().then_some(wired);
-        return Err((error, left));
+    let has = Families { v4: false, v6: false };
+    let wired = Wired { slot, index, address: ends.far.0, has, forwards: false, ruled: false };
+    let done = near_end(&mut wires.links, index, &ends, settings.ipv6)
+        .and_then(|()| inside(namespace, || far_end(&ends, settings.ipv6)))
+        .and_then(|()| wires.links.settle(&wire_name(slot)));
+    match done {
+        Ok(()) => Ok(wired),
+        Err(error) => Err((error, unwire(wires, &wired).is_err().then_some(wired))),
     }
-    Ok(wired)
 }
 
-fn finish(
+/// Lets pass what is wished for, in one transaction.
+///
+/// # Errors
+/// When the packet filter refuses; then the wire still leads nowhere.
+pub(crate) fn grant(
     router: &mut Router,
     settings: &NetdSettings,
-    wish: &Wish<'_>,
     wired: &mut Wired,
-    ends: &Ends,
+    wish: &Wish<'_>,
 ) -> io::Result<()> {
-    near_end(&mut router.links, wired.index, ends, settings.ipv6)?;
-    let rules = Rules { wired, ends, wish, uplink: router.uplink, listed: router.listed };
+    wired.has = Families { v4: !wish.checked.v4.is_empty(), v6: !wish.checked.v6.is_empty() };
+    wired.forwards = !wish.stand_ins.is_empty();
+    let ends = settings.wire(wired.slot);
+    let rules = Rules { wired, ends: &ends, wish, uplink: router.uplink, listed: router.listed };
     let mut changes = rules.changes();
     changes.join(rules.arp());
     changes.apply(&mut router.filter)?;
     wired.ruled = true;
-    inside(wish.namespace, || far_end(ends, settings.ipv6))?;
-    router.links.settle(&wire_name(wish.slot))
+    Ok(())
 }
 
 fn wire_name(slot: u32) -> String {
@@ -147,17 +152,21 @@ fn sides(own: Side, other: Side, v6: bool) -> impl Iterator<Item = (IpAddr, IpAd
     both.into_iter().take(if v6 { 2 } else { 1 })
 }
 
-/// Removes a run's wire, which ends everything at once, and then its rules. What is gone already is no failure, so it can
-/// be tried again.
-pub(crate) fn close(router: &mut Router, wired: &Wired) -> io::Result<()> {
-    let gone = router.links.delete(wired.index);
-    if wired.ruled {
-        match removal(wired).apply(&mut router.filter) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other?,
-        }
+/// Removes a run's rules, which ends everything at once: a wire without rules leads nowhere. What is gone already is no
+/// failure, so it can be tried again.
+pub(crate) fn revoke(router: &mut Router, wired: &Wired) -> io::Result<()> {
+    if !wired.ruled {
+        return Ok(());
     }
-    match gone {
+    match removal(wired).apply(&mut router.filter) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes the wire itself, likewise.
+pub(crate) fn unwire(wires: &mut Wires, wired: &Wired) -> io::Result<()> {
+    match wires.links.delete(wired.index) {
         // A namespace that ended took its end of the wire along.
         Err(error) if is_no_device(&error) => Ok(()),
         other => other,

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
@@ -27,8 +28,10 @@ const MAX_LINE: usize = 256 * 1024;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Request {
-    /// Connect the namespace that comes with it.
+    /// Connect the namespace that comes with it, or the one of this connection that is wired.
     Open(Grant),
+    /// Wire the namespace that comes with it ahead of a run: it reaches nobody until [`Self::Open`] follows.
+    Wire,
     /// Choose stand-ins for these loopback addresses, and keep to them while the connection lasts.
     Reserve(Vec<Ipv4Addr>),
     /// Say how many packets of this connection were dropped.
@@ -43,6 +46,8 @@ pub(crate) enum Request {
 pub(crate) enum Answer {
     /// It is connected.
     Granted(Granted),
+    /// It is wired.
+    Wired,
     /// These are the stand-ins, in the order of the request.
     Reserved(Vec<Forward>),
     /// It is not; the text says what was expected.
@@ -83,7 +88,10 @@ pub(crate) fn receive<T: DeserializeOwned>(
     let mut buffer = [0; 16 * 1024];
     while line.last() != Some(&b'\n') {
         wait_until(stream, deadline)?;
-        let more = stream.read(&mut buffer)?;
+        let more = match stream.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         if more == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -106,7 +114,9 @@ fn wait_until(stream: &UnixStream, deadline: Instant) -> io::Result<()> {
 fn receive_first(stream: &UnixStream, line: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(stream, &mut [IoSliceMut::new(line)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    // A socket with a timeout does not go on by itself after an interruption (signal(7)).
+    let received =
+        retry_on_intr(|| recvmsg(stream, &mut [IoSliceMut::new(&mut *line)], &mut ancillary, RecvFlags::CMSG_CLOEXEC))?;
     let mut found = None;
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(fds) = message {

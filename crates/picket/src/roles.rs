@@ -8,7 +8,7 @@ use picket_domain::AllowList;
 use picket_gateway::{AppParts, Gateway};
 use picket_kit::{ChildCommand, Clock, Health, Sealer, Shutdown};
 use picket_live::Live;
-use picket_outbound::{HttpClient, Resolver};
+use picket_outbound::{HttpClient, OutboundSettings, Resolver};
 use picket_planner::{Planner, Prover};
 use picket_queue::{Broker, BrokerSettings};
 use picket_store::{Db, DbSettings, StoreError};
@@ -103,9 +103,7 @@ impl Parts {
 
     /// Looks for proofs as the gateway does.
     fn prover(&self) -> Result<Prover, CommandError> {
-        let outbound = self.outbound();
-        let (resolver, port) = (Resolver::new(&outbound)?, outbound.proof_http_port);
-        Ok(Prover::new(resolver.clone(), HttpClient::with_resolver(outbound, resolver)?, port))
+        Ok(Prover::open(self.outbound())?)
     }
 
     pub(crate) async fn worker(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {

@@ -11,9 +11,7 @@ use picket_domain::{ClaimedTask, Gap, Growing, Grown, NewTask, Observation, Plan
 use picket_scanners::{Asked, OpenPort, ScanSpec, Speaks, open_port};
 use serde_json::{Value, json};
 
-use super::options::{
-    FIRST_WEB_TOOL, SSH_AUDIT, SSL_SCAN, WEB_SCAN, deeper_web_tools, ssh_tools, tls_tools,
-};
+use super::options::{FIRST_WEB_TOOL, SSH_AUDIT, SSL_SCAN, WEB_SCAN, deeper_web_tools, ssh_tools, tls_tools};
 
 /// Services of one address that are looked at further. A host with more open ports answers on everything.
 const MOST_SERVICES: usize = 32;
@@ -182,12 +180,7 @@ mod tests {
             severity: Severity::Info,
             cve: None,
             cvss: None,
-            location: Location {
-                host: host.to_owned(),
-                port: Some(port),
-                protocol: Some(Protocol::Tcp),
-                url: None,
-            },
+            location: Location { host: host.to_owned(), port: Some(port), protocol: Some(Protocol::Tcp), url: None },
             subject: String::new(),
             description: String::new(),
             evidence: String::new(),

@@ -6,7 +6,9 @@ use picket_domain::{
     FILE_PATH, LONGEST_FILE_BYTES, LONGEST_PAGE_BYTES, META_NAME, ProofDigest, ProofMethod, Target, TargetKind, cause,
     record_name,
 };
-use picket_outbound::{ErrorClass, HttpClient, Limits, LookupFailed, OutboundError, Resolver, Response};
+use picket_outbound::{
+    ErrorClass, HttpClient, Limits, LookupFailed, OutboundError, OutboundSettings, Resolver, Response,
+};
 use url::Url;
 
 use crate::page::meta_contents;
@@ -59,6 +61,16 @@ impl Prover {
     #[must_use]
     pub const fn new(resolver: Resolver, http: HttpClient, http_port: u16) -> Self {
         Self { resolver, http, http_port }
+    }
+
+    /// One of its own under these settings.
+    ///
+    /// # Errors
+    /// When no resolver or no client can be made.
+    pub fn open(settings: OutboundSettings) -> Result<Self, OutboundError> {
+        let (resolver, http_port) = (Resolver::new(&settings)?, settings.proof_http_port);
+        let http = HttpClient::with_resolver(settings, resolver.clone())?;
+        Ok(Self::new(resolver, http, http_port))
     }
 
     /// Looks for the token of this digest.

@@ -235,7 +235,8 @@ async fn what_is_left_over_of_a_later_stage_is_repeated_at_addresses_that_are_ju
         addresses: addresses(&[address]),
         opens: Vec::new(),
     };
-    let missing = [left_over("127.0.0.1", "sslscan"), left_over("127.0.0.2", "sslscan"), left_over("127.0.0.1", "gone")];
+    let missing =
+        [left_over("127.0.0.1", "sslscan"), left_over("127.0.0.2", "sslscan"), left_over("127.0.0.1", "gone")];
     let again = what_is_missing(planned.clone(), |_| true, &missing, asker.now);
     let tools: Vec<_> = again.tasks.iter().map(|task| (task.tool, task.params["port"].as_u64())).collect();
     assert_eq!(tools, [("sslscan", Some(8443))]);

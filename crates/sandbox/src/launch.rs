@@ -23,6 +23,7 @@ use rustix::net::{
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
+use crate::cgroup::Group;
 use crate::child::{FAILED, INNER_ID, MAPPED, MOST_DESCRIPTORS, OWNER_ID, OrderRoom, PROCEED, Plan, READY, order};
 use crate::command::{Command, in_memory};
 use crate::network::{Connection, Handles, Kind, Prepared, Way};
@@ -51,6 +52,8 @@ pub(crate) struct Launched {
     pub(crate) started: Instant,
     /// Held as long as the run lasts.
     pub(crate) connection: Connection,
+    /// Likewise.
+    pub(crate) group: Option<Group>,
     /// What to do when the run has ended.
     pub(crate) afterwards: Option<Refill>,
 }
@@ -122,19 +125,20 @@ pub(crate) fn prepare(wanted: &Wanted, scope: Option<OwnedFd>) -> Result<Waiting
     }
 }
 
-/// Orders `command`, and connects it as `way` says; blocks for some milliseconds, until bwrap runs. Whatever fails, the
+/// Orders `command` in its control group, and connects it as `way` says; blocks for some milliseconds, until bwrap runs. Whatever fails, the
 /// process ends.
 pub(crate) fn launch(
     mut waiting: Waiting,
     command: Command,
     limits: &Limits,
-    way: &Way,
+    (way, group): (&Way, Option<Group>),
 ) -> Result<Launched, SandboxError> {
     let Some((mut made, prepared)) = waiting.parts.take() else {
         return Err(SandboxError::NoWay("the sandbox was used before"));
     };
     let started = Instant::now();
     let begun = way.connect(prepared).and_then(|connection| {
+        group.iter().try_for_each(|group| group.enter(made.pid))?;
         give_order(&mut made.stream, &command, limits)?;
         Ok(connection)
     });
@@ -148,7 +152,7 @@ pub(crate) fn launch(
     });
     let Made { pidfd, stdout, stderr, .. } = made;
     match begun {
-        Ok(connection) => Ok(Launched { pidfd, stdout, stderr, status, started, connection, afterwards: None }),
+        Ok(connection) => Ok(Launched { pidfd, stdout, stderr, status, started, connection, group, afterwards: None }),
         Err(error) => {
             end(&pidfd);
             Err(error)
@@ -245,10 +249,14 @@ fn map_ids(pid: i32, identity: Identity, inner: u32) -> io::Result<()> {
 /// The child's next byte; nothing when it closed its end; an error when a step of it failed.
 fn answer_of(stream: &mut UnixStream) -> Result<Option<u8>, SandboxError> {
     let mut first = [0_u8; 1];
-    if stream.read(&mut first).map_err(SandboxError::set_up("wait for the child"))? == 0 {
-        return Ok(None);
-    }
-    answer_after(first, stream)
+    // A socket with a timeout is not read on by itself after an interruption (signal(7)); a frozen process is enough.
+    let count = loop {
+        match stream.read(&mut first) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read.map_err(SandboxError::set_up("wait for the child"))?,
+        }
+    };
+    if count == 0 { Ok(None) } else { answer_after(first, stream) }
 }
 
 /// The same with the handles that come with it.

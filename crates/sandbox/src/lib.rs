@@ -30,10 +30,12 @@
 //! (L0), one behind a user-mode stack and a filter inside (L1), or the worker's network (L2), which the operator must have
 //! fenced. `proof.rs` finds out which of them hold; nobody sets a level. Raw sockets exist at L0 alone.
 //!
-//! Memory is bounded per process, not per run (no control group). `tests/hostile/expected.tsv` names every door that
+//! Memory is bounded for each process, and for a run where the operator hands a control group down (`cgroup.rs`).
+//! `tests/hostile/expected.tsv` names every door that
 //! stays open at each level.
 
 mod canary;
+mod cgroup;
 mod child;
 mod command;
 mod error;
@@ -58,7 +60,7 @@ mod warm;
 pub use error::SandboxError;
 pub use limits::Limits;
 pub use network::Route;
-pub use outcome::{End, Outcome};
+pub use outcome::{End, Exceeded, Outcome};
 pub use output::Output;
 pub use picket_netd::NetdError;
 pub use probe::probe_program;

@@ -11,9 +11,11 @@ pub struct Limits {
     pub wall: Duration,
     /// Processor time of each process; it gets `SIGXCPU`, and 2 s later `SIGKILL`. Default: 10 min.
     pub cpu: Duration,
-    /// Address space of each process in bytes. Default: 1 GiB. (A bound for all of them together needs a control
-    /// group, which this form does not have.)
+    /// Address space of each process in bytes; in a control group also what all of them and the scratch hold together
+    /// (beside [`Self::scratch_bytes`]). Default: 1 GiB.
     pub memory_bytes: u64,
+    /// Hundredths of a processor that all processes use together at most; in a control group alone. Default: 200.
+    pub processors_percent: u64,
     /// Processes and threads at a time, two of them bwrap's. Default: 64.
     pub processes: u64,
     /// Open descriptors of each process; never more than the worker's own hard limit. Default: 1024.
@@ -35,6 +37,7 @@ impl Default for Limits {
             wall: Duration::from_secs(15 * 60),
             cpu: Duration::from_secs(10 * 60),
             memory_bytes: 1 << 30,
+            processors_percent: 200,
             processes: 64,
             open_files: 1024,
             scratch_bytes: 16 << 20,

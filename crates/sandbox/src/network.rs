@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use picket_domain::Network;
-use picket_netd::{Confined, Confinement, Forward, Gateway, Grant, Lease, Mode, NetdClient};
+use picket_netd::{Confined, Confinement, Forward, Gateway, Grant, Lease, Mode, NetdClient, Wire};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use route::Route;
 pub(crate) use slirp::Slirp;
@@ -62,6 +63,8 @@ pub(crate) struct Kind {
     pub(crate) is_raw: bool,
     /// The stack to attach.
     slirp: Option<Slirp>,
+    /// The helper that wires it.
+    netd: Option<NetdClient>,
 }
 
 /// A network namespace in which nothing can be reached yet.
@@ -71,7 +74,9 @@ pub(crate) enum Prepared {
     None,
     /// A stack behind a filter that lets nothing pass.
     Slirp(slirp::Stack, Confined),
-    /// An empty one, for the helper.
+    /// A wire of the helper's, to which it has not said what may pass.
+    Wired(Wire),
+    /// An empty one, for a helper that wires none ahead now.
     Empty(OwnedFd),
 }
 
@@ -87,7 +92,14 @@ impl Kind {
                 let confined = Confined::install(handles.filter, &Confinement::default())?;
                 Ok(Prepared::Slirp(slirp.attach(pid)?, confined))
             }
-            (Self { slirp: None, .. }, Some(handles)) => Ok(Prepared::Empty(handles.namespace)),
+            (Self { netd: Some(client), .. }, Some(handles)) => match client.wire(handles.namespace.as_fd()) {
+                Ok(wire) => Ok(Prepared::Wired(wire)),
+                Err(error) => {
+                    tracing::debug!(%error, "no wire ahead of a run");
+                    Ok(Prepared::Empty(handles.namespace))
+                }
+            },
+            (Self { slirp: None, netd: None, .. }, Some(_)) => Err(SandboxError::NoWay("nobody connects the sandbox")),
         }
     }
 }
@@ -98,6 +110,11 @@ impl Prepared {
         match self {
             Self::None | Self::Empty(_) => true,
             Self::Slirp(stack, _) => stack.is_alive(),
+            Self::Wired(wire) => {
+                // The helper says nothing unasked: what can be read is the end.
+                let mut end = [PollFd::new(wire, PollFlags::IN)];
+                matches!(poll(&mut end, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
+            }
         }
     }
 }
@@ -121,8 +138,12 @@ pub(crate) enum Connection {
 impl Way {
     /// What of it can be prepared.
     pub(crate) fn kind(&self) -> Kind {
-        let slirp = if let Self::Slirp(slirp, _) = self { Some(slirp.clone()) } else { None };
-        Kind { is_own: matches!(self, Self::Slirp(..) | Self::Netd { .. }), is_raw: self.is_raw(), slirp }
+        let (slirp, netd) = match self {
+            Self::None | Self::Shared => (None, None),
+            Self::Slirp(slirp, _) => (Some(slirp.clone()), None),
+            Self::Netd { client, .. } => (None, Some(client.clone())),
+        };
+        Kind { is_own: slirp.is_some() || netd.is_some(), is_raw: self.is_raw(), slirp, netd }
     }
 
     /// Whether the child is the root of its user namespace, as raw sockets need.
@@ -178,20 +199,24 @@ impl Way {
                 filter.replace(confinement)?;
                 Ok(Connection::Slirp { stack, filter })
             }
+            (Self::Netd { grant, forwards, .. }, Prepared::Wired(wire)) => kept(forwards, wire.open(grant)?),
             (Self::Netd { client, grant, forwards }, Prepared::Empty(namespace)) => {
-                let lease = client.open(namespace.as_fd(), grant)?;
-                let is_kept = lease.granted.forwards.iter().all(|forward| forwards.contains(forward));
-                // They are reserved while the route lives; only another helper would give out others.
-                if is_kept {
-                    Ok(Connection::Netd(lease))
-                } else {
-                    Err(SandboxError::NoWay("the network helper is another one"))
-                }
+                kept(forwards, client.open(namespace.as_fd(), grant)?)
             }
             (Self::None | Self::Shared | Self::Slirp(..) | Self::Netd { .. }, _) => {
                 Err(SandboxError::NoWay("the sandbox was prepared for another level"))
             }
         }
+    }
+}
+
+/// The stand-ins of a connection are those that the tool was told: they are reserved while the route lives, and only another
+/// helper would give out others.
+fn kept(forwards: &[Forward], lease: Lease) -> Result<Connection, SandboxError> {
+    if lease.granted.forwards.iter().all(|forward| forwards.contains(forward)) {
+        Ok(Connection::Netd(lease))
+    } else {
+        Err(SandboxError::NoWay("the network helper is another one"))
     }
 }
 

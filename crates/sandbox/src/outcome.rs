@@ -17,8 +17,19 @@ pub struct Outcome {
     pub stderr: String,
     /// Standard error was longer than what is kept of it.
     pub stderr_truncated: bool,
+    /// Which limit of its control group the run came to; nothing without one.
+    pub exceeded: Option<Exceeded>,
     /// Packets to whom the run may not speak to, dropped on their way; nothing where nobody counts (level L2).
     pub dropped_packets: Option<u64>,
+}
+
+/// What all processes of a run together had too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exceeded {
+    /// Memory: the kernel ended the run.
+    Memory,
+    /// Processes: the kernel refused one.
+    Processes,
 }
 
 /// What ended a run.

@@ -87,6 +87,7 @@ fn unwatched() -> Outcome {
         truncated: true,
         stderr: String::new(),
         stderr_truncated: true,
+        exceeded: None,
         dropped_packets: None,
     }
 }

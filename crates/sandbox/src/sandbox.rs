@@ -11,6 +11,7 @@ use std::time::Duration;
 use landlock::{CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
 use picket_domain::{Egress, Invocation, Network, SandboxLevel};
 
+use crate::cgroup::Groups;
 use crate::command::{Command, Program, Root};
 use crate::filter::Filters;
 use crate::launch::{Identity, Wanted, launch, prepare};
@@ -38,6 +39,9 @@ pub struct SandboxSettings {
     /// How many sandboxes wait for a run at most, so that it starts sooner; each for 60 seconds, in a slot that was used
     /// before. 0: every run waits for its own.
     pub prepared: usize,
+    /// A folder of control groups (v2) that was handed down to this worker, without processes in it; without one, memory
+    /// and processes are limited for each process and user alone.
+    pub cgroup: Option<PathBuf>,
 }
 
 /// How long the helper keeps a door open beyond the run's own wall clock.
@@ -58,6 +62,7 @@ pub struct Sandbox {
     scope: Option<OwnedFd>,
     warm: Warm,
     ways: Ways,
+    groups: Option<Groups>,
     external_egress: bool,
     /// What the last self-test has proven, a level and whether raw sockets are; nothing before the first.
     proven: RwLock<Option<(SandboxLevel, bool)>>,
@@ -85,7 +90,8 @@ impl Sandbox {
     /// # Errors
     /// When bwrap or the tools' folder is missing or out of reach, or when a filter cannot be built for this machine.
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
-        let SandboxSettings { bwrap, tools_root, first_slot_uid, slirp, netd, external_egress, prepared } = settings;
+        let SandboxSettings { bwrap, tools_root, first_slot_uid, slirp, netd, external_egress, prepared, cgroup } =
+            settings;
         let uid = rustix::process::geteuid();
         let identity = match uid.is_root() {
             true if first_slot_uid == 0 => return Err(SandboxError::Slot(0)),
@@ -104,6 +110,7 @@ impl Sandbox {
             warm: Warm::new(prepared, copy(scope.as_ref())?)?,
             scope,
             ways: Ways { slirp, netd },
+            groups: cgroup.as_deref().map(Groups::open).transpose()?,
             external_egress,
             proven: RwLock::new(None),
         })
@@ -281,7 +288,8 @@ impl Sandbox {
             Some(waiting) => waiting,
             None => prepare(&wanted, copy(self.scope.as_ref())?)?,
         };
-        let mut launched = launch(waiting, command, limits, way)?;
+        let group = self.groups.as_ref().map(|groups| groups.make(limits)).transpose()?;
+        let mut launched = launch(waiting, command, limits, (way, group))?;
         launched.afterwards = self.warm.refill(wanted);
         supervise(launched, limits)
     }
@@ -347,6 +355,7 @@ mod tests {
             slirp: None,
             netd: None,
             external_egress: false,
+            cgroup: None,
         })
         .unwrap()
     }

@@ -14,6 +14,7 @@ use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
+use crate::cgroup::Group;
 use crate::launch::Launched;
 use crate::network::Connection;
 use crate::outcome::printable;
@@ -27,7 +28,7 @@ const MAX_REPORT_BYTES: usize = 16 << 10;
 
 /// Puts a started sandbox under supervision.
 pub(crate) fn supervise(launched: Launched, limits: &Limits) -> Result<Run, SandboxError> {
-    let Launched { pidfd, stdout, stderr, status, started, connection, afterwards } = launched;
+    let Launched { pidfd, stdout, stderr, status, started, connection, group, afterwards } = launched;
     let killer = Killer::new(pidfd);
     let (sender, ended) = oneshot::channel();
     let begin = || {
@@ -42,6 +43,7 @@ pub(crate) fn supervise(launched: Launched, limits: &Limits) -> Result<Run, Sand
             started,
             deadline: started.checked_add(limits.wall),
             connection,
+            group,
             is_cut: false,
         };
         // A receiver that is gone has dropped its run, which killed it: nobody wants the outcome.
@@ -78,6 +80,7 @@ struct Watch {
     /// Nothing once it has passed.
     deadline: Option<Instant>,
     connection: Connection,
+    group: Option<Group>,
     /// Whether the connection has ended by itself.
     is_cut: bool,
 }
@@ -101,7 +104,9 @@ impl Watch {
         let end = end_of(status.as_ref(), exit_code(&report), self.killer.cause(), truncated, is_lost);
         tracing::debug!(?end, wall_ms = wall.as_millis(), output_bytes, "a sandboxed run ended");
         let stderr = printable(&stderr);
-        let outcome = Outcome { end, wall, output_bytes, truncated, stderr, stderr_truncated, dropped_packets };
+        let exceeded = self.group.as_ref().and_then(Group::exceeded);
+        let outcome =
+            Outcome { end, wall, output_bytes, truncated, stderr, stderr_truncated, exceeded, dropped_packets };
         (outcome, self.connection)
     }
 

@@ -193,3 +193,47 @@ fn recordings_of_loopback_services_are_recognized_and_told() {
         assert!(read.observations > 0 && !read.parsed.is_refused, "{name}: {:?}", read.parsed);
     }
 }
+
+/// Tools whose own severity is ours as well; the others' findings are judged by rules of ours, or the manifest's by its peer.
+const SEVERITY_AS_GIVEN: [&str; 4] = ["nuclei", "openvas", "trivy", "zap"];
+
+/// `Medium=3 Info=1` in words of ours.
+fn severities(text: &str) -> BTreeMap<String, u64> {
+    let pair = |word: &str| {
+        let (name, count) = word.split_once('=')?;
+        let name = name.to_ascii_lowercase();
+        Some((if name == "informational" { "info".to_owned() } else { name }, count.parse().ok()?))
+    };
+    text.split_whitespace().filter_map(pair).collect()
+}
+
+#[test]
+fn severities_that_the_manifest_names_are_ours_where_the_tool_gives_them() {
+    let Some(corpus) = corpus() else { return };
+    let text = fs::read_to_string(corpus.join("MANIFEST.tsv")).unwrap();
+    let (mut compared, mut faults) = (0, String::new());
+    for cells in text.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>()) {
+        let (name, wanted) = (cells[0], severities(cells.get(5).copied().unwrap_or_default()));
+        let folder = name.split('/').next().unwrap();
+        if wanted.is_empty() || !SEVERITY_AS_GIVEN.contains(&folder) {
+            continue;
+        }
+        let bytes = fs::read(corpus.join(name)).unwrap();
+        let head = Head::new(&bytes, true);
+        let Some(format) = formats().find(|format| format.recognizes(&head)) else { continue };
+        let mut found = BTreeMap::<String, u64>::new();
+        format.parse(&mut &bytes[..], &Context::default(), &mut |observation: Observation| {
+            *found.entry(observation.severity.name().to_owned()).or_default() += 1;
+        });
+        // Where the peer merges or splits findings, its severities are of something else.
+        if found.values().sum::<u64>() != wanted.values().sum::<u64>() {
+            continue;
+        }
+        compared += 1;
+        if found != wanted {
+            writeln!(faults, "{name}: ours {found:?}, theirs {wanted:?}").unwrap();
+        }
+    }
+    println!("{compared} files with severities");
+    assert!(faults.is_empty() && compared > 20, "{compared} compared\n{faults}");
+}

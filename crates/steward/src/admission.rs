@@ -35,6 +35,8 @@ impl Admission {
     /// When the database refuses.
     pub async fn admit(&self) -> Result<usize, StoreError> {
         let (per_slot, limits) = (self.settings.queue_per_slot, self.settings.admission_limits());
+        let moment = self.clock.now();
+        self.db.operate("admission.recall", async |tx| admission::recall(tx, moment).await).await?;
         let pools = self.db.look_up("admission.pools", async |tx| admission::pools(tx).await).await?;
         let mut admitted: usize = 0;
         for pool in pools {

@@ -131,7 +131,7 @@ impl Scheduler {
             return (Some(Tick { at, run_at: at }), Ok(schedule.next));
         }
         let Some(first) = schedule.next else { return (None, Ok(None)) };
-        match Cadence::parse(&schedule.cron, &schedule.time_zone, schedule.jitter_seconds, now) {
+        match Cadence::kept(&schedule.cron, &schedule.time_zone, schedule.jitter_seconds) {
             Ok(cadence) => {
                 let tick = cadence.latest(schedule.id, first.at, now);
                 (Some(tick), Ok(cadence.after(schedule.id, tick.at)))

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use picket_domain::{OrganizationId, TargetPattern, WeeklyHours};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
@@ -17,8 +18,16 @@ ORDER BY position";
     // Of the organizations that have something to admit.
     WAITED_FOR = "-- windows.waited_for
 SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern
-FROM blackout_windows
-WHERE organization_id IN (SELECT DISTINCT organization_id FROM tasks WHERE state = 'ready' AND pool = $1)";
+FROM blackout_windows AS w
+WHERE EXISTS (
+  SELECT FROM tasks AS t WHERE t.organization_id = w.organization_id AND t.state = 'ready' AND t.pool = $1
+)";
+
+    // The same of those that wait for a worker.
+    ADMITTED = "-- windows.admitted
+SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern
+FROM blackout_windows AS w
+WHERE EXISTS (SELECT FROM tasks AS t WHERE t.organization_id = w.organization_id AND t.state = 'queued')";
 
     CLEAR = "-- windows.clear
 DELETE FROM blackout_windows
@@ -94,9 +103,21 @@ pub async fn replace(tx: &Tx<'_>, organization: OrganizationId, windows: &[Black
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
 pub(crate) async fn open(tx: &Tx<'_>, pool: &str, now: Timestamp) -> Result<Vec<Closed>, StoreError> {
+    are_open(&tx.query(WAITED_FOR, &[&pool]).await?, now)
+}
+
+/// The same of organizations with tasks that were admitted and are not begun, in any pool.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub(crate) async fn open_for_admitted(tx: &Tx<'_>, now: Timestamp) -> Result<Vec<Closed>, StoreError> {
+    are_open(&tx.query(ADMITTED, &[]).await?, now)
+}
+
+fn are_open(rows: &[Row], now: Timestamp) -> Result<Vec<Closed>, StoreError> {
     let mut open = Vec::new();
-    for row in tx.query(WAITED_FOR, &[&pool]).await? {
-        let of = Columns::new("blackout_windows", &row);
+    for row in rows {
+        let of = Columns::new("blackout_windows", row);
         let (organization, window) = (of.get::<Uuid>("organization_id")?, window(&of)?);
         let organization_id = OrganizationId::from_uuid(organization);
         match WeeklyHours::parse(&window.days, &window.begins, &window.ends, &window.time_zone) {

@@ -13,7 +13,7 @@
 //! | not ours: the scan was stopped, or another worker has the task | | |
 
 use picket_domain::Gap;
-use picket_sandbox::{End, Outcome};
+use picket_sandbox::{End, Exceeded, Outcome};
 use picket_scanners::Parsed;
 
 /// How a run ended.
@@ -83,11 +83,11 @@ impl Ending {
                 None if parsed.observations > 0 => Self::FinishedWithFindings,
                 None => Self::Finished,
             },
-            End::Exited(_) => complaint(&outcome.stderr).map_or(Self::Failed, Self::OverLimit),
+            End::Exited(_) => limit_of(outcome).map_or(Self::Failed, Self::OverLimit),
             End::NotStarted => Self::Failed,
             End::Signaled(OUT_OF_TIME) => Self::OverLimit(Limit::Processor),
             End::Signaled(FILE_TOO_LARGE) => Self::OverLimit(Limit::Scratch),
-            End::Signaled(_) => Self::OverLimit(complaint(&outcome.stderr).unwrap_or(Limit::Unknown)),
+            End::Signaled(_) => Self::OverLimit(limit_of(outcome).unwrap_or(Limit::Unknown)),
         }
     }
 
@@ -124,6 +124,15 @@ impl Ending {
     }
 }
 
+/// What the kernel counted, else what the tool said.
+fn limit_of(outcome: &Outcome) -> Option<Limit> {
+    match outcome.exceeded {
+        Some(Exceeded::Memory) => Some(Limit::Memory),
+        Some(Exceeded::Processes) => Some(Limit::Processes),
+        None => complaint(&outcome.stderr),
+    }
+}
+
 fn complaint(stderr: &str) -> Option<Limit> {
     COMPLAINTS.into_iter().find(|(text, _)| stderr.contains(text)).map(|(_, limit)| limit)
 }
@@ -142,6 +151,7 @@ mod tests {
             truncated: false,
             stderr: stderr.to_owned(),
             stderr_truncated: false,
+            exceeded: None,
             dropped_packets: None,
         }
     }
@@ -181,6 +191,13 @@ mod tests {
         ] {
             assert_eq!(ending(End::Exited(1), false, stderr), Ending::OverLimit(limit), "{stderr}");
             assert_eq!(ending(End::Exited(0), true, stderr), Ending::Finished, "a tool that copes has not failed");
+        }
+        for (exceeded, limit) in [(Exceeded::Memory, Limit::Memory), (Exceeded::Processes, Limit::Processes)] {
+            let counted = |end| Outcome { exceeded: Some(exceeded), ..outcome(end, "nmap: No space left on device") };
+            for end in [End::Signaled(9), End::Exited(1)] {
+                let ending = Ending::of(&counted(end), false, &Parsed::default());
+                assert_eq!(ending, Ending::OverLimit(limit), "what the kernel counted goes before what a tool says");
+            }
         }
     }
 }

@@ -222,7 +222,9 @@ impl Execution {
                     NotRun::Sandbox(_) | NotRun::Parser => Gap::ToolFailed,
                 };
                 let detail = matches!(error, NotRun::Unreachable(_)).then(|| error.to_string());
-                self.end(task, End::Fail, &RunRecord { gap: Some(gap), detail, ..RunRecord::default() }, left).await
+                let record = RunRecord { gap: Some(gap), detail, ..RunRecord::default() };
+                let end = if let NotRun::Params(error) = error { End::Refuse(error) } else { End::Fail };
+                self.end(task, end, &record, left).await
             }
         }
     }
@@ -356,6 +358,7 @@ mod tests {
         std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         Sandbox::new(SandboxSettings {
             prepared: 0,
+            cgroup: None,
             bwrap: "/bin/sh".into(),
             tools_root: folder.into(),
             first_slot_uid: SandboxSettings::FIRST_SLOT_UID,

@@ -2,13 +2,16 @@
 //! transaction that ends the run, behind its fence, so that a worker that comes back from the dead leaves nothing.
 
 use jiff::Timestamp;
-use picket_domain::{ClaimedTask, Gap, Growing, Observation};
+use picket_domain::{AuditAction, AuditEntry, ClaimedTask, Gap, Growing, Observation};
+use picket_scanners::ParamsError;
 use picket_store::{
     StoreError, Tx,
     artifacts::{self, Keep},
-    output,
+    audit, output,
     tasks::{self, HandBack, RunRecord},
 };
+
+use serde_json::json;
 
 use crate::{artifact::Copied, leases::INTERRUPTED, story::Story};
 
@@ -46,6 +49,8 @@ pub(crate) enum End<'a> {
     Complete(&'a [Observation]),
     /// It left no result.
     Fail,
+    /// No create of ours wrote its row; what it holds is not repeated.
+    Refuse(&'a ParamsError),
     /// It was stopped, and this had been found.
     Keep(&'a [Observation]),
     /// Somebody goes on with it.
@@ -58,6 +63,7 @@ impl End<'_> {
         match self {
             Self::Complete(_) => "worker.complete",
             Self::Fail => "worker.fail",
+            Self::Refuse(_) => "worker.refuse",
             Self::Keep(_) => "worker.keep",
             Self::HandBack(_) => "worker.hand_back",
         }
@@ -77,6 +83,10 @@ impl End<'_> {
                 tasks::complete_and_grow(tx, task, found, run, now, next).await
             }
             Self::Fail => tasks::fail(tx, task, run, now).await,
+            Self::Refuse(error) => {
+                audit::record(tx, task.organization_id, &refusal(task, error, now)).await?;
+                tasks::fail(tx, task, run, now).await
+            }
             Self::Keep(found) => tasks::keep(tx, task, found, run, now).await,
             Self::HandBack(why) => tasks::hand_back(tx, task.fence, why).await,
         }
@@ -85,6 +95,21 @@ impl End<'_> {
     /// What the live output says of it: what is missing, and whether it is tried again.
     pub(crate) const fn said(self, run: &RunRecord) -> (Option<Gap>, bool) {
         (run.gap, matches!(self, Self::HandBack(_)))
+    }
+}
+
+/// That there was a row which no create of ours wrote.
+fn refusal(task: &ClaimedTask, error: &ParamsError, now: Timestamp) -> AuditEntry {
+    let field = if error.code == "unknown_field" { "parameters" } else { &error.field };
+    AuditEntry {
+        at: now,
+        actor: "worker".to_owned(),
+        action: AuditAction::ScanRefused,
+        object: Some(task.scan_id.to_string()),
+        address: None,
+        request_id: None,
+        before: None,
+        after: Some(json!({ "task": task.fence.task_id, "field": field, "code": error.code })),
     }
 }
 

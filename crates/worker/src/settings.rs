@@ -36,6 +36,9 @@ pub struct WorkerSettings {
     /// Sandboxes that wait for a task at most, each for a minute after the last task of its slot; as many as there are
     /// slots where it is missing.
     pub prepared_slots: Option<u32>,
+    /// A folder of control groups (v2) that was handed down to this worker (systemd: `Delegate=`): memory, processes and
+    /// processor time of each run as a whole.
+    pub cgroup: Option<PathBuf>,
     /// Seconds between two self-tests of the sandbox.
     pub prove_seconds: u64,
     /// Milliseconds between two heartbeats; far below the lease.
@@ -66,6 +69,7 @@ impl Default for WorkerSettings {
             sandbox_external_egress: ExternalEgress::Unknown,
             i_accept_unsandboxed_scans: Consent::No,
             prepared_slots: None,
+            cgroup: None,
             prove_seconds: 300,
             heartbeat_ms: 2_000,
             lease_seconds: 30,
@@ -86,6 +90,7 @@ impl WorkerSettings {
             netd: self.netd_socket.clone(),
             external_egress: self.sandbox_external_egress == ExternalEgress::Enforced,
             prepared: usize::try_from(self.prepared_slots.unwrap_or_else(|| self.proving_slot())).unwrap_or(0),
+            cgroup: self.cgroup.clone(),
         }
     }
 

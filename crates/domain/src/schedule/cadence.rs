@@ -77,7 +77,7 @@ impl Cadence {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(cron: &str, zone: &str, jitter_seconds: u32, now: Timestamp) -> Result<Self, CadenceError> {
-        let cadence = Self { cron: pattern(cron)?, zone: time_zone(zone)?, jitter_seconds };
+        let cadence = Self::kept(cron, zone, jitter_seconds)?;
         let mut at = cadence.tick_after(now).ok_or(CadenceError::Never)?;
         let mut most = Self::MOST_JITTER;
         for _ in 0..LOOKED_AT {
@@ -87,6 +87,15 @@ impl Cadence {
             at = next;
         }
         if jitter_seconds > most { Err(CadenceError::Jitter { most }) } else { Ok(cadence) }
+    }
+
+    /// Reads a cadence that was accepted before. Whether the jitter fits is not asked again: ticks come closer on days on
+    /// which the clock changes.
+    ///
+    /// # Errors
+    /// When it cannot be read any more: the database of zones may have changed.
+    pub fn kept(cron: &str, zone: &str, jitter_seconds: u32) -> Result<Self, CadenceError> {
+        Ok(Self { cron: pattern(cron)?, zone: time_zone(zone)?, jitter_seconds })
     }
 
     /// The name of the zone, as the database of zones spells it.

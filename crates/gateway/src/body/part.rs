@@ -22,9 +22,11 @@ pub(crate) fn within(field: &str, problem: Problem) -> Problem {
         let path = if error.field == "(body)" { field.to_owned() } else { format!("{field}.{}", error.field) };
         FieldError { field: path, ..error }
     };
-    match problem {
-        Problem::Invalid(errors) => Problem::Invalid(errors.into_iter().map(inside).collect()),
-        Problem::TargetForbidden(error) => Problem::TargetForbidden(inside(error)),
-        other => other,
+    if let Problem::Invalid(errors) = problem {
+        return Problem::Invalid(errors.into_iter().map(inside).collect());
     }
+    if let Problem::TargetForbidden(error) = problem {
+        return Problem::TargetForbidden(inside(error));
+    }
+    problem
 }

@@ -205,11 +205,7 @@ impl VersionView {
     responses((status = 200, description = "A page of profiles.", body = Listed<ProfileView>))
 )]
 #[get("/scan-profiles")]
-async fn list_profiles(
-    app: Data<App>,
-    caller: Caller,
-    query: PageQuery,
-) -> Result<Json<Listed<ProfileView>>, Problem> {
+async fn list_profiles(app: Data<App>, caller: Caller, query: PageQuery) -> Result<Json<Listed<ProfileView>>, Problem> {
     caller.may(Permission::ScansRead)?;
     let (limit, offset) = (query.page().limit(), query.page().offset());
     let place = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);

@@ -6,6 +6,7 @@ mod control;
 mod coverage;
 mod estimate;
 mod import;
+mod refused;
 pub(super) mod v1;
 pub(super) mod v2;
 

@@ -226,7 +226,7 @@ async fn toggle_schedule(
         let next = match (enabled, known.enabled) {
             (true, true) => known.next,
             (false, _) => None,
-            (true, false) => Cadence::parse(&known.cron, &known.time_zone, known.jitter_seconds, now)
+            (true, false) => Cadence::kept(&known.cron, &known.time_zone, known.jitter_seconds)
                 .map_err(Problem::internal)?
                 .after(known.id, now),
         };

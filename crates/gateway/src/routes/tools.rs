@@ -13,12 +13,12 @@ use picket_domain::Permission;
 use picket_store::workers::{self, LiveWorker};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub(in crate::routes) use self::rehearse::{Reason, VerdictView, refusal};
 use self::{
     health::{ToolHealthView, ToolsHealthView},
     rehearse::{BuildCommand, CommandView},
     view::{ToolDetailView, ToolsView},
 };
-pub(in crate::routes) use self::rehearse::{Reason, VerdictView, refusal};
 use crate::{App, Body, Caller, Problem, RequestContext};
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {

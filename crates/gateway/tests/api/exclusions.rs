@@ -71,7 +71,7 @@ async fn an_exclusion_stops_what_is_on_its_way_there() {
     assert_eq!(stopped.json()["status"], "failed", "{}", stopped.text);
     assert!(stopped.text.contains("target_excluded"), "{}", stopped.text);
     assert_eq!(view(&other).await.json()["status"], "created");
-    let log = app.get("/api/v1/settings/audit-log?action=exclusion.created", Some(&ada.token)).await.json();
+    let log = app.get("/api/v1/audit-logs?action=exclusion.created", Some(&ada.token)).await.json();
     assert_eq!(log["data"][0]["after"]["stopped_tasks"], 1);
 }
 

@@ -90,3 +90,5 @@ mod transport;
 mod verification;
 #[cfg(test)]
 mod webhooks;
+#[cfg(test)]
+mod wide;

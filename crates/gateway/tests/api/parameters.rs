@@ -72,7 +72,7 @@ async fn ask(app: &TestApp, member: &Member, tool: &str, parameters: &Value) -> 
 /// Nothing was stored for what was refused, and nothing audited as if it had been.
 async fn assert_nothing(app: &TestApp) {
     let sql = "SELECT (SELECT count(*) FROM scans) + (SELECT count(*) FROM tasks) + (SELECT count(*) FROM events)
-                      + (SELECT count(*) FROM audit_log WHERE entry LIKE '%\"scan.%')";
+                      + (SELECT count(*) FROM audit_log WHERE entry LIKE '%\"scan.%' AND entry NOT LIKE '%\"scan.refused\"%')";
     let row = app.database.connect().await.query_one(sql, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 0);
 }
@@ -109,6 +109,38 @@ async fn a1_to_a19_hostile_values_of_every_parameter_of_every_tool_are_refused()
             }
         }
     }
+    assert_nothing(&app).await;
+}
+
+/// One row for each create, and none for a dry run; nothing that was sent is in it.
+#[tokio::test]
+async fn a1_to_a22_a_create_that_is_refused_leaves_a_row_without_what_was_sent() {
+    let (app, member) = start().await;
+    let asked = [
+        ("nmap", json!({"scan_type": "-sV --script=/etc/passwd"}), "parameters.scan_type", "invalid"),
+        ("nmap", json!({"ports": "1-3 -oN x$(id)"}), "parameters.ports", "invalid"),
+        ("nmap", json!({"scripts": ["http-title", "../passwd"]}), "parameters.scripts[1]", "not_allowed"),
+        ("nmap", json!({"--passwd": "x"}), "parameters", "unknown_field"),
+        ("whatweb", json!({"aggression": "+/tmp/passwd.rb"}), "parameters.aggression", "invalid"),
+    ];
+    for (tool, parameters, ..) in &asked {
+        for answer in ask(&app, &member, tool, parameters).await {
+            answer.assert_problem(400, "invalid_request");
+        }
+    }
+    let body = json!({"target": "example.com", "tool": "../../bin/passwd"});
+    app.post("/api/v1/scans/create", Some(&member.token), &body).await.assert_problem(400, "invalid_request");
+    let sql = "SELECT entry FROM audit_log WHERE entry LIKE '%\"scan.refused\"%' ORDER BY sequence";
+    let rows = app.database.connect().await.query(sql, &[]).await.unwrap();
+    let rows: Vec<Value> = rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect();
+    assert_eq!(rows.len(), asked.len() + 1, "{rows:?}");
+    for (row, (tool, _, field, code)) in rows.iter().zip(&asked) {
+        assert_eq!((&row["after"]["tool"], &row["after"]["field"]), (&json!(tool), &json!(field)));
+        let said = row["after"]["code"].as_str().unwrap();
+        assert!(said == *code || *tool == "whatweb", "{said}");
+    }
+    assert_eq!(rows[asked.len()]["after"], json!({"tool": null, "field": "tool", "code": "unknown_tool"}));
+    assert!(rows.iter().all(|row| !row.to_string().contains("passwd") && !row["actor"].is_null()), "{rows:?}");
     assert_nothing(&app).await;
 }
 

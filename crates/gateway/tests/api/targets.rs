@@ -157,7 +157,7 @@ async fn a_target_is_changed_and_removed_and_the_log_says_so() {
     assert_eq!(app.delete(&path, Some(&member.token)).await.status, 204);
     app.get(&path, Some(&member.token)).await.assert_problem(404, "not_found");
     app.delete(&path, Some(&member.token)).await.assert_problem(404, "not_found");
-    let log = app.get("/api/v1/settings/audit-log?limit=2", Some(&member.token)).await.json();
+    let log = app.get("/api/v1/audit-logs?limit=2", Some(&member.token)).await.json();
     assert_eq!(
         (&log["data"][0]["action"], &log["data"][1]["action"]),
         (&json!("target.deleted"), &json!("target.updated"))
@@ -204,7 +204,7 @@ async fn each_row_of_many_has_a_result_of_its_own() {
     bulk(json!([])).await.assert_field("targets", "out_of_range");
     bulk(json!([{"target": "x.example.com", "id": 1}])).await.assert_field("targets[0].id", "unknown_field");
     let many: Vec<Value> = (0..1_001).map(|n| json!({"target": format!("t{n}.example.com")})).collect();
-    bulk(json!(many)).await.assert_field("targets", "out_of_range");
+    bulk(json!(many)).await.assert_field("targets", "too_many");
 }
 
 #[tokio::test]

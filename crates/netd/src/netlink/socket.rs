@@ -2,6 +2,7 @@
 
 use std::{io, os::fd::OwnedFd, time::Duration};
 
+use rustix::io::retry_on_intr;
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
     sockopt::{Timeout, set_socket_send_buffer_size, set_socket_timeout},
@@ -82,7 +83,8 @@ impl Netlink {
         let mut found = Vec::new();
         let mut buffer = vec![0; 1 << 16];
         loop {
-            let (received, _) = recv(&self.fd, buffer.as_mut_slice(), RecvFlags::empty())?;
+            // A socket with a timeout does not go on by itself after an interruption (signal(7)).
+            let (received, _) = retry_on_intr(|| recv(&self.fd, buffer.as_mut_slice(), RecvFlags::empty()))?;
             let mut rest = buffer.get(..received).unwrap_or_default();
             while let Some((header, body, next)) = split(rest) {
                 rest = next;

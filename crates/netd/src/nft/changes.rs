@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::{Element, Rule, Set};
+use super::{Element, Field, Rule, Set, TIMEOUTS, set};
 use crate::netlink::{APPEND, Attributes, CREATE, EXCLUSIVE, Message, Netlink, attribute};
 
 const SUBSYSTEM: u16 = 10;
@@ -136,6 +136,20 @@ impl Changes {
     pub(crate) fn add_set(&mut self, set: &Set<'_>) {
         self.sets += 1;
         self.push(NEW_SET, CREATE | EXCLUSIVE, &self.named(set.name).append(&set.attributes(self.sets)));
+    }
+
+    /// A set for [`Rule::over`].
+    pub(crate) fn add_meter(&mut self, name: &str, field: Field) {
+        self.sets += 1;
+        self.push(NEW_SET, CREATE | EXCLUSIVE, &self.named(name).append(&set::meter(field, self.sets)));
+    }
+
+    /// A policy for [`Rule::forgotten_by`]: seconds by the protocol's own numbers of its states
+    /// (`linux/netfilter/nfnetlink_cttimeout.h`).
+    pub(crate) fn add_timeouts(&mut self, name: &str, protocol: u8, seconds: &[(u16, u32)]) {
+        let data = seconds.iter().fold(Attributes::new(), |data, (state, seconds)| data.be32(*state, *seconds));
+        let policy = Attributes::new().put(2, &[protocol]).nest(3, data);
+        self.push(NEW_OBJECT, CREATE | EXCLUSIVE, &self.named(name).be32(3, TIMEOUTS).nest(4, policy));
     }
 
     pub(crate) fn delete_set(&mut self, name: &str) {

@@ -27,6 +27,8 @@ pub(crate) const NOT_EQUAL: u32 = 1;
 
 /// States of a connection as bits (`NF_CT_STATE_BIT`).
 pub(crate) const CT_ESTABLISHED_OR_RELATED: u32 = 2 | 4;
+/// The first packet of a connection, which is in no table yet.
+pub(crate) const CT_NEW: u32 = 8;
 
 const VERDICT: u32 = 0;
 const ACCEPT: i32 = 1;
@@ -110,6 +112,20 @@ impl Rule {
     /// Adds one to a counter that has a name.
     pub(crate) fn count(self, counter: &str) -> Self {
         self.expression("objref", Attributes::new().be32(1, 1).text(2, counter))
+    }
+
+    /// Goes on when whoever the register names sends more than so many packets in a second, beyond a first `burst`. Each has
+    /// an element of its own in the meter.
+    pub(crate) fn over(self, meter: &str, register: u32, per_second: u64, burst: u32) -> Self {
+        // Packets, and the condition the other way around: it holds when the limit is passed.
+        let limit = Attributes::new().be64(1, per_second).be64(2, 1).be32(3, burst).be32(4, 0).be32(5, 1);
+        let limit = Attributes::new().text(1, "limit").nest(2, limit);
+        self.expression("dynset", Attributes::new().text(1, meter).be32(3, 1).be32(4, register).nest(7, limit))
+    }
+
+    /// Lets the table of connections forget a new one as the policy of that name says.
+    pub(crate) fn forgotten_by(self, policy: &str) -> Self {
+        self.expression("objref", Attributes::new().be32(1, super::TIMEOUTS).text(2, policy))
     }
 
     /// Goes on when the connection is in one of `states`.

@@ -10,6 +10,7 @@ use crate::netlink::Attributes;
 const INTERVAL: u32 = 4;
 const MAP: u32 = 8;
 const TIMEOUT: u32 = 0x10;
+const EVALUATED: u32 = 0x20;
 const CONCAT: u32 = 0x80;
 /// The kernel's number for "the value is a verdict".
 const VERDICT_TYPE: u32 = 0xffff_ff00;
@@ -110,6 +111,11 @@ impl Set<'_> {
             .iter()
             .fold(Attributes::new(), |list, field| list.nest(LIST_ELEM, Attributes::new().be32(1, field.length())))
     }
+}
+
+/// What describes a set whose elements are made by rules, each with a state of its own.
+pub(super) fn meter(field: Field, id: u32) -> Attributes {
+    Attributes::new().be32(3, EVALUATED).be32(4, field.kind()).be32(5, field.length()).be32(10, id)
 }
 
 /// An element of a set or a map.

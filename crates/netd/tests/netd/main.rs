@@ -3,6 +3,7 @@
 //! `unshare` or `ip`, or forbids namespaces, a test says so and is skipped.
 
 mod confined;
+mod connections;
 mod doors;
 mod egress;
 mod frame;
@@ -14,3 +15,4 @@ mod refusals;
 mod space;
 mod speed;
 mod stand_ins;
+mod wires;

@@ -1,6 +1,9 @@
 //! Rate limits of two gateway processes on one Redis, which is killed in the middle.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use picket_domain::{OrganizationId, Subscription};
@@ -43,8 +46,8 @@ struct Member {
 }
 
 impl Gateway {
-    async fn start(stage: &Stage, settings: &[(&'static str, &str)]) -> Self {
-        let role = stage.start("gateway", settings);
+    async fn start(stage: &Stage, file: &Path, settings: &[(&'static str, &str)]) -> Self {
+        let role = stage.start_with("gateway", Some(file), settings);
         let (line, _) = eventually("a gateway that listens", LONG, async || role.line("the gateway listens")).await;
         let base = format!("http://{}", line["address"].as_str().expect("an address"));
         Self { role, base, client: reqwest::Client::new() }
@@ -70,13 +73,18 @@ impl Pair {
         let settings = [
             ("REDIS_URL", url.as_str()),
             ("PICKET_REDIS__KEY_PREFIX", PREFIX),
-            ("PICKET_SEALING_KEY", sealing.expose_secret()),
             ("PICKET_GATEWAY__SIGNING_KEY", signing.expose_secret()),
             ("PICKET_GATEWAY__LISTEN", "127.0.0.1:0"),
+            // Each thread has a connection to Redis of its own, and finds out by itself that it broke.
+            ("PICKET_GATEWAY__THREADS", "1"),
             ("PICKET_GATEWAY__PUBLIC_BURST", "1000"),
             ("PICKET_GATEWAY__PUBLIC_PER_MINUTE", "100000"),
         ];
-        let gateways = [Gateway::start(&stage, &settings).await, Gateway::start(&stage, &settings).await];
+        // What is of no section comes from a file alone.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, format!("sealing_key = '{}'", sealing.expose_secret())).unwrap();
+        let file = file.path();
+        let gateways = [Gateway::start(&stage, file, &settings).await, Gateway::start(&stage, file, &settings).await];
         let live = LiveSettings { url: url.into(), key_prefix: PREFIX.to_owned(), timeout_ms: 2_000 };
         Some(Self { stage, gateways, live: Live::new(&live).unwrap(), redis })
     }

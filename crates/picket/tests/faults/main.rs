@@ -6,6 +6,8 @@ mod cable;
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
+mod growth;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod leavings;

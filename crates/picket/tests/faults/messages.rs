@@ -102,6 +102,10 @@ async fn a23_forged_tasks_fail_as_invalid_and_never_run() {
         assert_eq!(row.get::<_, Option<String>>(0).as_deref(), Some("invalid_parameters"), "{forged}");
         let ran = (row.get::<_, Option<i32>>(1), row.get::<_, Option<i64>>(2).unwrap_or_default());
         assert_eq!(ran, (None, 0), "{forged}");
+        let sql = "SELECT count(*) FROM audit_log WHERE entry LIKE '%\"scan.refused\"%' AND entry LIKE '%' || $1 || '%'
+                      AND entry NOT LIKE '%passwd%' AND entry NOT LIKE '%-oN%' AND entry NOT LIKE '%NMAPDIR%'";
+        let row = stage.row(sql, &[&scan.id.to_string()]).await;
+        assert_eq!(row.get::<_, i64>(0), 1, "{forged}: one row, without what was forged");
     }
     let (scan, message) = stage.admitted(&service).await;
     stage.execute("UPDATE tasks SET tool = 'nmap;id' WHERE state = 'queued'").await;

@@ -1,6 +1,6 @@
 //! What the tests of this binary share: a platform of its own for each, without a gateway.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use picket_domain::{EventBody, NewScan, NewTask, OrganizationId, Subscription, TaskId, TaskQueued};
@@ -47,13 +47,18 @@ impl Stage {
 
     /// Starts a role of this platform.
     pub(crate) fn start(&self, role: &str, settings: &[(&'static str, &str)]) -> Role {
+        self.start_with(role, None, settings)
+    }
+
+    /// The same with a file of settings.
+    pub(crate) fn start_with(&self, role: &str, file: Option<&Path>, settings: &[(&'static str, &str)]) -> Role {
         let mut all = vec![
             ("DATABASE_URL", self.database.url()),
             ("AMQP_URL", self.namespace.url.clone()),
             ("PICKET_BROKER__PREFIX", self.namespace.prefix.clone()),
         ];
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        Role::start(role, &all)
+        Role::start_with(&[], file, role, &all)
     }
 
     /// A worker; `slot` keeps the uids of workers of one machine apart.
@@ -74,7 +79,8 @@ impl Stage {
         let mut scan = seed::scan(self.organization, 1);
         let shard = scan.tasks.remove(0).shard;
         let id = TaskId::mint(Clock::system().now());
-        scan.tasks = vec![NewTask { id, tool: "nmap", needs: shape.needs, params: shape.params, shard, opens: Vec::new() }];
+        scan.tasks =
+            vec![NewTask { id, tool: "nmap", needs: shape.needs, params: shape.params, shard, opens: Vec::new() }];
         self.store(&scan).await;
         scan
     }
@@ -145,7 +151,7 @@ impl Stage {
                           (SELECT count(*) FROM sightings WHERE scan_id = s.id),
                           (SELECT count(DISTINCT finding_id) FROM sightings WHERE scan_id = s.id AND attempt = t.attempt),
                           (SELECT count(*) FROM events WHERE scan_id = s.id AND name = 'scan.started'),
-                          (SELECT count(*) FROM events WHERE scan_id = s.id AND name = 'scan.completed')
+                          (SELECT count(*) FROM events WHERE scan_id = s.id AND name = 'scan.completed'), t.tool_hash
                    FROM scans AS s JOIN tasks AS t ON t.scan_id = s.id WHERE s.id = $1";
         let row = self.row(sql, &[&scan.id.uuid()]).await;
         assert_eq!((row.get(0), row.get(1), row.get(2)), ("completed", "done", attempts));
@@ -154,6 +160,10 @@ impl Stage {
         assert!(sightings > 0, "an open port is a finding");
         assert_eq!(sightings, distinct, "each once, of the last attempt");
         assert_eq!((row.get(6), row.get(7)), (1_i64, 1_i64), "started and completed once");
+        let root = picket_kit::environment("PICKET_TOOLS_ROOT").expect("the roots of tools");
+        let built =
+            std::fs::read_to_string(std::path::Path::new(&root).join("nmap.hash")).expect("the hash of nmap's root");
+        assert_eq!(row.get::<_, Option<&str>>(8), Some(built.trim()), "with the hash of the root that it ran from");
     }
 }
 

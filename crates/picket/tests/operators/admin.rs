@@ -47,6 +47,25 @@ async fn a_plan_is_set_once_and_told_in_the_log() {
 }
 
 #[tokio::test]
+async fn a_range_is_opened_for_one_organization_and_closed() {
+    let program = Program::new().await;
+    let id = program.organization.to_string();
+    let run = |command: &str, range: &str| program.run(&["admin", command, &id, range]);
+    let said = |state: &str| format!("range 10.1.0.0/16 of organization {id} is {state}\n");
+    assert_eq!(run("allow-range", "10.1.0.0/16").good(), said("open"));
+    assert_eq!(run("allow-range", "10.1.0.0/16").good(), said("open already"));
+    assert_eq!(program.value::<String>("SELECT range FROM organization_ranges").await, "10.1.0.0/16");
+    assert_eq!(run("withdraw-range", "10.1.0.0/16").good(), said("closed"));
+    assert_eq!(run("withdraw-range", "10.1.0.0/16").good(), said("closed already"));
+    for wrong in ["10.1.2.3/16", "10.1", "example.com"] {
+        assert_eq!(run("allow-range", wrong).code, Some(2), "{wrong}");
+    }
+    assert_eq!(program.actions().await, ["organization.administered"; 2]);
+    let unknown = program.run(&["admin", "allow-range", "org_00000000000000000000000001", "10.1.0.0/16"]);
+    assert_eq!(unknown.code, Some(1));
+}
+
+#[tokio::test]
 async fn an_organization_is_suspended_with_a_reason_and_resumed() {
     let program = Program::new().await;
     let id = program.organization.to_string();
@@ -134,4 +153,22 @@ async fn what_cannot_be_recorded_is_not_done() {
     assert_eq!(program.value::<String>("SELECT plan FROM organizations").await, "trial");
     assert_eq!(program.run(&["admin", "user", "disable", EMAIL]).code, Some(1));
     assert!(program.value::<bool>("SELECT disabled_at IS NULL FROM users").await);
+}
+
+#[tokio::test]
+async fn somebody_becomes_an_operator_of_the_platform_and_is_none_again() {
+    let program = Program::new().await;
+    let run = |command: &str| program.run(&["admin", "user", command, EMAIL]);
+    assert_eq!(run("make-operator").good(), format!("user {EMAIL} is an operator\n"));
+    assert!(run("make-operator").good().contains("already"));
+    assert_eq!(program.value::<String>("SELECT platform_role FROM users").await, "operator");
+    assert_eq!(run("unmake-operator").good(), format!("user {EMAIL} is no operator\n"));
+    assert!(program.value::<bool>("SELECT platform_role IS NULL FROM users").await);
+    let log = program.log().await;
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert_eq!(log[0]["action"].as_str(), Some("user.platform_role_changed"));
+    assert_eq!(
+        (log[0]["after"]["platform_role"].as_str(), log[1]["after"]["platform_role"].as_str()),
+        (Some("operator"), None)
+    );
 }

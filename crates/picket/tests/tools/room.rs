@@ -56,6 +56,7 @@ pub(crate) fn run(slug: &str, params: &Value) -> Option<Ran> {
     println!("{slug} {}", fs::read_to_string(tools.join(format!("{slug}.version"))).unwrap_or_default().trim());
     let sandbox = Sandbox::new(SandboxSettings {
         prepared: 0,
+        cgroup: None,
         bwrap: variable("PICKET_BWRAP").unwrap_or_else(|| PathBuf::from("/usr/bin/bwrap")),
         tools_root: tools,
         first_slot_uid: SandboxSettings::FIRST_SLOT_UID,

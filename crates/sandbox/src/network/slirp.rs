@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -96,9 +97,11 @@ fn is_ready(mut pipe: impl AsFd + Read) -> io::Result<bool> {
     let timeout = Timespec::try_from(PATIENCE).ok();
     let mut words = [0_u8; 256];
     loop {
-        if poll(&mut [PollFd::new(&pipe, PollFlags::IN)], timeout.as_ref())? == 0 {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+        match poll(&mut [PollFd::new(&pipe, PollFlags::IN)], timeout.as_ref()) {
+            Err(Errno::INTR) => continue,
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            ready => ready?,
+        };
         match pipe.read(&mut words)? {
             0 => return Ok(false),
             count if words.get(..count).unwrap_or_default().ends_with(b"1") => return Ok(true),

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use picket_domain::SandboxLevel;
 use picket_sandbox::{End, Limits, Output};
 
 use crate::levels::places;
@@ -76,8 +77,10 @@ fn a_fork_bomb_ends_at_its_limit_and_dies_at_once() {
         let mut run = room.start_where(*place, 0, &["forks"], &Limits { processes: 20, ..small() });
         let mut output = run.stdout().unwrap();
         let line = first_line(&mut output);
-        // Three of the twenty: bwrap, its init, and the bomb.
-        assert_eq!(line, "17\tEAGAIN", "{place:?}");
+        // Three of the twenty: bwrap, its init, and the bomb. The stack of an ordinary user's run has entered its user
+        // namespace as the same user, so the kernel counts it there too.
+        let is_with_stack = *place == Some(SandboxLevel::L1) && !rustix::process::geteuid().is_root();
+        assert_eq!(line, if is_with_stack { "16\tEAGAIN" } else { "17\tEAGAIN" }, "{place:?}");
         let started = Instant::now();
         run.killer().kill("seen enough");
         assert_eq!(run.wait_blocking().end, End::Killed("seen enough"));

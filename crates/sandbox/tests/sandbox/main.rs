@@ -8,6 +8,7 @@
 
 mod battery;
 mod death;
+mod everybody;
 mod files;
 mod isolation;
 mod levels;

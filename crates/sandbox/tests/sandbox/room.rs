@@ -207,6 +207,7 @@ pub(crate) fn settings(tools_root: &Path) -> SandboxSettings {
         netd: helper(),
         external_egress: true,
         prepared: 0,
+        cgroup: None,
     }
 }
 
@@ -259,11 +260,16 @@ pub(crate) fn this_test(folder: &Path, test: &str) -> Command {
         }
     }
     let mut command = Command::new(program);
-    command.args(["--exact", test, "--nocapture", "--include-ignored", "--test-threads=1"]);
+    command.args(one(test));
     command.env("PICKET_BWRAP", bwrap()).env(HOSTILE_VARIABLE, folder.join("hostile.program")).current_dir("/");
     command.env("TMPDIR", OsStr::new("/tmp"));
     command.envs(variable("PICKET_SLIRP").map(|slirp| ("PICKET_SLIRP", slirp)));
     command
+}
+
+/// The words that run one test.
+const fn one(test: &str) -> [&str; 5] {
+    ["--exact", test, "--nocapture", "--include-ignored", "--test-threads=1"]
 }
 
 /// Whether root may make such a namespace here: in a container without `CAP_SYS_ADMIN` it may not.
@@ -278,14 +284,23 @@ pub(crate) fn may_unshare(kind: &str) -> bool {
 /// Runs one of these tests as an ordinary user. Where the tunnel device is root's own it gets another one, as `udev` makes
 /// it by default. Nothing when none can be made.
 pub(crate) fn as_ordinary_user(folder: &Path, test: &str) -> Option<Output> {
+    with_a_tunnel(folder, &one(test))
+}
+
+/// The same for all tests whose names begin so.
+pub(crate) fn all_as_ordinary_user(folder: &Path, tests: &str) -> Option<Output> {
+    with_a_tunnel(folder, &[tests, "--nocapture", "--test-threads=1"])
+}
+
+fn with_a_tunnel(folder: &Path, words: &[&str]) -> Option<Output> {
     if !may_unshare("--mount") {
         return None;
     }
-    let tests = this_test(folder, test);
+    let tests = this_test(folder, "");
     let script = "mknod -m 666 $0/tun c 10 200 && mount --bind $0/tun /dev/net/tun || exit 77
         exec setpriv --reuid 10001 --regid 10001 --clear-groups -- \"$@\"";
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script]).arg(folder).arg(tests.get_program()).args(tests.get_args());
+    command.args(["--mount", "sh", "-c", script]).arg(folder).arg(tests.get_program()).args(words);
     command.envs(tests.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = command.env_remove(HELPER_VARIABLE).current_dir("/").output().unwrap();
     if output.status.code() == Some(77) {

@@ -139,8 +139,10 @@ async fn the_steward_gets_ready_works_and_stops_when_it_is_told() {
     let (health, shutdown) = (Health::starting(), Shutdown::new());
     let settings = StewardSettings { poll_ms: 20, rescue_ms: 20, ..StewardSettings::default() };
     let (_folder, blobs) = crate::stage::store();
+    let prover = crate::proofs::prover(&picket_testkit::Dns::start().await);
     let (db, broker, clock) = (stage.db.clone(), stage.broker.clone(), stage.clock.clone());
-    let parts = Parts { db, broker, blobs, planner: crate::schedules::planner(), clock, health: health.clone() };
+    let planner = crate::schedules::planner();
+    let parts = Parts { db, broker, blobs, planner, prover, clock, health: health.clone() };
     let steward = tokio::spawn(run(settings, parts, shutdown.clone()));
     stage.create(1).await;
     assert_eq!(stage.take(Queue::Deliveries, 1).await.len(), 1);

@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod artifacts;
 #[cfg(test)]
+mod halts;
+#[cfg(test)]
 mod loops;
+#[cfg(test)]
+mod proofs;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]

@@ -85,9 +85,8 @@ async fn stands(tx: &Tx<'_>, scan: ScanId) -> Result<Growing, StoreError> {
     let row = tx.query_one(STANDS, &[&scan.uuid()]).await?;
     let columns = Columns::new("scans", &row);
     let limits = columns.named("subscription", Subscription::find)?.limits();
-    let count = |column| -> Result<u64, Inconsistent> {
-        Ok(u64::try_from(columns.get::<i64>(column)?).unwrap_or_default())
-    };
+    let count =
+        |column| -> Result<u64, Inconsistent> { Ok(u64::try_from(columns.get::<i64>(column)?).unwrap_or_default()) };
     Ok(Growing {
         plan: columns.named("plan", Plan::find)?,
         target: columns.get("target")?,

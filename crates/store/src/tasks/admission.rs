@@ -99,6 +99,27 @@ CROSS JOIN LATERAL (
 ) AS t
 ORDER BY t.ready_at, t.id";
 
+    // Their messages are stale until they are admitted again. Whatever is locked is begun or ended at this moment.
+    RECALL = "-- tasks.admission.recall
+UPDATE tasks
+SET state = 'ready', queued_at = NULL
+WHERE id IN (
+  SELECT t.id
+  FROM tasks AS t
+  JOIN scans AS s ON s.id = t.scan_id
+  WHERE t.state = 'queued' AND EXISTS (
+    SELECT FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS closed (organization_id, tag, pattern, network)
+    WHERE closed.organization_id = t.organization_id
+      AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, t.shard))
+      AND (closed.tag IS NULL OR EXISTS (
+        SELECT FROM targets AS g
+        WHERE g.organization_id = t.organization_id AND g.value = s.target AND closed.tag = ANY(g.tags)
+      ))
+  )
+  ORDER BY t.id
+  FOR NO KEY UPDATE OF t SKIP LOCKED
+)";
+
     ADMIT = "-- tasks.admission.admit
 UPDATE tasks AS t
 SET state = 'queued', queued_at = now()
@@ -226,6 +247,36 @@ pub async fn admit(
     Ok(rows.len())
 }
 
+/// Takes back what was admitted and not begun when a blackout window opens; returns how many tasks.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+#[tracing::instrument(name = "db.tasks.recall", skip_all, err(level = "debug"))]
+pub async fn recall(tx: &Tx<'_>, now: Timestamp) -> Result<u64, StoreError> {
+    let closed = windows::open_for_admitted(tx, now).await?;
+    if closed.is_empty() {
+        return Ok(0);
+    }
+    let ClosedColumns { of, tags, patterns, networks } = ClosedColumns::of(closed);
+    tx.execute(RECALL, &[&of, &tags, &patterns, &networks]).await
+}
+
+/// What is closed, column by column.
+struct ClosedColumns {
+    of: Vec<Option<Uuid>>,
+    tags: Vec<Option<String>>,
+    patterns: Vec<Option<String>>,
+    networks: Vec<Option<String>>,
+}
+
+impl ClosedColumns {
+    fn of(closed: Vec<Closed>) -> Self {
+        let of = closed.iter().map(|one| one.organization_id.map(OrganizationId::uuid)).collect();
+        let (patterns, networks) = closed.iter().map(|one| windows::columns(one.pattern.as_ref())).unzip();
+        Self { of, tags: closed.into_iter().map(|one| one.tag).collect(), patterns, networks }
+    }
+}
+
 /// Ready tasks that may go: neither in a blackout window nor under a kill switch, nor of a host or tool that is full.
 async fn candidates(
     tx: &Tx<'_>,
@@ -239,10 +290,7 @@ async fn candidates(
         return Ok(Vec::new());
     }
     closed.extend(windows::open(tx, pool.name(), now).await?);
-    let of: Vec<Option<Uuid>> = closed.iter().map(|one| one.organization_id.map(OrganizationId::uuid)).collect();
-    let (patterns, networks): (Vec<_>, Vec<_>) =
-        closed.iter().map(|one| windows::columns(one.pattern.as_ref())).unzip();
-    let tags: Vec<Option<String>> = closed.into_iter().map(|one| one.tag).collect();
+    let ClosedColumns { of, tags, patterns, networks } = ClosedColumns::of(closed);
     let tools: Vec<&str> = limits.per_tool.keys().map(String::as_str).collect();
     let most: Vec<i64> = limits.per_tool.values().map(|most| i64::from(*most)).collect();
     let (name, per_host) = (pool.name(), i64::from(limits.per_host));

@@ -105,6 +105,30 @@ async fn nothing_is_admitted_in_a_window_and_all_of_it_after() {
 }
 
 #[tokio::test]
+async fn what_was_admitted_and_not_begun_is_taken_back_when_a_window_opens() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    scenario.running().await;
+    scenario.create(2).await;
+    assert_eq!(scenario.admit().await, 2);
+    let stale = scenario.messages().await;
+    let mut window = window("thu", "14:00", "15:00");
+    window.pattern = pattern("127.0.0.0/8");
+    scenario.close(&[window]).await;
+    let recall = async |at: &str| {
+        let at: Timestamp = at.parse().unwrap();
+        scenario.db.operate("test", async |tx| admission::recall(tx, at).await).await.unwrap()
+    };
+    assert_eq!(recall("2026-01-15T13:59:59Z").await, 0);
+    assert_eq!(recall("2026-01-15T14:30:00Z").await, 2);
+    assert_eq!(scenario.number("SELECT count(*) FROM tasks WHERE state = 'running'").await, 1);
+    for message in &stale {
+        assert!(scenario.claim(message).await.is_none(), "its message is stale");
+    }
+    assert_eq!(scenario.admit_at("2026-01-15T15:00:00Z").await, 2);
+}
+
+#[tokio::test]
 async fn a_window_of_one_organization_holds_no_other() {
     let scenario = Scenario::new().await;
     scenario.create(1).await;

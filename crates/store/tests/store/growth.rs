@@ -3,10 +3,16 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use picket_domain::{ClaimedTask, Gap, Growing, Grown, NewScan, NewTask, PlanGap, ScanId, Severity, Subscription, TaskId};
+use picket_domain::{
+    ClaimedTask, Gap, Growing, Grown, NewScan, NewTask, Observation, PlanGap, ScanId, Severity, Subscription, TaskId,
+};
 use picket_store::{
     StoreError,
-    scans::{self, control, read},
+    scans::{
+        self,
+        compare::{self, Slice},
+        control, read,
+    },
     tasks::{self, RunRecord},
 };
 use serde_json::json;
@@ -49,11 +55,7 @@ async fn claim_all(scenario: &Scenario) -> Vec<ClaimedTask> {
     claimed
 }
 
-async fn complete(
-    scenario: &Scenario,
-    task: &ClaimedTask,
-    next: impl Fn(&Growing) -> Grown,
-) -> Result<(), StoreError> {
+async fn complete(scenario: &Scenario, task: &ClaimedTask, next: impl Fn(&Growing) -> Grown) -> Result<(), StoreError> {
     let (found, run) = ([observation(80, Severity::Info)], RunRecord::default());
     scenario
         .db
@@ -118,7 +120,12 @@ async fn a_result_that_comes_often_and_at_once_grows_once() {
         assert!(ended.into_iter().filter_map(Result::err).all(|error| matches!(error, StoreError::Stale { .. })));
         assert_eq!(count(&scenario, &format!("scan_id = '{}' AND grown_from IS NOT NULL", scan.id.uuid())).await, 8);
         assert_eq!(scenario.state(&scan).await, "running");
-        let row = scenario.row("SELECT sum(share + reserve), (SELECT probes FROM scans WHERE id = $1) FROM tasks WHERE scan_id = $1", &[&scan.id.uuid()]).await;
+        let row = scenario
+            .row(
+                "SELECT sum(share + reserve), (SELECT probes FROM scans WHERE id = $1) FROM tasks WHERE scan_id = $1",
+                &[&scan.id.uuid()],
+            )
+            .await;
         let (whole, probes): (f64, i64) = (row.get(0), row.get(1));
         assert!((whole - 1.0).abs() < 1e-9, "the parts are the whole: {whole}");
         assert_eq!(probes, 1_000 + 4);
@@ -228,8 +235,7 @@ async fn what_could_not_grow_is_a_gap() {
     let mut gaps = found.unwrap().unwrap().gaps;
     gaps.sort_by(|a, b| a.tool.cmp(&b.tool));
     gaps.dedup();
-    let expected =
-        [gap("ssl_scan", Gap::TimedOut), gap("web_scan", Gap::TimedOut), gap("whatweb", Gap::LimitExceeded)];
+    let expected = [gap("ssl_scan", Gap::TimedOut), gap("web_scan", Gap::TimedOut), gap("whatweb", Gap::LimitExceeded)];
     assert_eq!(gaps, expected);
 }
 
@@ -242,4 +248,50 @@ async fn what_a_scan_has_is_not_planned_again() {
         complete(&scenario, task, |_| at(task, &[80, 443], &[])).await.unwrap();
     }
     assert_eq!(count(&scenario, "grown_from IS NOT NULL").await, 2);
+}
+
+/// A scan whose port scan saw these ports open, and, where `grows`, whose TLS scan of port 8443 found something there.
+async fn seen(scenario: &Scenario, open: &[u16], grows: bool) -> NewScan {
+    let scan = growing(scenario, 1).await;
+    let mut task = claim_all(scenario).await.remove(0);
+    let at_port = |port: &u16| Observation { rule: "port.open".to_owned(), ..observation(*port, Severity::Info) };
+    let (found, run): (Vec<_>, _) = (open.iter().map(at_port).collect(), RunRecord::default());
+    let end = scenario.db.run("test", scenario.organization, async |tx| {
+        let next = |_: &Growing| if grows { at(&task, &[8443], &[]) } else { Grown::default() };
+        tasks::complete_and_grow(tx, &task, &found, &run, now(), next).await
+    });
+    end.await.unwrap();
+    if grows {
+        task = claim_all(scenario).await.remove(0);
+        let found = [observation(8443, Severity::High)];
+        let end = scenario
+            .db
+            .run("test", scenario.organization, async |tx| tasks::complete(tx, &task, &found, &run, now()).await);
+        end.await.unwrap();
+    }
+    assert_eq!(scenario.state(&scan).await, "completed");
+    scan
+}
+
+#[tokio::test]
+async fn what_was_behind_a_port_is_fixed_when_the_same_port_scan_finds_the_port_closed() {
+    let scenario = Scenario::new().await;
+    let base = seen(&scenario, &[22, 8443], true).await;
+    let outcome = async |later: &NewScan| {
+        let slice = Slice { outcome: None, behind: None, limit: 10 };
+        let listed = scenario
+            .db
+            .read("test", scenario.organization, async |tx| compare::list(tx, Some(base.id), later.id, slice).await);
+        let listed = listed.await.unwrap();
+        let (outcome, _) = listed.iter().find(|(_, finding)| finding.rule == "test.rule").unwrap();
+        outcome.name()
+    };
+    let open = seen(&scenario, &[22, 8443], false).await;
+    assert_eq!(outcome(&open).await, "not_examined", "the port is open and nobody looked behind it");
+    let closed = seen(&scenario, &[22], false).await;
+    assert_eq!(outcome(&closed).await, "fixed");
+    for change in ["gap = 'timed_out'", "gap = NULL, params = '{\"ports\": \"22\"}'"] {
+        scenario.execute(&format!("UPDATE tasks SET {change} WHERE scan_id = '{}'", closed.id.uuid())).await;
+        assert_eq!(outcome(&closed).await, "not_examined", "{change}");
+    }
 }

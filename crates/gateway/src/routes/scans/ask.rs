@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use picket_domain::{AuditAction, Dialect, NewScan, Plan, ProfileId};
-use picket_planner::{Asker, BuiltIn, PlanRefused, ScanOptions, Wanted};
+use picket_planner::{Asker, BuiltIn, PlanRefused, ScanOptions, ScanOrder, Wanted};
 use picket_store::{
     audit,
     profiles::{self, Used},
@@ -79,14 +79,14 @@ pub(super) enum Choice {
 
 /// A scan that is asked for.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub(in crate::routes) struct Ask {
     pub(super) target: String,
     pub(super) notify: Vec<String>,
     pub(super) choice: Choice,
 }
 
 /// A scan that is asked for, with what its profile says.
-pub(super) struct Chosen {
+pub(in crate::routes) struct Chosen {
     pub(super) target: String,
     notify: Vec<String>,
     wanted: Wanted,
@@ -101,7 +101,7 @@ pub(super) struct Planned {
 
 impl Ask {
     /// Looks the profile up.
-    pub(super) async fn chosen(self, app: &App, caller: &Caller) -> Result<Chosen, Problem> {
+    pub(in crate::routes) async fn chosen(self, app: &App, caller: &Caller) -> Result<Chosen, Problem> {
         let Self { target, notify, choice } = self;
         let (wanted, profile) = match choice {
             Choice::Wanted(wanted) => (wanted, None),
@@ -121,15 +121,26 @@ async fn profile(app: &App, caller: &Caller, name: &str) -> Result<(Wanted, Used
     }
     let unknown = || Problem::field("profile", "unknown_profile", "expected the name or the id of a profile of yours");
     let id: ProfileId = name.parse().map_err(|_| unknown())?;
-    let found = app.db.read("find_profile", caller.organization_id, async |tx| {
-        Ok::<_, Problem>(profiles::find(tx, id).await?)
-    });
+    let found =
+        app.db.read("find_profile", caller.organization_id, async |tx| Ok::<_, Problem>(profiles::find(tx, id).await?));
     let found = found.await?.ok_or_else(unknown)?;
-    let wanted = Wanted::from_json(&found.wanted).ok_or_else(|| Problem::internal("a stored profile cannot be read"))?;
+    let wanted =
+        Wanted::from_json(&found.wanted).ok_or_else(|| Problem::internal("a stored profile cannot be read"))?;
     Ok((wanted, Used { profile: id.to_string(), version: Some(found.version) }))
 }
 
 impl Chosen {
+    /// The tool, as it was written, when it is one.
+    pub(super) fn tool(&self) -> Option<&str> {
+        if let Wanted::Tool { tool, .. } = &self.wanted { Some(tool) } else { None }
+    }
+
+    /// In the form in which it is kept for later.
+    pub(in crate::routes) fn order(&self, dialect: Dialect) -> ScanOrder {
+        let Self { target, notify, wanted, profile: _ } = self;
+        ScanOrder { target: target.clone(), notify: notify.clone(), dialect, wanted: wanted.to_json() }
+    }
+
     /// Plans it.
     pub(super) async fn plan(self, app: &App, asker: &Asker, dialect: Dialect) -> Result<Planned, PlanRefused> {
         let Self { target, notify, wanted, profile } = self;

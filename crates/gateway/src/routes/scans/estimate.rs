@@ -41,9 +41,7 @@ struct CostView {
 
 /// How long runs of each tool take.
 pub(super) async fn durations(app: &App) -> Result<Durations, Problem> {
-    app.db
-        .look_up("tool_durations", async |tx| Ok::<_, Problem>(durations::all(tx).await?.into_iter().collect()))
-        .await
+    app.db.look_up("tool_durations", async |tx| Ok::<_, Problem>(durations::all(tx).await?.into_iter().collect())).await
 }
 
 /// Checks a scan as its create would, and says what it would come to.

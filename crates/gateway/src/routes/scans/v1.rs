@@ -29,6 +29,7 @@ use super::{
     estimate::{EstimateView, estimate},
     import::{ImportQuery, ReportFile, import},
     load, load_result,
+    refused::noted,
 };
 use crate::{App, Body, Caller, Id, Page, Problem, Query, RequestContext, V1Page};
 
@@ -126,7 +127,11 @@ async fn create_scan(
     caller.may(Permission::ScansWrite)?;
     let chosen = body.0.ask()?.chosen(&app, &caller).await?;
     let asker = app.asker(&caller, &context, &chosen.target).await?;
-    let planned = chosen.plan(&app, &asker, context.dialect).await?;
+    let tool = chosen.tool().map(ToOwned::to_owned);
+    let planned = match chosen.plan(&app, &asker, context.dialect).await {
+        Ok(planned) => planned,
+        Err(refused) => return Err(noted(&app, &caller, &context, tool.as_deref(), refused.into()).await?),
+    };
     planned.store(&app, &caller, &context, asker.now).await?;
     picket_faults::point("gateway::after_create_commit");
     let new = planned.scan;

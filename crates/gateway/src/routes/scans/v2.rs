@@ -27,7 +27,13 @@ use super::{
 use crate::{App, Body, Caller, Id, Page, Problem, Query, RequestContext, V2Page};
 
 pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
-    config.service(list_scans).service(create_scan).service(estimate_scan).service(import_scan).service(get_scan).service(cancel_scan);
+    config
+        .service(list_scans)
+        .service(create_scan)
+        .service(estimate_scan)
+        .service(import_scan)
+        .service(get_scan)
+        .service(cancel_scan);
 }
 
 /// What to scan, and how thoroughly.
@@ -84,10 +90,11 @@ async fn create_scan(
     let chosen = body.0.ask()?.chosen(&app, &caller).await?;
     let asker = app.asker(&caller, &context, &chosen.target).await?;
     let planned = chosen.plan(&app, &asker, context.dialect).await?;
+    let at_once = asker.subscription.limits().tasks_in_flight;
+    let estimate = Estimate::of(&planned.scan, &durations(&app).await?, at_once);
     let created = planned.store(&app, &caller, &context, asker.now).await?;
     picket_faults::point("gateway::after_create_commit");
-    let (new, durations) = (planned.scan, durations(&app).await?);
-    let estimate = Estimate::of(&new, &durations, asker.subscription.limits().tasks_in_flight);
+    let new = planned.scan;
     tracing::Span::current().record("scan.id", tracing::field::display(new.id));
     let location = (LOCATION, format!("/api/v2/scans/{}", created.number));
     Ok(HttpResponse::Created().insert_header(location).json(ScanCreatedV2 {

@@ -102,7 +102,7 @@ impl Owner<'_> {
         let zone = request.time_zone.as_deref().unwrap_or("UTC");
         let cadence = Cadence::parse(&request.cron, zone, request.jitter_seconds, now)
             .map_err(|error| Problem::field(error.field(), "invalid_value", error.to_string()))?;
-        let (body, order) = self.order(&request, now).await?;
+        let (body, order) = self.order(&request).await?;
         let enabled = request.enabled.unwrap_or(true);
         Ok(Schedule {
             id,
@@ -124,7 +124,7 @@ impl Owner<'_> {
     }
 
     /// As the client asked, and what is planned of it later.
-    async fn order(&self, request: &ScheduleRequest, now: Timestamp) -> Result<(Value, Value), Problem> {
+    async fn order(&self, request: &ScheduleRequest) -> Result<(Value, Value), Problem> {
         let (wanted, other, field, other_field) = match request.kind {
             ScheduleKind::Scan => (&request.scan, &request.report, "scan", "report"),
             ScheduleKind::Report => (&request.report, &request.scan, "report", "scan"),
@@ -137,17 +137,19 @@ impl Owner<'_> {
             Problem::field(field, "missing_field", format!("expected `{field}` in a schedule of this kind"))
         })?;
         let order = match request.kind {
-            ScheduleKind::Scan => self.scan(body, now).await?,
+            ScheduleKind::Scan => self.scan(body).await?,
             ScheduleKind::Report => report(body)?,
         };
         Ok((body.clone(), order))
     }
 
-    async fn scan(&self, body: &Value, now: Timestamp) -> Result<Value, Problem> {
-        let order = match self.context.dialect {
-            Dialect::V1 => scans::v1::order("scan", body)?,
-            Dialect::V2 => scans::v2::order("scan", body)?,
+    async fn scan(&self, body: &Value) -> Result<Value, Problem> {
+        let ask = match self.context.dialect {
+            Dialect::V1 => scans::v1::order("scan", body),
+            Dialect::V2 => scans::v2::order("scan", body),
         };
+        let chosen = ask?.chosen(self.app, self.caller).await.map_err(|problem| within("scan", problem))?;
+        let order = chosen.order(self.context.dialect);
         let asker = self.app.asker(self.caller, self.context, &order.target).await?;
         let planned = self.app.planner.plan_order(&asker, &order).await;
         planned.map_err(|refused| within("scan", refused.into()))?;

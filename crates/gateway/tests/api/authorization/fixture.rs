@@ -67,14 +67,38 @@ impl Fixture {
         app.join(&colleague, &owner.organization_id, "viewer").await;
         let api_key = keys["data"][0]["id"].as_str().unwrap().to_owned();
         let member = colleague.user_id;
-        Self { api_key, profile, scan, report, schedule, session, target, exclusion, webhook, member, invitation, owner }
+        Self {
+            api_key,
+            profile,
+            scan,
+            report,
+            schedule,
+            session,
+            target,
+            exclusion,
+            webhook,
+            member,
+            invitation,
+            owner,
+        }
     }
 
     /// Every id of this organization that others must not see.
     pub(crate) fn ids(&self) -> [&str; 12] {
         let owner = self.owner.user_id.as_str();
         let Self {
-            api_key, profile, scan, report, schedule, session, target, exclusion, webhook, member, invitation, ..
+            api_key,
+            profile,
+            scan,
+            report,
+            schedule,
+            session,
+            target,
+            exclusion,
+            webhook,
+            member,
+            invitation,
+            ..
         } = self;
         [api_key, profile, scan, report, schedule, session, target, exclusion, webhook, member, invitation, owner]
     }

@@ -122,6 +122,7 @@ async fn nmap_finds_what_is_weak() {
         netd: None,
         external_egress: true,
         prepared: 0,
+        cgroup: None,
     })
     .unwrap();
     let route = sandbox.route_at(picket_domain::SandboxLevel::L2, &[]).unwrap();

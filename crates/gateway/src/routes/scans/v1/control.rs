@@ -196,12 +196,7 @@ impl Seen {
 }
 
 /// The scan to repeat, and what it looked at in full when that matters.
-async fn ended(
-    app: &App,
-    caller: &Caller,
-    id: ScanId,
-    only: RerunOnly,
-) -> Result<(ScanRecord, Option<Seen>), Problem> {
+async fn ended(app: &App, caller: &Caller, id: ScanId, only: RerunOnly) -> Result<(ScanRecord, Option<Seen>), Problem> {
     app.db
         .read("find_scan_to_repeat", caller.organization_id, async |tx| {
             let record = find(tx, ScanKey::Id(id)).await?;

@@ -1,0 +1,67 @@
+//! What runs may take of the node's table of connections. Their packets are masqueraded, so each connection has a place in
+//! it, which the node's own traffic needs too: what nobody answered is forgotten soon, and no run begins more in a second
+//! than a scanner does. Without masquerading runs are in no table.
+
+use crate::{
+    NetdSettings,
+    nft::{CT_NEW, Changes, EQUAL, Field, ICMP, ICMPV6, IIF, NETWORK, Rule, TCP, UDP, register},
+};
+
+/// Counts the connections that were not begun.
+pub(super) const HURRIED: &str = "hurried";
+/// The most that a run may begin in a second for long: nmap sends 1,000 packets (`--max-rate`), others fewer.
+const BEGUN_PER_SECOND: u64 = 1_500;
+/// And at once.
+const BEGUN_AT_ONCE: u32 = 3_000;
+
+/// Seconds after which a connection that nobody answered, or that was ended, is forgotten.
+const UNANSWERED: u32 = 5;
+/// Seconds without a packet after which one is forgotten that was answered.
+const IDLE: u32 = 300;
+/// The same over UDP, where nobody says that he has ended.
+const IDLE_UDP: u32 = 30;
+
+/// A policy for each protocol: its name, the protocol, seconds by state.
+const POLICIES: [(&str, u8, &[(u16, u32)]); 4] = [
+    (
+        "forget_tcp",
+        TCP,
+        &[
+            (1, UNANSWERED), // after the first packet
+            (2, UNANSWERED),
+            (3, IDLE), // established
+            (4, UNANSWERED),
+            (5, UNANSWERED),
+            (6, UNANSWERED),
+            (7, UNANSWERED),
+            (8, UNANSWERED),
+            (9, UNANSWERED),
+            (10, IDLE),       // sent again and again
+            (11, UNANSWERED), // begun in the middle, and nobody answers
+        ],
+    ),
+    ("forget_udp", UDP, &[(1, UNANSWERED), (2, IDLE_UDP)]),
+    ("forget_icmp", ICMP, &[(1, UNANSWERED)]),
+    ("forget_icmpv6", ICMPV6, &[(1, UNANSWERED)]),
+];
+
+/// Puts the rules at the beginning of the chain `forward`.
+pub(super) fn bound(changes: &mut Changes, settings: &NetdSettings, index: u32) {
+    changes.add_counter(HURRIED);
+    let begins = || Rule::new().interface(IIF, EQUAL, index).connection(CT_NEW, register(14));
+    meter(changes, "begun4", Field::Ipv4, begins().ipv4().load(NETWORK, 12, 4, register(0)));
+    if settings.ipv6 {
+        meter(changes, "begun6", Field::Ipv6, begins().ipv6().load(NETWORK, 8, 16, register(0)));
+    }
+    for (name, protocol, seconds) in POLICIES {
+        changes.add_timeouts(name, protocol, seconds);
+        changes.add_rule("forward", begins().protocol(protocol).forgotten_by(name));
+    }
+}
+
+/// Whoever `source` loads may begin so many.
+fn meter(changes: &mut Changes, name: &str, field: Field, source: Rule) {
+    changes.add_meter(name, field);
+    let over = source.over(name, register(0), BEGUN_PER_SECOND, BEGUN_AT_ONCE);
+    changes.add_rule("forward", over.count(HURRIED).drop());
+}

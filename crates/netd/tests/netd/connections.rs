@@ -1,0 +1,67 @@
+//! What a run may take of the node's table of connections: a run that begins one after the other leaves room for others.
+
+use std::{
+    fs,
+    net::UdpSocket,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    helper::{TARGET, World, grant, start},
+    inside::inside,
+    probe::{Outcome::Reached, tcp, until},
+};
+
+/// More than one run may begin at once by far, and fewer than the table has room for.
+const BEGUN: u16 = 20_000;
+
+/// The table's lines of connections of this protocol; nothing where the kernel does not show it.
+fn table(world: &World, protocol: &str) -> Option<Vec<String>> {
+    let text = world.node.run(|| fs::read_to_string("/proc/thread-self/net/nf_conntrack")).ok()?;
+    Some(text.lines().filter(|line| line.split_whitespace().nth(2) == Some(protocol)).map(str::to_owned).collect())
+}
+
+#[test]
+fn a_run_that_begins_many_connections_leaves_room_in_the_nodes_table() {
+    inside("connections::a_run_that_begins_many_connections_leaves_room_in_the_nodes_table", || {
+        let world = World::new();
+        let helper = start(&world, true);
+        let (run, _lease) = world.open(&grant(&[TARGET]));
+        let before = world.client().status().unwrap().dropped_packets;
+        let began = Instant::now();
+        run.run(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            for port in 1..=BEGUN {
+                // The target refuses most of them, which the next call says.
+                let _ = socket.send_to(b"?", (TARGET, port));
+            }
+        });
+        let Some(lines) = table(&world, "udp") else {
+            println!("skipped: the kernel does not show its table of connections");
+            return;
+        };
+        let most = 3_000 + 1_500 * usize::try_from(began.elapsed().as_secs() + 1).unwrap();
+        println!("{} of {BEGUN} are in the table after {:?}", lines.len(), began.elapsed());
+        assert!(!lines.is_empty() && lines.len() <= most, "{} connections, expected at most {most}", lines.len());
+        let seconds = |line: &String| line.split_whitespace().nth(4).unwrap().parse::<u64>().unwrap();
+        let (unanswered, answered): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.contains("[UNREPLIED]"));
+        assert!(
+            unanswered.into_iter().all(|line| seconds(line) <= 5)
+                && answered.into_iter().all(|line| seconds(line) <= 30)
+        );
+        let dropped = || world.client().status().unwrap().dropped_packets - before;
+        assert!(most > usize::from(BEGUN) || dropped() > 0, "what was not begun is counted");
+        // Whoever waits a moment goes on, and is remembered as long as he speaks.
+        until("the run reaches its target again", || tcp(&run, TARGET.parse().unwrap(), 80) == Reached);
+        let tcp = table(&world, "tcp").unwrap();
+        assert!(tcp.iter().all(|line| seconds(line) <= 300), "{tcp:?}");
+        let forgotten =
+            || table(&world, "udp").unwrap().iter().filter(|line| line.contains("[UNREPLIED]")).count() == 0;
+        let end = Instant::now() + Duration::from_secs(20);
+        while !forgotten() {
+            assert!(Instant::now() < end, "what nobody answered is not forgotten");
+            std::thread::yield_now();
+        }
+        helper.stop();
+    });
+}

@@ -1,0 +1,276 @@
+//! Control groups (v2), where the operator hands a folder of them down: memory, processes and processor time of a run as a
+//! whole, where limits of processes count each alone. A group is made for one run and removed with it; what a killed worker
+//! left is removed by the next one that has the folder, at its start and every half minute.
+//!
+//! Only the sandbox's process ever enters a group: a supervisor in it could be killed in its tool's place.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::outcome::Exceeded;
+use crate::{Limits, SandboxError};
+
+/// Between two looks for what nobody owns any more.
+const LOOK: Duration = Duration::from_secs(30);
+/// What a group is asked to limit.
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+/// The time of which `cpu.max` gives a share, in microseconds: the kernel's default.
+const PERIOD_US: u64 = 100_000;
+
+/// The folder that was handed down.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    folder: PathBuf,
+    /// Those of [`CONTROLLERS`] that the kernel has in it.
+    controllers: Vec<&'static str>,
+    owner: String,
+    numbers: AtomicU64,
+    stuck: Arc<Mutex<Vec<PathBuf>>>,
+    /// The janitor ends when this does.
+    _life: Sender<()>,
+}
+
+impl Groups {
+    /// Takes the folder over: hands its controllers down to the groups in it, and removes what dead workers left.
+    ///
+    /// # Errors
+    /// When it is no control group of version 2, or not ours to use.
+    pub(crate) fn open(folder: &Path) -> Result<Self, SandboxError> {
+        let failed = |step| SandboxError::set_up(step);
+        let known = fs::read_to_string(folder.join("cgroup.controllers"))
+            .map_err(failed("read cgroup.controllers of the control group that was handed down"))?;
+        let controllers: Vec<&str> =
+            CONTROLLERS.into_iter().filter(|one| known.split_whitespace().any(|word| word == *one)).collect();
+        for controller in &controllers {
+            write(&folder.join("cgroup.subtree_control"), &format!("+{controller}"))
+                .map_err(failed("hand the controllers of the control group down"))?;
+        }
+        for controller in CONTROLLERS.into_iter().filter(|one| !controllers.contains(one)) {
+            tracing::warn!(
+                controller,
+                "the control group of the worker lacks a controller: runs are not limited by it"
+            );
+        }
+        let owner =
+            owner_of("self").ok_or_else(|| failed("read this process's beginning")(io::ErrorKind::NotFound.into()))?;
+        let (stuck, (life, ended)) = (Arc::<Mutex<Vec<PathBuf>>>::default(), mpsc::channel());
+        sweep(folder, &stuck);
+        let (watched, left) = (folder.to_owned(), Arc::clone(&stuck));
+        let work = move || janitor(&watched, &left, &ended);
+        thread::Builder::new().name("sandbox-groups".into()).spawn(work).map_err(failed("start a thread"))?;
+        let folder = folder.to_owned();
+        Ok(Self { folder, controllers, owner, numbers: AtomicU64::new(0), stuck, _life: life })
+    }
+
+    /// Makes the group of one run.
+    ///
+    /// # Errors
+    /// When the kernel does not let it be made or limited.
+    pub(crate) fn make(&self, limits: &Limits) -> Result<Group, SandboxError> {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.join(format!("run-{}-{number}", self.owner));
+        fs::create_dir(&folder).map_err(SandboxError::set_up("make a control group"))?;
+        // From here on it is removed when a step fails.
+        let group = Group { folder, stuck: Arc::clone(&self.stuck) };
+        let has = |controller| self.controllers.contains(&controller);
+        let mut wanted = Vec::new();
+        if has("memory") {
+            // What the scratch holds counts as the run's memory.
+            let bytes = limits.memory_bytes.saturating_add(limits.scratch_bytes);
+            wanted.extend([("memory.max", bytes.to_string()), ("memory.oom.group", "1".to_owned())]);
+        }
+        if has("pids") {
+            wanted.push(("pids.max", limits.processes.to_string()));
+        }
+        if has("cpu") {
+            let share = limits.processors_percent.saturating_mul(PERIOD_US) / 100;
+            wanted.push(("cpu.max", format!("{share} {PERIOD_US}")));
+        }
+        for (file, value) in wanted {
+            write(&group.folder.join(file), &value).map_err(SandboxError::set_up("limit a control group"))?;
+        }
+        if has("memory") {
+            // A kernel without swap accounting has no such file, and a machine without swap needs none.
+            let _ = write(&group.folder.join("memory.swap.max"), "0");
+        }
+        Ok(group)
+    }
+}
+
+/// The group of one run; dropping it ends what is in it, and removes it.
+#[derive(Debug)]
+pub(crate) struct Group {
+    folder: PathBuf,
+    stuck: Arc<Mutex<Vec<PathBuf>>>,
+}
+
+impl Group {
+    /// Puts the process into the group, and so everything that it will start.
+    ///
+    /// # Errors
+    /// When the kernel does not allow it.
+    pub(crate) fn enter(&self, pid: i32) -> Result<(), SandboxError> {
+        write(&self.folder.join("cgroup.procs"), &pid.to_string())
+            .map_err(SandboxError::set_up("enter a control group"))
+    }
+
+    /// Which of its limits the run came to, as the kernel counts it.
+    pub(crate) fn exceeded(&self) -> Option<Exceeded> {
+        let counted = |file: &str, event: &str| {
+            let text = fs::read_to_string(self.folder.join(file)).unwrap_or_default();
+            let mut pairs = text.lines().filter_map(|line| line.split_once(' '));
+            pairs.any(|(name, count)| name == event && count.trim() != "0")
+        };
+        match () {
+            () if counted("memory.events", "oom_kill") => Some(Exceeded::Memory),
+            () if counted("pids.events", "max") => Some(Exceeded::Processes),
+            () => None,
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !remove(&self.folder) {
+            // Its last process is still on its way out.
+            locked(&self.stuck).push(std::mem::take(&mut self.folder));
+        }
+    }
+}
+
+/// Without making a file: in a control group there are those that the kernel put there.
+fn write(file: &Path, value: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).open(file).and_then(|mut file: File| file.write_all(value.as_bytes()))
+}
+
+/// Ends what is in a group and removes it; says whether it is gone.
+fn remove(folder: &Path) -> bool {
+    // Before Linux 5.14 there is no such file; the run's processes have ended by the kill of their first one.
+    let _ = write(&folder.join("cgroup.kill"), "1");
+    match fs::remove_dir(folder) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Works until the sandbox is gone.
+fn janitor(folder: &Path, stuck: &Mutex<Vec<PathBuf>>, ended: &Receiver<()>) {
+    while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        sweep(folder, stuck);
+    }
+}
+
+/// Removes the groups of workers that have ended, and those of ours that could not be removed at once.
+fn sweep(folder: &Path, stuck: &Mutex<Vec<PathBuf>>) {
+    locked(stuck).retain(|group| !remove(group));
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_left_over(&entry.file_name().to_string_lossy())) {
+        let is_gone = remove(&entry.path());
+        tracing::info!(group = %entry.path().display(), is_gone, "a control group was left by a worker that has ended");
+    }
+}
+
+/// `run-PID-START-NUMBER` of a process that is no more.
+fn is_left_over(name: &str) -> bool {
+    let mut words = name.strip_prefix("run-").unwrap_or_default().split('-');
+    let (Some(pid), Some(start), Some(_), None) = (words.next(), words.next(), words.next(), words.next()) else {
+        return false;
+    };
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|letter| letter.is_ascii_digit());
+    is_number(pid) && is_number(start) && owner_of(pid).as_deref() != Some(&format!("{pid}-{start}"))
+}
+
+/// A process's number and when it began (proc(5), field 22): together nobody else's, ever.
+fn owner_of(process: &str) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (pid, _) = stat.split_once(' ')?;
+    // The second field is a name, which may hold anything; the third one is behind its last parenthesis.
+    let (_, rest) = stat.rsplit_once(')')?;
+    Some(format!("{pid}-{}", rest.split_whitespace().nth(19)?))
+}
+
+fn locked(stuck: &Mutex<Vec<PathBuf>>) -> MutexGuard<'_, Vec<PathBuf>> {
+    // A list whose every change is one step: whole whatever panicked.
+    stuck.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that looks like a control group to whoever only reads and writes files; the kernel's part is played here.
+    fn fake(controllers: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("cgroup.controllers"), controllers).unwrap();
+        fs::write(folder.path().join("cgroup.subtree_control"), "").unwrap();
+        folder
+    }
+
+    fn group(folder: &Path, files: &[(&str, &str)]) -> Group {
+        let folder = folder.join("run-1-1-0");
+        fs::create_dir(&folder).unwrap();
+        files.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
+        Group { folder, stuck: Arc::default() }
+    }
+
+    #[test]
+    fn the_kernels_counts_say_which_limit_a_run_came_to() {
+        let of = |memory: &str, pids: &str| {
+            let folder = fake("");
+            group(folder.path(), &[("memory.events", memory), ("pids.events", pids)]).exceeded()
+        };
+        let quiet = "low 0\nhigh 0\nmax 31\noom 0\noom_kill 0\noom_group_kill 0\n";
+        assert_eq!(of(quiet, "max 0\n"), None);
+        assert_eq!(of("max 31\noom 1\noom_kill 2\n", "max 0\n"), Some(Exceeded::Memory));
+        assert_eq!(of(quiet, "max 5\n"), Some(Exceeded::Processes));
+        assert_eq!(of("", ""), None);
+        let folder = fake("");
+        assert_eq!(group(folder.path(), &[]).exceeded(), None);
+    }
+
+    #[test]
+    fn a_process_enters_by_its_number() {
+        let folder = fake("");
+        let group = group(folder.path(), &[("cgroup.procs", "")]);
+        group.enter(4242).unwrap();
+        assert_eq!(fs::read_to_string(group.folder.join("cgroup.procs")).unwrap(), "4242");
+    }
+
+    #[test]
+    fn controllers_are_handed_down_and_what_is_no_control_group_is_refused() {
+        let folder = fake("cpuset cpu io memory hugetlb pids rdma\n");
+        let groups = Groups::open(folder.path()).unwrap();
+        assert_eq!(groups.controllers, ["memory", "pids", "cpu"]);
+        assert!(fs::read_to_string(folder.path().join("cgroup.subtree_control")).unwrap().contains("+cpu"));
+        // Its files are the kernel's to make: where there are none a run is not limited, so it must not begin.
+        let refused = groups.make(&Limits::default()).unwrap_err();
+        assert!(matches!(&refused, SandboxError::SetUp { step, .. } if step == "limit a control group"), "{refused:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "what was begun is removed");
+        assert!(Groups::open(&folder.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn only_groups_of_dead_workers_are_left_over() {
+        let own = owner_of("self").unwrap();
+        assert!(!is_left_over(&format!("run-{own}-0")));
+        let (pid, start) = own.split_once('-').unwrap();
+        assert!(is_left_over(&format!("run-{pid}-{start}1-0")), "the number is another process's by now");
+        assert!(is_left_over("run-999999999-1-0"));
+        for name in ["", "run-", "run-1", "run-a-b-c", "init.scope", "run-1-2-3-4", "run--1-2"] {
+            assert!(!is_left_over(name), "{name}");
+        }
+        let folder = fake("");
+        for name in ["run-999999999-1-0", "run-a-b-c", "other"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let _groups = Groups::open(folder.path()).unwrap();
+        let exists = |name: &str| folder.path().join(name).exists();
+        assert_eq!((exists("run-999999999-1-0"), exists("run-a-b-c"), exists("other")), (false, true, true));
+    }
+}

@@ -1,0 +1,96 @@
+//! The same for an ordinary user: the cases that the other files try as whoever runs the tests, once more as somebody
+//! without rights; and control groups, which root can try here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use picket_domain::{Network, SandboxLevel};
+use picket_sandbox::{End, Limits, Sandbox, SandboxSettings};
+use rustix::process::geteuid;
+
+use crate::room::{
+    Room, all_as_ordinary_user, await_ready, finish, invocation, open_folder, settings, small, variable,
+};
+
+/// S7 to S17, S24, S25 and S28, each file of them in a process of that user.
+#[test]
+fn every_case_holds_for_an_ordinary_user() {
+    if !geteuid().is_root() {
+        println!("not root: every test runs as an ordinary user anyway");
+        return;
+    }
+    for cases in
+        ["limits::", "death::", "isolation::", "files::", "levels::two_runs", "levels::a_slot", "levels::runs_cannot"]
+    {
+        let folder = open_folder();
+        let Some(output) = all_as_ordinary_user(folder.path(), cases) else { return };
+        let text = String::from_utf8_lossy(&output.stdout);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !text.contains(" 0 passed"), "{cases}:\n{text}{said}");
+        println!("{cases} {}", text.lines().rfind(|line| line.starts_with("test result")).unwrap_or_default());
+    }
+}
+
+/// A folder of control groups that this test may use: the one that is named, or one of its own where root is nobody's
+/// guest (no systemd, which has the hierarchy for itself).
+fn handed_down() -> Option<PathBuf> {
+    if let Some(folder) = variable("PICKET_TEST_CGROUP") {
+        return Some(folder.into());
+    }
+    if !geteuid().is_root() || Path::new("/run/systemd/system").exists() {
+        return None;
+    }
+    let places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(Path::new);
+    let hierarchy = places.into_iter().find(|folder| folder.join("cgroup.controllers").exists())?;
+    let folder = hierarchy.join(format!("picket-test-{}", std::process::id()));
+    fs::create_dir(&folder).ok()?;
+    Some(folder)
+}
+
+#[test]
+fn a_run_is_in_a_control_group_of_its_own_while_it_lasts() {
+    let Some(folder) = handed_down() else {
+        println!("no control group is handed down (PICKET_TEST_CGROUP): not tried");
+        return;
+    };
+    // Left by a worker that was killed: no process has this number.
+    fs::create_dir(folder.join("run-999999999-1-0")).unwrap();
+    let room = Room::new();
+    let grouped = SandboxSettings { cgroup: Some(folder.clone()), ..settings(room.folder.path()) };
+    let sandbox = Sandbox::new(grouped).unwrap();
+    let groups = || {
+        let entries = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path());
+        entries
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run-")))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(groups(), Vec::<PathBuf>::new(), "what a dead worker left is gone");
+    let route = sandbox.route_at(SandboxLevel::L2, &[]).unwrap();
+    let start =
+        |mode: &str, limits: &Limits| sandbox.start_by(&route, 7, &invocation(Network::None, &[mode]), limits).unwrap();
+    let mut run = start("daemon", &small());
+    await_ready(&mut run.stdout().unwrap());
+    let [group] = groups().try_into().unwrap();
+    let inside = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+    let own = std::process::id().to_string();
+    assert!(
+        inside.lines().count() >= 8 && inside.lines().all(|pid| pid != own),
+        "bwrap twice, the tool, five daemons: {inside}"
+    );
+    run.killer().kill("done");
+    drop(run.wait_blocking());
+    assert_eq!(groups(), Vec::<PathBuf>::new(), "it goes with its run");
+    let controllers = fs::read_to_string(folder.join("cgroup.controllers")).unwrap();
+    println!("controllers here: {:?}", controllers.trim());
+    if controllers.contains("memory") {
+        // Each process stays below its own limit, and all together do not.
+        let limits = Limits { memory_bytes: 64 << 20, ..small() };
+        let outcome = finish(start("memory", &limits)).outcome;
+        println!("{:?} {:?}", outcome.end, outcome.exceeded);
+        assert_ne!(outcome.end, End::TimedOut);
+    }
+    drop(sandbox);
+    if variable("PICKET_TEST_CGROUP").is_none() {
+        fs::remove_dir(&folder).unwrap();
+    }
+}
