@@ -132,3 +132,8 @@ ALTER TABLE users
 -- A worker that is to take no more.
 ALTER TABLE workers
     ADD drain_requested_at timestamptz;
+
+-- What a switch may cover, and what operators look at.
+CREATE INDEX unfinished_scans ON scans (organization_id, id) WHERE state IN ('created', 'queued', 'running', 'paused');
+CREATE INDEX ended_scans ON scans (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX given_up_tasks ON tasks (ended_at DESC) WHERE state = 'failed' AND gap = 'worker_lost';

@@ -38,7 +38,8 @@ CREATE OR REPLACE FUNCTION picket_scan_comparison(base uuid, later uuid)
     LANGUAGE sql STABLE
     AS $$
 WITH looked AS MATERIALIZED (
-    SELECT DISTINCT t.scan_id, t.tool, t.params - 'timing' AS params, h.host, t.opens <> '{}' AND t.grown_from IS NULL AS is_first
+    SELECT DISTINCT t.scan_id, t.tool, t.params - 'timing' AS params, h.host, 
+           t.opens && ARRAY['web_scan', 'ssl_scan', 'ssh-audit'] AND t.grown_from IS NULL AS is_first
     FROM tasks AS t
     CROSS JOIN LATERAL (
         SELECT a.host FROM jsonb_array_elements_text(t.shard -> 'addresses') AS a (host)
@@ -101,7 +102,7 @@ LEFT JOIN LATERAL (
 $$;
 
 -- The newest complete runs of a tool, for its median.
-CREATE INDEX complete_tasks ON tasks (tool, ended_at DESC) WHERE state = 'done' AND gap IS NULL;
+CREATE INDEX complete_tasks ON tasks (tool, ended_at DESC) WHERE state = 'done' AND gap IS NULL AND pool <> 'import';
 
 -- How long a run of each tool takes; the steward measures it now and then, so that no request reads the tasks. Of no
 -- customer: a median over all organizations.

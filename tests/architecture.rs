@@ -57,6 +57,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "planner",
             "blobs",
             "sandbox",
+            "netd",
             "kit",
             "gateway",
             "steward",

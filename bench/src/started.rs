@@ -8,8 +8,6 @@ use std::{
 
 use hyper::StatusCode;
 use picket_kit::{Health, Shutdown};
-use picket_outbound::OutboundSettings;
-use picket_planner::Prover;
 use picket_queue::{Broker, BrokerSettings};
 use picket_steward::StewardSettings;
 use picket_testkit::Namespace;

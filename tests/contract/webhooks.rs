@@ -95,6 +95,7 @@ async fn dispatch(stack: &Stack) {
         sealer: stack.sealer.clone(),
         clock: stack.clock.clone(),
         health: Health::starting(),
+        origin: "https://picket.example.com".to_owned(),
     };
     tokio::spawn(picket_dispatcher::run(settings, parts, stack.shutdown()));
 }

@@ -164,6 +164,8 @@ actions! {
     WebhookCreated = "webhook.created";
     /// A webhook was removed.
     WebhookDeleted = "webhook.deleted";
+    /// A worker was told to take no more.
+    WorkerDrained = "worker.drained";
 }
 
 /// One row of the audit log, before it has its place in the chain.

@@ -4,7 +4,7 @@
 use ipnet::IpNet;
 use jiff::{Timestamp, ToSpan, civil::Weekday, tz::TimeZone};
 
-use crate::{Target, TargetError, TargetKind};
+use crate::{Target, TargetError, TargetKind, target::canonical_network};
 
 /// Minutes of a day.
 const DAY: u16 = 24 * 60;
@@ -34,6 +34,7 @@ impl TargetPattern {
         if let Ok(network) = text.parse::<IpNet>()
             && network.trunc() == network
         {
+            let network = canonical_network(network);
             return Ok(Self { text: network.to_string(), network: Some(network) });
         }
         let target = Target::parse(text)?;

@@ -2,6 +2,7 @@
 //! A 5xx says nothing of its cause: the front logs it, once, under the request id.
 
 mod code;
+mod refused;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +14,6 @@ use actix_web::{
     },
 };
 use picket_domain::{InvalidTransition, Permission, TargetError};
-use picket_planner::PlanRefused;
 use picket_store::{StoreError, quota::Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -371,22 +371,6 @@ impl Problem {
         };
         let body = serde_json::to_vec(&view).unwrap_or_default();
         self.head().content_type("application/problem+json").body(body)
-    }
-}
-
-impl From<PlanRefused> for Problem {
-    fn from(refused: PlanRefused) -> Self {
-        let message = refused.to_string();
-        match refused {
-            PlanRefused::Field { field, code, message } => Self::field(field, code, message),
-            PlanRefused::TargetForbidden { .. } => {
-                Self::TargetForbidden(FieldError::new("target", "target_forbidden", message))
-            }
-            PlanRefused::TargetExcluded { .. } => {
-                Self::TargetExcluded(FieldError::new("target", "target_excluded", message))
-            }
-            PlanRefused::TargetNotAuthorized(target) => Self::TargetNotAuthorized(target),
-        }
     }
 }
 

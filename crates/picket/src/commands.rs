@@ -133,7 +133,7 @@ async fn alone(settings: Settings, role: Role) -> Result<(), CommandError> {
             parts.steward(health, shutdown).await?;
             Ok(())
         }
-        Role::Worker => parts.worker(health, shutdown).await,
+        Role::Worker => parts.worker(true, health, shutdown).await,
         Role::Dispatcher => parts.dispatcher(health, shutdown).await,
         Role::Renderer => parts.renderer(health, shutdown).await,
     }

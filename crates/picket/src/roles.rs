@@ -106,11 +106,12 @@ impl Parts {
         Ok(Prover::open(self.outbound())?)
     }
 
-    pub(crate) async fn worker(&self, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {
+    /// `is_alone`: in a process without a gateway. Then a folder of its own would keep outputs where nobody finds them.
+    pub(crate) async fn worker(&self, is_alone: bool, health: Health, shutdown: Shutdown) -> Result<(), CommandError> {
         let parts = picket_worker::Parts {
             db: self.db.clone(),
             broker: self.broker("worker")?,
-            blobs: Some(self.blobs()?),
+            blobs: if is_alone && self.settings.blobs.is_none() { None } else { Some(self.blobs()?) },
             live: self.settings.redis.as_ref().map(Live::new).transpose()?,
             clock: self.clock.clone(),
             health,

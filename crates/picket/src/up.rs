@@ -56,7 +56,7 @@ fn start(roles: &mut JoinSet<Result<(), CommandError>>, parts: &Arc<Parts>, shut
     let (parts, stop) = of();
     roles.spawn(async move { parts.steward(steward, stop).await });
     let (parts, stop) = of();
-    roles.spawn(async move { parts.worker(worker, stop).await });
+    roles.spawn(async move { parts.worker(false, worker, stop).await });
     let (parts, stop) = of();
     roles.spawn(async move { parts.dispatcher(dispatcher, stop).await });
     let (parts, stop) = of();

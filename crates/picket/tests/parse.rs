@@ -85,7 +85,8 @@ fn object(name: &str, ended: &Ended) -> Value {
         ];
         let mut found: Vec<_> = finding.as_object().unwrap().keys().map(String::as_str).collect();
         let mut wanted = fields.to_vec();
-        (found.sort_unstable(), wanted.sort_unstable());
+        found.sort_unstable();
+        wanted.sort_unstable();
         assert_eq!(found, wanted, "{name}");
         let is_hex = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         assert!(is_hex(finding["fingerprint"].as_str().unwrap()), "{name}: {finding}");

@@ -1,20 +1,22 @@
 //! A scan once more. Nothing of the first one's plan is taken over but what was asked: the target is judged, resolved and
 //! planned anew, so that whatever was forbidden in the meantime stays out.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use jiff::Timestamp;
-use picket_domain::{NewScan, NewTask, Plan, Shard, TaskId};
+use picket_domain::{Dialect, NewScan, NewTask, Plan, Shard, TaskId};
 use picket_scanners::{Asked, ScanSpec};
 use serde_json::Value;
 
-use super::{Asker, PlanRefused, Planner, ScanOptions, ToolRequest};
+use super::{Asker, PlanRefused, Planner, ScanOptions, Wanted};
 
 /// What an earlier scan was asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Earlier<'a> {
     /// Its target.
     pub target: &'a str,
+    /// Under which version it was asked.
+    pub dialect: Dialect,
     /// Its plan.
     pub plan: Plan,
     /// Its tool, when the plan is one tool.
@@ -31,14 +33,12 @@ impl Planner {
     /// # Errors
     /// As for the request itself.
     pub async fn plan_again(&self, asker: &Asker, earlier: Earlier<'_>) -> Result<NewScan, PlanRefused> {
-        let Earlier { target, plan, tool, request, notify } = earlier;
-        match tool {
-            Some(tool) => self.plan_tool(asker, ToolRequest { target, tool, parameters: Some(request), notify }).await,
-            None => {
-                let planned = self.plan_options(asker, target, plan, ScanOptions::from_json(request)).await?;
-                Ok(NewScan { notify: notify.to_vec(), ..planned })
-            }
-        }
+        let Earlier { target, dialect, plan, tool, request, notify } = earlier;
+        let wanted = match tool {
+            Some(tool) => Wanted::Tool { tool: tool.to_owned(), parameters: Some(request.clone()) },
+            None => Wanted::Options { plan, options: ScanOptions::from_json(request) },
+        };
+        self.plan(asker, (target, notify), &wanted, dialect).await
     }
 }
 
@@ -65,19 +65,23 @@ pub fn what_is_missing(
     left_over: &[LeftOver],
     now: Timestamp,
 ) -> NewScan {
-    let again = left_over.iter().flat_map(|one| repeated(one, &planned.tasks, now)).collect::<Vec<_>>();
+    let mut judged: HashMap<IpAddr, &Shard> = HashMap::new();
+    for task in &planned.tasks {
+        judged.extend(task.shard.addresses.iter().map(|address| (*address, &task.shard)));
+    }
+    let again = left_over.iter().flat_map(|one| repeated(one, &judged, now)).collect::<Vec<_>>();
     let probes = planned.probes.saturating_add(u64::try_from(again.len()).unwrap_or(u64::MAX));
     let tasks = planned.tasks.into_iter().filter(|task| !is_examined(task)).chain(again).collect();
     NewScan { tasks, probes, ..planned }
 }
 
 /// The tasks that a left-over one comes to; none when its tool or its parameters are not of the catalogue any more.
-fn repeated(one: &LeftOver, judged: &[NewTask], now: Timestamp) -> Vec<NewTask> {
+fn repeated(one: &LeftOver, judged: &HashMap<IpAddr, &Shard>, now: Timestamp) -> Vec<NewTask> {
     let Ok(spec) = ScanSpec::try_from(Asked { tool: &one.tool, parameters: Some(&one.params) }) else {
         return Vec::new();
     };
     let shards = one.addresses.iter().filter_map(|address| {
-        let Shard { target, hosts, .. } = &judged.iter().find(|task| task.shard.addresses.contains(address))?.shard;
+        let Shard { target, hosts, .. } = judged.get(address)?;
         let hosts = hosts.iter().filter(|host| host.address == *address).cloned().collect();
         Some(Shard { target: target.clone(), addresses: vec![*address], hosts })
     });

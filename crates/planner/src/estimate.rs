@@ -152,6 +152,7 @@ mod tests {
             notify: Vec::new(),
             gaps: Vec::new(),
             tasks: (0..tasks).map(task).collect(),
+            authority: picket_domain::Authority::of(picket_domain::Basis::Operator),
             probes: 7,
             requested_by: String::new(),
             traceparent: None,

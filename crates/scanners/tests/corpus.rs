@@ -194,8 +194,17 @@ fn recordings_of_loopback_services_are_recognized_and_told() {
     }
 }
 
-/// Tools whose own severity is ours as well; the others' findings are judged by rules of ours, or the manifest's by its peer.
-const SEVERITY_AS_GIVEN: [&str; 4] = ["nuclei", "openvas", "trivy", "zap"];
+/// Tools whose own severity is ours as well; the others' findings are judged by rules of ours (ZAP's where they are of
+/// headers and cookies), or the manifest's by its peer.
+const SEVERITY_AS_GIVEN: [&str; 3] = ["nuclei", "openvas", "trivy"];
+/// Files in which it is not, and why.
+const OTHER_SEVERITIES: [(&str, &str); 2] = [
+    (
+        "openvas/django-DefectDojo__many_vuln.xml",
+        "by the number, 9.0 and more being critical; the peer takes GMP's word",
+    ),
+    ("trivy/trivy__gomod-vex.json.golden", "unknown stays unknown; the peer calls it info"),
+];
 
 /// `Medium=3 Info=1` in words of ours.
 fn severities(text: &str) -> BTreeMap<String, u64> {
@@ -230,10 +239,11 @@ fn severities_that_the_manifest_names_are_ours_where_the_tool_gives_them() {
             continue;
         }
         compared += 1;
-        if found != wanted {
+        let is_explained = OTHER_SEVERITIES.iter().any(|(file, why)| *file == name && !why.is_empty());
+        if (found != wanted) != is_explained {
             writeln!(faults, "{name}: ours {found:?}, theirs {wanted:?}").unwrap();
         }
     }
     println!("{compared} files with severities");
-    assert!(faults.is_empty() && compared > 20, "{compared} compared\n{faults}");
+    assert!(faults.is_empty() && compared > 10, "{compared} compared\n{faults}");
 }

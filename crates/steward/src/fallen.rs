@@ -26,12 +26,19 @@ impl Fallen {
     pub async fn end(&self) -> Result<u64, StoreError> {
         let now = self.clock.now();
         let scans = self.db.operate("fallen.find", async |tx| authority::fallen(tx, now).await).await?;
-        let mut ended = 0_u64;
+        let (mut ended, mut failed) = (0_u64, None);
         for scan in scans {
             let end = self.db.operate("fallen.end", async |tx| authority::end_if_fallen(tx, scan, now).await);
-            ended = ended.saturating_add(end.await?);
+            match end.await {
+                Ok(tasks) => ended = ended.saturating_add(tasks),
+                // One that cannot be ended now must not keep the others waiting.
+                Err(error) => {
+                    tracing::warn!(error = picket_domain::cause(&error), scan.id = %scan, "a scan was not looked at");
+                    failed = Some(error);
+                }
+            }
         }
-        Ok(ended)
+        failed.filter(|_| ended == 0).map_or(Ok(ended), Err)
     }
 }
 

@@ -25,16 +25,22 @@ impl Halter {
     /// Stops what is covered; returns how many scans.
     ///
     /// # Errors
-    /// When the database refuses; what was stopped before stays stopped.
+    /// When the database refuses, and nothing could be stopped.
     pub async fn stop_covered(&self) -> Result<usize, StoreError> {
         let covered = self.db.operate("halter.covered", async |tx| halts::covered(tx, TURN).await).await?;
-        let mut stopped: usize = 0;
+        let (mut stopped, mut failed) = (0_usize, None);
         for scan in covered {
             let now = self.clock.now();
-            let is_stopped = self.db.operate("halter.stop", async |tx| halts::stop(tx, &scan, now).await).await?;
-            stopped = stopped.saturating_add(usize::from(is_stopped));
+            match self.db.operate("halter.stop", async |tx| halts::stop(tx, &scan, now).await).await {
+                Ok(is_stopped) => stopped = stopped.saturating_add(usize::from(is_stopped)),
+                // One that cannot be stopped now must not keep the others running.
+                Err(error) => {
+                    tracing::warn!(error = picket_domain::cause(&error), "a scan was not stopped, it is tried again");
+                    failed = Some(error);
+                }
+            }
         }
-        Ok(stopped)
+        failed.filter(|_| stopped == 0).map_or(Ok(stopped), Err)
     }
 }
 

@@ -43,6 +43,8 @@ enum Plan {
     Scan(Box<NewScan>),
     Report(Box<NewReport>),
     Nothing(RunOutcome, String),
+    /// The name servers of the target say nothing now; it stays due.
+    Later,
 }
 
 impl Scheduler {
@@ -103,6 +105,7 @@ impl Scheduler {
             Plan::Scan(new) => Work::Scan(new),
             Plan::Report(new) => Work::Report(new),
             Plan::Nothing(outcome, why) => Work::Nothing(*outcome, why),
+            Plan::Later => return Ok(None),
         };
         match self.store(due, (tick, next), work, now).await {
             Err(refusal @ (StoreError::Refused(_) | StoreError::Halted { .. })) => {
@@ -145,6 +148,11 @@ impl Scheduler {
         is_late && due.schedule.missed == Missed::Skip
     }
 
+    /// Whether what is due should have been made longer ago than the grace.
+    fn is_late(&self, due: &Due, now: Timestamp) -> bool {
+        due.schedule.next.is_none_or(|tick| now.duration_since(tick.run_at) > self.grace)
+    }
+
     async fn plan(&self, due: &Due, now: Timestamp) -> Result<Plan, StoreError> {
         match due.schedule.kind {
             ScheduleKind::Scan => self.plan_scan(due, now).await,
@@ -166,6 +174,7 @@ impl Scheduler {
         };
         Ok(match self.planner.plan_order(&asker, &order).await {
             Ok(new) => Plan::Scan(Box::new(new)),
+            Err(refused) if refused.code() == "target_unresolvable" && !self.is_late(due, now) => Plan::Later,
             Err(refused) => Plan::Nothing(RunOutcome::Refused, refused.to_string()),
         })
     }

@@ -7,13 +7,16 @@ use picket_domain::{AuthorizationId, Reach, TargetId};
 use crate::{StoreError, Tx, row::Columns, statements::statements};
 
 statements! {
-    // A new document takes the place of the old one under the same id: what relies on it goes on where both allow it.
+    // A new document takes the place of the old one under the same id, so that what relies on it goes on; one that reaches
+    // less far is another one: what relied on the old one has nothing to stand on.
     PUT = "-- authorizations.put
 INSERT INTO target_authorizations (id, organization_id, target_id, scope, not_before, not_after, approver,
                                    document_sha256, recorded_at, recorded_by)
 VALUES ($1, picket_organization(), $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (target_id) DO UPDATE
-SET scope = EXCLUDED.scope, not_before = EXCLUDED.not_before, not_after = EXCLUDED.not_after,
+SET id = CASE WHEN target_authorizations.scope = 'subdomains' AND EXCLUDED.scope = 'target'
+              THEN EXCLUDED.id ELSE target_authorizations.id END,
+    scope = EXCLUDED.scope, not_before = EXCLUDED.not_before, not_after = EXCLUDED.not_after,
     approver = EXCLUDED.approver, document_sha256 = EXCLUDED.document_sha256, recorded_at = EXCLUDED.recorded_at,
     recorded_by = EXCLUDED.recorded_by
 RETURNING id";

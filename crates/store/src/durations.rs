@@ -1,5 +1,5 @@
 //! How long runs of each tool take: medians that are measured now and then, so that a request reads a few rows. Over all
-//! organizations; nothing of a single one is in them.
+//! organizations. Where one has made nearly all runs of a tool, its median is mostly that one's.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
 
 /// The newest complete runs of a tool that its median is made of.
 const RUNS: i64 = 200;
-/// Fewer say nothing, and would tell one organization of another one's scan.
+/// Fewer say nothing.
 const FEWEST: i64 = 20;
 
 statements! {

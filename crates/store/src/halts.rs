@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use picket_domain::{AuditAction, AuditEntry, NewScan, OrganizationId, ScanId, TargetPattern};
+use picket_domain::{AuditAction, AuditEntry, NewScan, OrganizationId, ScanId, Shard, TargetPattern};
 use serde_json::json;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
 use crate::{
@@ -45,6 +45,15 @@ SELECT h.reason
 FROM picket_halts($1) AS h
 WHERE h.pattern IS NULL OR EXISTS (
   SELECT FROM tasks AS t WHERE t.scan_id = $2 AND picket_covers(h.pattern, h.network, $3, t.shard)
+)
+LIMIT 1";
+
+    // The same of tasks that are not stored.
+    WOULD = "-- halts.would
+SELECT h.reason
+FROM picket_halts($1) AS h
+WHERE h.pattern IS NULL OR EXISTS (
+  SELECT FROM unnest($3::jsonb[]) AS t (shard) WHERE picket_covers(h.pattern, h.network, $2, t.shard)
 )
 LIMIT 1";
 
@@ -183,6 +192,23 @@ pub(crate) async fn closed(tx: &Tx<'_>) -> Result<Vec<Closed>, StoreError> {
 pub(crate) async fn demand_none(tx: &Tx<'_>, new: &NewScan) -> Result<(), StoreError> {
     let row = tx.query_opt(HALTED, &[&new.organization_id.uuid(), &new.id.uuid(), &new.target]).await?;
     match row {
+        Some(row) => Err(StoreError::Halted { reason: Columns::new("kill_switches", &row).get("reason")? }),
+        None => Ok(()),
+    }
+}
+
+/// The same for tasks that are not stored, as a dry run has them.
+///
+/// # Errors
+/// As [`demand_none`].
+pub async fn demand_none_of(
+    tx: &Tx<'_>,
+    organization: OrganizationId,
+    target: &str,
+    shards: &[&Shard],
+) -> Result<(), StoreError> {
+    let shards: Vec<Json<&Shard>> = shards.iter().map(|shard| Json(*shard)).collect();
+    match tx.query_opt(WOULD, &[&organization.uuid(), &target, &shards]).await? {
         Some(row) => Err(StoreError::Halted { reason: Columns::new("kill_switches", &row).get("reason")? }),
         None => Ok(()),
     }

@@ -36,6 +36,11 @@ struct Lane {
 /// A place in a lane until it is dropped.
 pub(crate) struct Ride {
     connection: Arc<Pooled>,
+    _seat: Seat,
+}
+
+/// What counts its rider.
+struct Seat {
     lanes: Lanes,
     index: usize,
 }
@@ -57,12 +62,13 @@ impl Lanes {
     pub(crate) async fn ride(&self) -> Result<Ride, StoreError> {
         let emptiest = self.0.iter().enumerate().min_by_key(|(_, lane)| lane.riders.load(Ordering::Relaxed));
         let (index, lane) = emptiest.ok_or(StoreError::Pool(deadpool_postgres::PoolError::Closed))?;
+        // Counted before it connects, so that those who come meanwhile take another lane.
+        let seat = Seat::take(self.clone(), index);
         let connection = match lane.open() {
             Some(connection) => connection,
             None => lane.connect().await?,
         };
-        lane.riders.fetch_add(1, Ordering::Relaxed);
-        Ok(Ride { connection, lanes: self.clone(), index })
+        Ok(Ride { connection, _seat: seat })
     }
 }
 
@@ -94,7 +100,16 @@ impl Deref for Ride {
     }
 }
 
-impl Drop for Ride {
+impl Seat {
+    fn take(lanes: Lanes, index: usize) -> Self {
+        if let Some(lane) = lanes.0.get(index) {
+            lane.riders.fetch_add(1, Ordering::Relaxed);
+        }
+        Self { lanes, index }
+    }
+}
+
+impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(lane) = self.lanes.0.get(self.index) {
             lane.riders.fetch_sub(1, Ordering::Relaxed);

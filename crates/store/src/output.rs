@@ -34,11 +34,14 @@ ORDER BY number
 LIMIT $3";
 
     PROGRESS = "-- output.progress
-SELECT s.state, t.total, t.ended, t.running
+SELECT s.state, t.total, t.ended, t.running, t.percent
 FROM scans AS s
 CROSS JOIN LATERAL (
   SELECT count(*) AS total, count(*) FILTER (WHERE state IN ('done', 'failed', 'cancelled')) AS ended,
-         count(*) FILTER (WHERE state = 'running') AS running
+         count(*) FILTER (WHERE state = 'running') AS running,
+         -- As `picket_progress` has it, in the same pass.
+         floor(least(coalesce(sum(share + reserve) FILTER (WHERE state IN ('done', 'failed', 'cancelled')), 0) * 100
+                     + 0.000001, 99))::integer AS percent
   FROM tasks
   WHERE scan_id = s.id
 ) AS t
@@ -76,6 +79,8 @@ pub struct Progress {
     pub ended: i64,
     /// Those that run.
     pub running: i64,
+    /// Percent of the known work, as in the scan's status; 99 at most.
+    pub percent: i32,
 }
 
 /// Adds what a task tells while it runs, when the claim still holds; `false` when it does not, and then nothing is kept.
@@ -129,6 +134,7 @@ pub async fn progress(tx: &Tx<'_>, scan: ScanId) -> Result<Option<Progress>, Sto
         total: columns.get("total")?,
         ended: columns.get("ended")?,
         running: columns.get("running")?,
+        percent: columns.get("percent")?,
     }))
 }
 

@@ -4,11 +4,11 @@
 pub mod replay;
 
 use jiff::Timestamp;
-use picket_domain::{OrganizationId, Pool, SandboxLevel, ScanId, TaskId, UserId, WorkerId};
+use picket_domain::{AuditEntry, OrganizationId, Pool, SandboxLevel, ScanId, TaskId, UserId, WorkerId};
 use serde_json::Value;
 use tokio_postgres::Row;
 
-use crate::{Inconsistent, Notice, StoreError, Tx, row::Columns, statements::statements};
+use crate::{Inconsistent, Notice, StoreError, Tx, administration, audit, row::Columns, statements::statements};
 
 statements! {
     IS_OPERATOR = "-- platform.is_operator
@@ -223,10 +223,19 @@ pub async fn workers(tx: &Tx<'_>, after: Option<WorkerId>, at_most: i64) -> Resu
 /// # Errors
 /// When the database refuses.
 #[tracing::instrument(name = "db.platform.drain", skip_all, fields(worker.id = %id), err(level = "debug"))]
-pub async fn drain(tx: &Tx<'_>, id: WorkerId) -> Result<bool, StoreError> {
+pub async fn drain(
+    tx: &Tx<'_>,
+    id: WorkerId,
+    operators: OrganizationId,
+    entry: &AuditEntry,
+) -> Result<bool, StoreError> {
+    administration::lock(tx, &[operators]).await?;
     let is_there = tx.execute(DRAIN, &[&id.uuid()]).await? == 1;
-    // It asks at once.
-    tx.notify(Notice::Leases);
+    if is_there {
+        audit::record(tx, operators, entry).await?;
+        // It asks at once.
+        tx.notify(Notice::Leases);
+    }
     Ok(is_there)
 }
 

@@ -107,7 +107,7 @@ SELECT count(*) FILTER (WHERE state IN ('ready', 'queued', 'running')) AS open,
        string_agg(DISTINCT gap, ', ' ORDER BY gap) AS gaps,
        (SELECT jsonb_agg(DISTINCT jsonb_build_object('tool', o.name, 'target', f.shard ->> 'target', 'gap', f.gap))
         FROM tasks AS f, unnest(f.opens) AS o (name)
-        WHERE f.scan_id = $1 AND f.state = 'failed' AND f.opens <> '{}') AS unopened
+        WHERE f.scan_id = $1 AND f.state IN ('failed', 'cancelled') AND f.opens <> '{}') AS unopened
 FROM tasks
 WHERE scan_id = $1";
 

@@ -81,6 +81,7 @@ mod tests {
         crate::targets::bulk::STATEMENTS,
         crate::tasks::STATEMENTS,
         crate::tasks::admission::STATEMENTS,
+        crate::tasks::admission::candidates::STATEMENTS,
         crate::tasks::authority::STATEMENTS,
         crate::tasks::lease::STATEMENTS,
         crate::tasks::read::STATEMENTS,

@@ -32,7 +32,7 @@ WHERE id = $1 AND attempt = $2 AND state = 'running'";
     KEEP = "-- tasks.keep
 UPDATE tasks
 SET kept = $3, detail = $4, output_bytes = $5, tool_hash = $6
-WHERE id = $1 AND attempt = $2 AND state = 'cancelled' AND worker_id IS NOT NULL AND kept IS NULL";
+WHERE id = $1 AND attempt = $2 AND state = 'cancelled' AND gap = 'cancelled' AND worker_id IS NOT NULL AND kept IS NULL";
 
     // Of the faults suite alone: the fence of whoever has the task now.
     ANY_FENCE = "-- tasks.any_fence

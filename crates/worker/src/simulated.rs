@@ -71,6 +71,7 @@ impl Simulated {
             truncated,
             stderr: String::new(),
             stderr_truncated: false,
+            exceeded: None,
             dropped_packets: None,
         }
     }

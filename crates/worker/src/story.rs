@@ -120,8 +120,8 @@ impl Teller {
             self.db.run("worker.tell", task.organization_id, async |tx| output::tell(tx, task, &lines, now).await);
         match tokio::time::timeout(PATIENCE, store).await {
             Ok(Ok(true)) => self.hint(task.scan_id),
-            // The heartbeat finds out why the claim is gone.
-            Ok(Ok(false)) => {}
+            // Stopped, or somebody else's; where it was stopped, its end says how much was not told.
+            Ok(Ok(false)) => story.lost(&lines),
             Ok(Err(error)) => {
                 tracing::warn!(error = picket_domain::cause(&error), "lines of the live output were lost");
                 story.lost(&lines);

@@ -130,22 +130,33 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         keeper: Keeper { db: db.clone(), clock: clock.clone(), blobs, most_bytes: settings.artifact_bytes },
     };
 
+    go_on(&execution, &heartbeat, &standing, &broker, (&ended, &stopping)).await;
+    health.set_ready(false);
+    db.operate("worker.leave", async |tx| workers::leave(tx, id).await).await?;
+    standing.verdict()
+}
+
+/// Works until the end, with everything that goes on beside the tasks.
+async fn go_on(
+    execution: &Execution,
+    heartbeat: &Heartbeat,
+    standing: &Standing,
+    broker: &Broker,
+    (ended, stopping): (&Shutdown, &Shutdown),
+) {
+    let settings = &execution.settings;
     let work = async {
-        work_all(&settings, &execution, &standing, &broker, &resting).await;
-        // A worker that rests is there until it is told to stop.
+        work_all(settings, execution, standing, broker, &heartbeat.resting).await;
         stopping.wait().await;
         ended.stop();
     };
     tokio::join!(
         work,
-        heartbeat.beat_until(&ended, &stopping),
-        watch_broker(&broker, &heartbeat.broker_down, &ended),
-        drain(&settings, &leases, &stopping, &ended),
-        standing.keep(&sandbox, &clock, &stopping)
+        heartbeat.beat_until(ended, stopping),
+        watch_broker(broker, &heartbeat.broker_down, ended),
+        drain(settings, &execution.leases, stopping, ended),
+        standing.keep(&execution.sandbox, &execution.clock, stopping)
     );
-    health.set_ready(false);
-    db.operate("worker.leave", async |tx| workers::leave(tx, id).await).await?;
-    standing.verdict()
 }
 
 /// What `picket worker` would prove with these settings, for an operator. Works beside a running worker.

@@ -151,7 +151,7 @@ start_rabbitmq() {
 configure_rabbitmq() {
   local data=$1/data/rabbitmq
   printf '%s\n' "listeners.tcp.1 = 127.0.0.1:$2" 'default_user = picket' "default_pass = $(cat "$1/secret")" \
-    'vm_memory_high_watermark.absolute = 512MB' 'disk_free_limit.absolute = 50MB' \
+    'vm_memory_high_watermark.absolute = 1536MB' 'disk_free_limit.absolute = 50MB' \
     "consumer_timeout = ${PICKET_BROKER_CONSUMER_TIMEOUT_MS:-7200000}" >"$data/rabbitmq.conf"
   printf '[].\n' >"$data/enabled_plugins"
   : >"$data/env.conf"

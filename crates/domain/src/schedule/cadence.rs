@@ -17,7 +17,7 @@ const LONGEST: usize = 120;
 /// The longest name of a time zone, in bytes.
 const LONGEST_ZONE: usize = 64;
 /// How many ticks are looked at to see whether the jitter keeps them in order.
-const LOOKED_AT: usize = 5;
+const LOOKED_AT: usize = 64;
 
 /// When something is done.
 #[derive(Debug, Clone)]

@@ -53,7 +53,7 @@ impl Held {
     pub(crate) async fn check(&mut self, app: &App) -> Result<(), Problem> {
         let now = app.clock.now();
         self.looks = self.looks.wrapping_add(1);
-        if self.looks % EVERY == 0 && shown(app, &self.headers, now)? != self.credential {
+        if self.looks.is_multiple_of(EVERY) && shown(app, &self.headers, now)? != self.credential {
             return Err(Problem::Unauthenticated);
         }
         let caller = match app.callers.find(self.credential, now, Instant::now()) {

@@ -39,7 +39,7 @@ pub(super) fn configure(config: &mut ServiceConfig<'_>) {
 /// A profile: either a tool with parameters, or a plan with options.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ProfileRequest {
+struct ScanProfileRequest {
     /// What you call it; no other profile of yours has the name.
     #[schema(min_length = 1, max_length = 100, example = "Nightly")]
     name: String,
@@ -62,7 +62,7 @@ struct ProfileRequest {
     options: Option<OptionsV2>,
 }
 
-impl ProfileRequest {
+impl ScanProfileRequest {
     /// Its name, its description and what it wants, checked as for a scan.
     fn check(self) -> Result<(String, String, Value), Problem> {
         let Self { name, description, tool, parameters, scan_type, options } = self;
@@ -94,7 +94,7 @@ impl ProfileRequest {
 
 /// What a profile does.
 #[derive(Debug, Serialize, ToSchema)]
-struct WantedView {
+struct ScanProfileWantedView {
     /// The tool; null for a plan.
     #[schema(example = "nmap")]
     tool: Option<String>,
@@ -108,7 +108,7 @@ struct WantedView {
     options: Option<Value>,
 }
 
-impl WantedView {
+impl ScanProfileWantedView {
     fn new(wanted: &Value) -> Self {
         let field = |name: &str| wanted.get(name).filter(|value| !value.is_null()).cloned();
         let text = |name: &str| wanted.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -123,7 +123,7 @@ impl WantedView {
 
 /// A profile.
 #[derive(Debug, Serialize, ToSchema)]
-struct ProfileView {
+struct ScanProfileView {
     /// What a create takes as `profile`.
     #[schema(example = "prof_01kf0e9x6hf7s8c2v5b3n4m1qz")]
     id: String,
@@ -134,7 +134,7 @@ struct ProfileView {
     /// The newest version, from 1; null for one that everybody has.
     version: Option<i32>,
     #[serde(flatten)]
-    wanted: WantedView,
+    wanted: ScanProfileWantedView,
     #[schema(value_type = Option<String>, format = DateTime)]
     created_at: Option<Timestamp>,
     /// Since when there is this version.
@@ -142,7 +142,7 @@ struct ProfileView {
     updated_at: Option<Timestamp>,
 }
 
-impl ProfileView {
+impl ScanProfileView {
     fn own(profile: &Profile) -> Self {
         Self {
             id: profile.id.to_string(),
@@ -150,7 +150,7 @@ impl ProfileView {
             description: profile.description.clone(),
             built_in: false,
             version: Some(profile.version),
-            wanted: WantedView::new(&profile.wanted),
+            wanted: ScanProfileWantedView::new(&profile.wanted),
             created_at: Some(profile.created_at),
             updated_at: Some(profile.updated_at),
         }
@@ -163,7 +163,7 @@ impl ProfileView {
             description: profile.description.to_owned(),
             built_in: true,
             version: None,
-            wanted: WantedView::new(&profile.wanted().to_json()),
+            wanted: ScanProfileWantedView::new(&profile.wanted().to_json()),
             created_at: None,
             updated_at: None,
         }
@@ -172,29 +172,29 @@ impl ProfileView {
 
 /// A profile with its versions.
 #[derive(Debug, Serialize, ToSchema)]
-struct ProfileDetailView {
+struct ScanProfileDetailView {
     #[serde(flatten)]
-    profile: ProfileView,
+    profile: ScanProfileView,
     /// All of them, newest first; none of a profile that everybody has.
-    versions: Vec<VersionView>,
+    versions: Vec<ScanProfileVersionView>,
 }
 
 /// One version of a profile; it never changes.
 #[derive(Debug, Serialize, ToSchema)]
-struct VersionView {
+struct ScanProfileVersionView {
     version: i32,
     #[serde(flatten)]
-    wanted: WantedView,
+    wanted: ScanProfileWantedView,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// Who wrote it.
     created_by: String,
 }
 
-impl VersionView {
+impl ScanProfileVersionView {
     fn new(version: Version) -> Self {
         let Version { version, wanted, created_at, created_by } = version;
-        Self { version, wanted: WantedView::new(&wanted), created_at, created_by }
+        Self { version, wanted: ScanProfileWantedView::new(&wanted), created_at, created_by }
     }
 }
 
@@ -202,15 +202,19 @@ impl VersionView {
 #[utoipa::path(
     tag = "scans",
     params(PageParams),
-    responses((status = 200, description = "A page of profiles.", body = Listed<ProfileView>))
+    responses((status = 200, description = "A page of profiles.", body = Listed<ScanProfileView>))
 )]
 #[get("/scan-profiles")]
-async fn list_profiles(app: Data<App>, caller: Caller, query: PageQuery) -> Result<Json<Listed<ProfileView>>, Problem> {
+async fn list_profiles(
+    app: Data<App>,
+    caller: Caller,
+    query: PageQuery,
+) -> Result<Json<Listed<ScanProfileView>>, Problem> {
     caller.may(Permission::ScansRead)?;
     let (limit, offset) = (query.page().limit(), query.page().offset());
     let place = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
     let mut views: Vec<_> =
-        BuiltIn::ALL.iter().skip(place(offset)).take(place(limit)).map(ProfileView::built_in).collect();
+        BuiltIn::ALL.iter().skip(place(offset)).take(place(limit)).map(ScanProfileView::built_in).collect();
     let everybodys = i64::try_from(BuiltIn::ALL.len()).unwrap_or_default();
     let shown = i64::try_from(views.len()).unwrap_or_default();
     let range = Range { limit: limit.saturating_sub(shown), offset: offset.saturating_sub(everybodys).max(0) };
@@ -218,7 +222,7 @@ async fn list_profiles(app: Data<App>, caller: Caller, query: PageQuery) -> Resu
         .db
         .read("list_profiles", caller.organization_id, async |tx| Ok::<_, Problem>(profiles::list(tx, range).await?))
         .await?;
-    views.extend(own.rows.iter().map(ProfileView::own));
+    views.extend(own.rows.iter().map(ScanProfileView::own));
     let total = own.total.saturating_add(u64::try_from(everybodys).unwrap_or_default());
     Ok(Json(query.list(views, total)))
 }
@@ -226,9 +230,9 @@ async fn list_profiles(app: Data<App>, caller: Caller, query: PageQuery) -> Resu
 /// Save a profile.
 #[utoipa::path(
     tag = "scans",
-    request_body = ProfileRequest,
+    request_body = ScanProfileRequest,
     responses(
-        (status = 201, description = "The profile is saved.", body = ProfileView),
+        (status = 201, description = "The profile is saved.", body = ScanProfileView),
         (status = 409, description = "Another one has the name, or the plan allows no further one (`limit_reached`).", body = crate::ProblemView, content_type = "application/problem+json")
     )
 )]
@@ -237,7 +241,7 @@ async fn create_profile(
     app: Data<App>,
     caller: Caller,
     context: RequestContext,
-    Body(body): Body<ProfileRequest>,
+    Body(body): Body<ScanProfileRequest>,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
     let (name, description, wanted) = body.check()?;
@@ -254,20 +258,20 @@ async fn create_profile(
     });
     stored.await.map_err(|error| Problem::unless_taken(error, PROFILE_IS_NAMED, "scan profile"))?;
     let profile = Profile { id, name, description, version: 1, wanted, created_at: now, updated_at: now };
-    Ok(HttpResponse::Created().json(ProfileView::own(&profile)))
+    Ok(HttpResponse::Created().json(ScanProfileView::own(&profile)))
 }
 
 /// Get a profile with its versions.
 #[utoipa::path(
     tag = "scans",
     params(("id" = String, Path, description = "The profile.")),
-    responses((status = 200, description = "The profile.", body = ProfileDetailView))
+    responses((status = 200, description = "The profile.", body = ScanProfileDetailView))
 )]
 #[get("/scan-profiles/{id}")]
-async fn get_profile(app: Data<App>, caller: Caller, id: Path<String>) -> Result<Json<ProfileDetailView>, Problem> {
+async fn get_profile(app: Data<App>, caller: Caller, id: Path<String>) -> Result<Json<ScanProfileDetailView>, Problem> {
     caller.may(Permission::ScansRead)?;
     if let Some(profile) = BuiltIn::find(&id) {
-        return Ok(Json(ProfileDetailView { profile: ProfileView::built_in(&profile), versions: Vec::new() }));
+        return Ok(Json(ScanProfileDetailView { profile: ScanProfileView::built_in(&profile), versions: Vec::new() }));
     }
     let id: ProfileId = id.parse().map_err(|error| invalid_id(&error))?;
     let found = app.db.read("get_profile", caller.organization_id, async |tx| {
@@ -275,8 +279,8 @@ async fn get_profile(app: Data<App>, caller: Caller, id: Path<String>) -> Result
         Ok::<_, Problem>((profile, profiles::versions(tx, id).await?))
     });
     let (profile, versions) = found.await?;
-    let versions = versions.into_iter().map(VersionView::new).collect();
-    Ok(Json(ProfileDetailView { profile: ProfileView::own(&profile), versions }))
+    let versions = versions.into_iter().map(ScanProfileVersionView::new).collect();
+    Ok(Json(ScanProfileDetailView { profile: ScanProfileView::own(&profile), versions }))
 }
 
 /// The same answer as for any other id that cannot be read.
@@ -290,9 +294,9 @@ fn invalid_id(error: &picket_domain::IdError) -> Problem {
 #[utoipa::path(
     tag = "scans",
     params(("id" = String, Path, description = "The profile.")),
-    request_body = ProfileRequest,
+    request_body = ScanProfileRequest,
     responses(
-        (status = 200, description = "The profile with its new version.", body = ProfileView),
+        (status = 200, description = "The profile with its new version.", body = ScanProfileView),
         (status = 409, description = "Another one has the name, or it has all the versions that one may have (`limit_reached`).", body = crate::ProblemView, content_type = "application/problem+json")
     )
 )]
@@ -302,8 +306,8 @@ async fn change_profile(
     caller: Caller,
     context: RequestContext,
     id: Id<ProfileId>,
-    Body(body): Body<ProfileRequest>,
-) -> Result<Json<ProfileView>, Problem> {
+    Body(body): Body<ScanProfileRequest>,
+) -> Result<Json<ScanProfileView>, Problem> {
     caller.may(Permission::ScansWrite)?;
     let (name, description, wanted) = body.check()?;
     let (now, organization, by) = (app.clock.now(), caller.organization_id, caller.label());
@@ -327,7 +331,7 @@ async fn change_profile(
     });
     let (version, created_at) = stored.await?;
     let profile = Profile { id: id.0, name, description, version, wanted, created_at, updated_at: now };
-    Ok(Json(ProfileView::own(&profile)))
+    Ok(Json(ScanProfileView::own(&profile)))
 }
 
 /// Delete a profile with its versions. Scans keep what they were made with.

@@ -57,7 +57,8 @@ struct Slices {
 
 enum Rest {
     Whole(Bytes),
-    Stream(BoxBody),
+    /// What is left of its last part, and the rest of it.
+    Stream(Bytes, BoxBody),
 }
 
 /// Knows a new connection, and watches those of its thread from the first one on.
@@ -122,7 +123,7 @@ pub(crate) fn paced(request: &HttpRequest, headers: &HeaderMap, body: BoxBody) -
     let size = body.size();
     match request.conn_data::<Rc<Reader>>() {
         Some(reader) if is_long(size, headers) => {
-            let rest = body.try_into_bytes().map_or_else(Rest::Stream, Rest::Whole);
+            let rest = body.try_into_bytes().map_or_else(|body| Rest::Stream(Bytes::new(), body), Rest::Whole);
             BoxBody::new(Slices { size, rest, reader: reader.clone() })
         }
         _ => body,
@@ -150,16 +151,23 @@ impl MessageBody for Slices {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let next = match &mut self.rest {
             Rest::Whole(rest) if rest.is_empty() => Poll::Ready(None),
-            Rest::Whole(rest) => {
-                let most = usize::try_from(SLICE).unwrap_or(usize::MAX);
-                Poll::Ready(Some(Ok(rest.split_to(most.min(rest.len())))))
-            }
-            Rest::Stream(stream) => Pin::new(stream).poll_next(cx),
+            Rest::Whole(rest) => Poll::Ready(Some(Ok(slice(rest)))),
+            Rest::Stream(left, _) if !left.is_empty() => Poll::Ready(Some(Ok(slice(left)))),
+            // A part may be a whole answer: what compresses gives out what it has.
+            Rest::Stream(left, stream) => Pin::new(stream).poll_next(cx).map_ok(|part| {
+                *left = part;
+                slice(left)
+            }),
         };
         // Asked for more, so what there was is taken; while the answer waits for us its client owes nothing.
         self.reader.owes_since.set(matches!(next, Poll::Ready(Some(Ok(_)))).then(Instant::now));
         next
     }
+}
+
+fn slice(rest: &mut Bytes) -> Bytes {
+    let most = usize::try_from(SLICE).unwrap_or(usize::MAX);
+    rest.split_to(most.min(rest.len()))
 }
 
 impl Drop for Slices {

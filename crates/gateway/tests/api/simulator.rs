@@ -18,7 +18,7 @@ async fn without_the_setting_the_simulator_is_answered_as_any_unknown_tool() {
     let mut texts = Vec::new();
     for body in answers {
         let answer = app.post("/api/v1/scans/create", Some(&member.token), &body).await;
-        answer.assert_problem(400, "validation_failed");
+        answer.assert_problem(400, "invalid_request");
         answer.assert_field("tool", "unknown_tool");
         texts.push(answer.json()["errors"].clone());
     }

@@ -34,5 +34,5 @@ async fn a_slash_16_is_planned_with_each_address_once() {
         println!("{plan}: the largest shard takes {} bytes", row.get::<_, i32>(5));
     }
     let wider = json!({"target": "127.0.0.0/15", "scan_type": "quick"});
-    app.post("/api/v2/scans", Some(&member.token), &wider).await.assert_field("target", "too_many_addresses");
+    app.post("/api/v2/scans", Some(&member.token), &wider).await.assert_problem(400, "invalid_request");
 }

@@ -21,8 +21,11 @@ const IDLE: u32 = 300;
 /// The same over UDP, where nobody says that he has ended.
 const IDLE_UDP: u32 = 30;
 
-/// A policy for each protocol: its name, the protocol, seconds by state.
-const POLICIES: [(&str, u8, &[(u16, u32)]); 4] = [
+/// The name of a policy, the protocol, seconds by state.
+type Policy = (&'static str, u8, &'static [(u16, u32)]);
+
+/// One for each protocol.
+const POLICIES: [Policy; 4] = [
     (
         "forget_tcp",
         TCP,

@@ -6,8 +6,6 @@ mod cable;
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
-mod growth;
-#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod leavings;

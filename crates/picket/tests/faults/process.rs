@@ -30,12 +30,8 @@ pub(crate) struct Seen {
 }
 
 impl Role {
-    /// Starts `picket <role>` with these settings; its log is a file of the test's temporary folder.
-    pub(crate) fn start(role: &str, settings: &[(&str, String)]) -> Self {
-        Self::start_with(&[], None, role, settings)
-    }
-
-    /// The same with a file of settings, by a command that becomes it.
+    /// Starts `picket <role>` with these settings and perhaps a file of more, by a command that becomes it where one is
+    /// given; its log is a file of the test's temporary folder.
     pub(crate) fn start_with(by: &[String], file: Option<&Path>, role: &str, settings: &[(&str, String)]) -> Self {
         let name = format!("faults-{role}-{}-{}.log", std::process::id(), LOGS.fetch_add(1, Ordering::Relaxed));
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -160,5 +160,6 @@ async fn f33_scans_that_are_stopped_at_every_step_of_a_task_end_once() {
     let messages = platform.messages(platform.stage.organization).await;
     platform.publish(&messages).await;
     println!("F33: {stopped} of {} were stopped before their end", scans.len());
+    assert!(stopped > 0, "no stop came before an end");
     platform.verdict().await;
 }

@@ -42,6 +42,7 @@ impl Stage {
             needs: shape.needs,
             params: shape.params.clone(),
             shard: shard.clone(),
+            opens: Vec::new(),
         };
         let tasks = spec.shapes().iter().map(task).collect();
         let scan = NewScan { tool: Some(spec.tool().slug()), tasks, ..scan };

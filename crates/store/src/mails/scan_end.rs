@@ -32,7 +32,7 @@ CROSS JOIN LATERAL (
   SELECT array_agg(severity) AS severities, array_agg(found) AS sightings
   FROM (SELECT g.severity, count(*) AS found FROM sightings AS g WHERE g.scan_id = s.id GROUP BY g.severity) AS counted
 ) AS f
-WHERE m.id = $1 AND u.email_verified_at IS NOT NULL AND u.disabled_at IS NULL";
+WHERE m.id = $1 AND u.email_verified_at IS NOT NULL AND u.disabled_at IS NULL AND o.suspended_at IS NULL";
 }
 
 /// What somebody is told. Never printed: it says who hears from us.

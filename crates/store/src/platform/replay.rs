@@ -27,8 +27,10 @@ ORDER BY id
 FOR UPDATE";
 
     COPY = "-- platform.replay.copy
-INSERT INTO tasks (id, organization_id, scan_id, tool, pool, level, params, shard, created_at, ready_at)
-SELECT pair.new, t.organization_id, t.scan_id, t.tool, t.pool, t.level, t.params, t.shard, $3, now()
+INSERT INTO tasks (id, organization_id, scan_id, grown_from, tool, pool, level, params, shard, opens, share, reserve,
+                   created_at, ready_at)
+SELECT pair.new, t.organization_id, t.scan_id, t.grown_from, t.tool, t.pool, t.level, t.params, t.shard, t.opens, t.share,
+       t.reserve, $3, now()
 FROM unnest($1::uuid[], $2::uuid[]) AS pair (old, new)
 JOIN tasks AS t ON t.id = pair.old";
 

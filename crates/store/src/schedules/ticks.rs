@@ -74,6 +74,9 @@ INSERT INTO schedule_runs (organization_id, schedule_id, tick_at, decided_at, ou
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (schedule_id, tick_at) DO NOTHING";
 
+    SETTLED = "-- schedules.ticks.settled
+SELECT EXISTS (SELECT FROM schedule_runs WHERE schedule_id = $1 AND tick_at = $2) AS settled";
+
     RESOLVE = "-- schedules.ticks.resolve
 UPDATE schedule_runs
 SET decided_at = $3, outcome = $4, detail = $5, scan_id = $6
@@ -159,6 +162,10 @@ pub async fn settle(
     if !go_on(tx, due, next).await? {
         return Ok(None);
     }
+    // A change of the schedule may have made a tick due again; what was made for it must not be replaced by nothing.
+    if due.waiting.is_none() && is_settled(tx, due, tick).await? {
+        return Ok(None);
+    }
     let (outcome, detail) = decide(tx, due, work, now).await?;
     if !record(tx, due, tick, (outcome, detail.as_deref()), work, now).await? {
         return Ok(None);
@@ -184,6 +191,11 @@ pub async fn completed(
     let rows = tx.query(COMPLETED, &[&organization.uuid(), &since, &until, &target, &at_most]).await?;
     let id = |row: &Row| Columns::new("scans", row).get("id").map(ScanId::from_uuid);
     Ok(rows.iter().map(id).collect::<Result<_, _>>()?)
+}
+
+async fn is_settled(tx: &Tx<'_>, due: &Due, tick: Timestamp) -> Result<bool, StoreError> {
+    let row = tx.query_one(SETTLED, &[&due.schedule.id.uuid(), &tick]).await?;
+    Ok(Columns::new("schedule_runs", &row).get("settled")?)
 }
 
 /// Locks the schedule, unless it is not what was read any more.

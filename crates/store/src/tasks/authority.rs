@@ -53,10 +53,12 @@ SET state = 'failed', gap = $3, detail = $4, ended_at = $2
 WHERE id = $1 AND state = 'ready'";
 
     COVERED = "-- tasks.authority.covered
-SELECT DISTINCT scan_id
-FROM tasks
-WHERE organization_id = $1 AND state IN ('ready', 'queued', 'running') AND picket_covers($2, $3, shard)
-ORDER BY scan_id";
+SELECT DISTINCT t.scan_id
+FROM scans AS s
+JOIN tasks AS t ON t.scan_id = s.id
+WHERE s.organization_id = $1 AND s.state IN ('created', 'queued', 'running', 'paused')
+  AND t.state IN ('ready', 'queued', 'running') AND picket_covers($2, $3, t.shard)
+ORDER BY t.scan_id";
 
     CANCEL = "-- tasks.authority.cancel
 UPDATE tasks
@@ -64,7 +66,7 @@ SET state = 'cancelled', gap = $5, detail = $6, ended_at = $4, lease_until = NUL
 WHERE id IN (
   SELECT id
   FROM tasks
-  WHERE scan_id = $1 AND state IN ('ready', 'queued', 'running') AND picket_covers($2, $3, shard)
+  WHERE scan_id = ANY($1) AND state IN ('ready', 'queued', 'running') AND picket_covers($2, $3, shard)
   ORDER BY id
   FOR NO KEY UPDATE
 )";
@@ -155,11 +157,14 @@ pub async fn stop_excluded(
 ) -> Result<u64, StoreError> {
     let (kind, value, gap) = (exclusion.kind(), exclusion.to_string(), Gap::TargetExcluded.name());
     let rows = tx.query(COVERED, &[&organization.uuid(), &kind, &value]).await?;
-    let mut stopped = 0_u64;
-    for scan in scan_ids(&rows, "scan_id")? {
-        scans::lock(tx, scan).await?;
-        let cancelled = tx.execute(CANCEL, &[&scan.uuid(), &kind, &value, &now, &gap, &EXCLUDED_DETAIL]).await?;
-        stopped = stopped.saturating_add(cancelled);
+    // All scans before any task: a heartbeat locks tasks of many scans in the order of their ids.
+    let covered = scan_ids(&rows, "scan_id")?;
+    for scan in &covered {
+        scans::lock(tx, *scan).await?;
+    }
+    let ids: Vec<Uuid> = covered.iter().map(|scan| scan.uuid()).collect();
+    let stopped = tx.execute(CANCEL, &[&ids, &kind, &value, &now, &gap, &EXCLUDED_DETAIL]).await?;
+    for scan in covered {
         scans::end_if_over(tx, scan, now).await?;
     }
     if stopped > 0 {

@@ -21,6 +21,11 @@ SET state = 'running', attempt = attempt + 1, worker_id = $3, lease_until = now(
     started_at = now()
 WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
   AND picket_may_begin(organization_id, scan_id, shard, $6)
+  AND NOT EXISTS (
+    SELECT FROM picket_halts(organization_id) AS h
+    WHERE h.pattern IS NULL
+       OR picket_covers(h.pattern, h.network, (SELECT s.target FROM scans AS s WHERE s.id = tasks.scan_id), shard)
+  )
 RETURNING id, organization_id, scan_id, attempt, tool, params, shard, opens, failures";
 
     // Admitted while its scan was being paused: it waits with the others.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use picket_domain::{AuditAction, AuditEntry, NewScan, Pool, Subscription, TargetPattern};
+use picket_domain::{AdmissionLimits, AuditAction, AuditEntry, NewScan, Pool, Subscription, TargetPattern};
 use picket_store::{
     StoreError,
     halts::{self, Halt, HaltBy, HaltScope},
@@ -41,7 +41,8 @@ impl Scenario {
 
     async fn admit_at(&self, at: &str) -> usize {
         let at: Timestamp = at.parse().unwrap();
-        self.db.operate("test", async |tx| admission::admit(tx, Pool::Net, 2, at).await).await.unwrap()
+        let limits = AdmissionLimits::none();
+        self.db.operate("test", async |tx| admission::admit(tx, Pool::Net, 2, &limits, at).await).await.unwrap()
     }
 
     fn by(&self) -> HaltBy {
@@ -255,7 +256,9 @@ async fn a_worker_that_is_drained_says_so_and_gets_nothing() {
     let scenario = Scenario::new().await;
     scenario.create(1).await;
     let id = scenario.worker;
-    let drained = scenario.db.operate("test", async |tx| platform::drain(tx, id).await).await.unwrap();
+    let HaltBy { organization_id, entry } = scenario.by();
+    let drain = scenario.db.operate("test", async |tx| platform::drain(tx, id, organization_id, &entry).await);
+    let drained = drain.await.unwrap();
     assert!(drained);
     scenario.beat().await;
     assert_eq!(scenario.admit().await, 0);

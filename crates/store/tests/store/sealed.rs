@@ -20,6 +20,8 @@ const NOT_SECRET: &[&str] = &[
     "oauth_states.digest",
     "organization_counters.audit_hash",
     "refresh_tokens.digest",
+    "target_authorizations.document_sha256",
+    "target_proofs.digest",
 ];
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use actix_web::{
     web::{Data, Json},
 };
 use jiff::Timestamp;
-use picket_domain::{OrganizationId, ScanId, TaskId, WorkerId};
+use picket_domain::{AuditAction, OrganizationId, ScanId, TaskId, WorkerId};
 use picket_store::platform::{self, RunningTask, WorkerRow};
 use serde::Serialize;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::operator;
-use crate::{App, Caller, Id, Problem};
+use crate::{App, Caller, Id, Problem, RequestContext};
 
 /// Workers of one answer.
 const MOST: i64 = 1_000;
@@ -124,10 +124,19 @@ async fn list_workers(app: Data<App>, caller: Caller) -> Result<Json<WorkersView
     responses((status = 202, description = "It will take no more."))
 )]
 #[post("/admin/workers/{id}/drain")]
-async fn drain_worker(app: Data<App>, caller: Caller, id: Id<WorkerId>) -> Result<HttpResponse, Problem> {
+async fn drain_worker(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    id: Id<WorkerId>,
+) -> Result<HttpResponse, Problem> {
     let person = operator(&app, &caller).await?;
-    caller.fresh(app.clock.now())?;
-    let drain = app.db.operate("drain_worker", async |tx| Ok::<_, Problem>(platform::drain(tx, id.0).await?));
+    let (now, operators) = (app.clock.now(), person.organization_id);
+    caller.fresh(now)?;
+    let entry = context.entry(now, &caller.label(), AuditAction::WorkerDrained, Some(id.0.to_string()));
+    let drain = app
+        .db
+        .operate("drain_worker", async |tx| Ok::<_, Problem>(platform::drain(tx, id.0, operators, &entry).await?));
     if !drain.await? {
         return Err(Problem::NotFound("worker"));
     }

@@ -60,7 +60,8 @@ pub(super) async fn estimate(
             let (scan, workers) = (planned.scan, live(app).await?);
             target.clone_from(&scan.target);
             whole = Estimate::of(&scan, &durations(app).await?, asker.subscription.limits().tasks_in_flight);
-            reasons.extend(refusal(app, &asker, scan.probes).await?);
+            let shards: Vec<_> = scan.tasks.iter().map(|task| &task.shard).collect();
+            reasons.extend(refusal(app, &asker, (&scan.target, &shards), scan.probes).await?);
             if !scan.tasks.iter().all(|task| workers.iter().any(|worker| worker.can(task.tool, task.needs))) {
                 return Ok(EstimateView::new(target, whole, VerdictView::warned(reasons)));
             }

@@ -1,4 +1,5 @@
 //! Parameters that fit no tool leave a row in the audit log: who tries them is worth knowing. It never holds what was sent.
+//! Dry runs (`build-command`, `estimate`) and profiles leave none: they make nothing.
 
 use picket_domain::AuditAction;
 use picket_store::audit;

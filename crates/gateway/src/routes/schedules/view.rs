@@ -36,7 +36,7 @@ pub(super) struct ScheduleView {
     /// When it runs next, with its jitter; null while it is off.
     next_run: Option<Timestamp>,
     /// The last run.
-    last_run: Option<RunView>,
+    last_run: Option<ScheduledRunView>,
     /// Who made it or changed it last.
     owner: String,
     created_at: Timestamp,
@@ -49,12 +49,12 @@ pub(super) struct ScheduleDetailView {
     #[serde(flatten)]
     schedule: ScheduleView,
     /// The last 20, newest first.
-    runs: Vec<RunView>,
+    runs: Vec<ScheduledRunView>,
 }
 
 /// What became of one run.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(super) struct RunView {
+pub(super) struct ScheduledRunView {
     /// The moment that the pattern means.
     tick: Timestamp,
     /// When it was decided.
@@ -95,7 +95,7 @@ impl ScheduleView {
             scan,
             report,
             next_run: schedule.next.map(|tick| tick.run_at),
-            last_run: last.map(RunView::new),
+            last_run: last.map(ScheduledRunView::new),
             owner: schedule.owner,
             created_at: schedule.created_at,
             updated_at: schedule.updated_at,
@@ -106,11 +106,11 @@ impl ScheduleView {
 impl ScheduleDetailView {
     pub(super) fn new(schedule: Schedule, runs: &[ScheduleRun]) -> Self {
         let schedule = ScheduleView::new(schedule, runs.first());
-        Self { schedule, runs: runs.iter().map(RunView::new).collect() }
+        Self { schedule, runs: runs.iter().map(ScheduledRunView::new).collect() }
     }
 }
 
-impl RunView {
+impl ScheduledRunView {
     fn new(run: &ScheduleRun) -> Self {
         Self {
             tick: run.tick_at,

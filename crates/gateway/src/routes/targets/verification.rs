@@ -64,7 +64,7 @@ struct TokenView {
 
 /// How the proofs of a target stand.
 #[derive(Serialize, ToSchema)]
-struct VerificationView {
+struct ProofStateView {
     /// `verified`, `pending` or `unverified`.
     #[schema(example = "verified")]
     state: &'static str,
@@ -174,10 +174,10 @@ async fn start_verification(
 #[utoipa::path(
     tag = "targets",
     params(("id" = String, Path, description = "The target.")),
-    responses((status = 200, description = "Its proofs, without their tokens.", body = VerificationView)),
+    responses((status = 200, description = "Its proofs, without their tokens.", body = ProofStateView)),
 )]
 #[get("/targets/{id}/verification")]
-async fn get_verification(app: Data<App>, caller: Caller, id: Id<TargetId>) -> Result<Json<VerificationView>, Problem> {
+async fn get_verification(app: Data<App>, caller: Caller, id: Id<TargetId>) -> Result<Json<ProofStateView>, Problem> {
     caller.may(Permission::TargetsRead)?;
     let now = app.clock.now();
     let read = async |tx: &Tx<'_>| view(tx, id.0, &[], now).await;
@@ -191,7 +191,7 @@ async fn get_verification(app: Data<App>, caller: Caller, id: Id<TargetId>) -> R
     tag = "targets",
     params(("id" = String, Path, description = "The target.")),
     responses(
-        (status = 200, description = "What was found, and how the proofs stand now.", body = VerificationView),
+        (status = 200, description = "What was found, and how the proofs stand now.", body = ProofStateView),
         (status = 409, description = "There is no token to look for.", body = crate::ProblemView, content_type = "application/problem+json")
     ),
 )]
@@ -201,7 +201,7 @@ async fn check_verification(
     caller: Caller,
     context: RequestContext,
     id: Id<TargetId>,
-) -> Result<Json<VerificationView>, Problem> {
+) -> Result<Json<ProofStateView>, Problem> {
     caller.may(Permission::TargetsWrite)?;
     let organization = caller.organization_id;
     let read = async |tx: &Tx<'_>| {
@@ -271,14 +271,14 @@ async fn end_verification(
 /// A proof, and what a look for it came to.
 type Look = (Proof, Result<(), NotProven>);
 
-async fn view(tx: &Tx<'_>, id: TargetId, looks: &[Look], now: Timestamp) -> Result<VerificationView, Problem> {
+async fn view(tx: &Tx<'_>, id: TargetId, looks: &[Look], now: Timestamp) -> Result<ProofStateView, Problem> {
     let target = find(tx, id, now).await?;
     let proofs = proofs::of_target(tx, id).await?;
     let proofs = proofs.into_iter().map(|proof| {
         let look = looks.iter().find(|(looked, _)| looked.id == proof.id).map(|(_, look)| LookView::new(*look));
         ProofView::new(&proof, look, now)
     });
-    Ok(VerificationView {
+    Ok(ProofStateView {
         state: target.verification.name(),
         verified_until: target.verified_until,
         proofs: proofs.collect(),

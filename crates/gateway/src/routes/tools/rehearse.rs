@@ -1,10 +1,10 @@
 //! The dry run of a scan with one tool.
 
-use picket_domain::{Invocation, NewTask, ToolOutput};
+use picket_domain::{Invocation, NewTask, Shard, ToolOutput};
 use picket_planner::{Asker, Rehearsal, ToolRequest};
 use picket_scanners::{Parameters, Tool};
 use picket_store::{
-    StoreError,
+    StoreError, halts,
     quota::{self, Refusal},
     workers::LiveWorker,
 };
@@ -156,26 +156,34 @@ pub(super) async fn rehearse(
     let workers = live(app).await?;
     let Rehearsal { target, refused, runs, tasks, probes } = rehearsal;
     let mut reasons: Vec<Reason> = refused.map(Problem::from).iter().map(Reason::of).collect();
-    reasons.extend(refusal(app, &asker, probes).await?);
+    let shards: Vec<_> = runs.iter().map(|(task, _)| &task.shard).collect();
+    reasons.extend(refusal(app, &asker, (&target, &shards), probes).await?);
     let commands: Vec<_> = runs.into_iter().map(|(task, command)| RunView::new(task, command, &workers)).collect();
     let is_warned = commands.iter().any(|run| !run.runnable_now);
     let verdict = if is_warned { VerdictView::warned(reasons) } else { VerdictView::new(reasons) };
     Ok(CommandView { tool: tool.slug(), target, verdict, commands, tasks, hosts_times_ports: probes })
 }
 
-/// What the plan of the organization says of one more scan of that size.
-pub(in crate::routes) async fn refusal(app: &App, asker: &Asker, probes: u64) -> Result<Option<Reason>, Problem> {
+/// What the plan of the organization says of one more scan of that size, and a kill switch of what it would touch.
+pub(in crate::routes) async fn refusal(
+    app: &App,
+    asker: &Asker,
+    (target, shards): (&str, &[&Shard]),
+    probes: u64,
+) -> Result<Option<Reason>, Problem> {
     let asked = app
         .db
         .run("rehearse_scan", asker.organization_id, async |tx| {
-            quota::lock(tx, asker.organization_id).await?.demand_scan(tx, probes, asker.now).await
+            quota::lock(tx, asker.organization_id).await?.demand_scan(tx, probes, asker.now).await?;
+            halts::demand_none_of(tx, asker.organization_id, target, shards).await
         })
         .await;
     match asked {
         Ok(()) => Ok(None),
-        Err(error @ StoreError::Refused(Refusal::TrialEnded | Refusal::LimitReached { .. })) => {
-            Ok(Some(Reason::of(&Problem::Store(error))))
-        }
+        Err(
+            error @ (StoreError::Refused(Refusal::TrialEnded | Refusal::LimitReached { .. })
+            | StoreError::Halted { .. }),
+        ) => Ok(Some(Reason::of(&Problem::Store(error)))),
         Err(error) => Err(Problem::Store(error)),
     }
 }

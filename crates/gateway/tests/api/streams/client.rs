@@ -124,6 +124,7 @@ impl Worker {
                 tool: row.get(2),
                 params: Value::Null,
                 shard: Shard { target: "example.com".to_owned(), addresses: Vec::new(), hosts: Vec::new() },
+                opens: Vec::new(),
                 failures: 0,
                 traceparent: None,
             };

@@ -105,6 +105,20 @@ fn a_site_answers_as_it_announces() {
     assert_eq!(ask(&sites::SHOP, Method::GET, "/").headers()["server"], "Apache/2.4.49 (Unix)");
 }
 
+fn sandbox() -> Sandbox {
+    let settings = SandboxSettings {
+        bwrap: picket_testkit::required("PICKET_BWRAP").into(),
+        tools_root: picket_testkit::required("PICKET_TOOLS_ROOT").into(),
+        first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
+        slirp: None,
+        netd: None,
+        external_egress: true,
+        prepared: 0,
+        cgroup: None,
+    };
+    Sandbox::new(settings).unwrap()
+}
+
 /// What a real nmap in a real sandbox says of the target, in the words of our rules. Takes as long as nmap does.
 #[tokio::test]
 async fn nmap_finds_what_is_weak() {
@@ -114,17 +128,7 @@ async fn nmap_finds_what_is_weak() {
     let shape = tool.shapes(Some(&params)).unwrap().remove(0);
     let shard = picket_domain::Shard { target: LOOPBACK.to_string(), addresses: vec![LOOPBACK], hosts: Vec::new() };
     let invocation = tool.invocation(&shape.params, &shard).unwrap();
-    let sandbox = Sandbox::new(SandboxSettings {
-        bwrap: picket_testkit::required("PICKET_BWRAP").into(),
-        tools_root: picket_testkit::required("PICKET_TOOLS_ROOT").into(),
-        first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
-        slirp: None,
-        netd: None,
-        external_egress: true,
-        prepared: 0,
-        cgroup: None,
-    })
-    .unwrap();
+    let sandbox = sandbox();
     let route = sandbox.route_at(picket_domain::SandboxLevel::L2, &[]).unwrap();
     let mut run = sandbox.start_by(&route, 9_000, &invocation, &Limits::default()).unwrap();
     let mut output = BufReader::new(run.stdout().unwrap());

@@ -174,8 +174,8 @@ async fn rerun_scan(
 }
 
 fn earlier(record: &ScanRecord) -> Earlier<'_> {
-    let ScanRecord { target, plan, tool, request, notify, .. } = record;
-    Earlier { target, plan: *plan, tool: tool.as_deref(), request, notify }
+    let ScanRecord { target, dialect, plan, tool, request, notify, .. } = record;
+    Earlier { target, dialect: *dialect, plan: *plan, tool: tool.as_deref(), request, notify }
 }
 
 /// What a scan looked at in full, and what of its later stages it did not.

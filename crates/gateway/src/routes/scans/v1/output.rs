@@ -89,8 +89,8 @@ struct ProgressV1<'a> {
     tasks: i64,
     tasks_ended: i64,
     tasks_running: i64,
-    /// Of the tasks that are known; null without any, and 100 only when the scan has ended.
-    percent: Option<i64>,
+    /// Of the work that is known; 100 only when the scan has ended.
+    percent: i32,
 }
 
 #[derive(Serialize)]
@@ -104,7 +104,7 @@ impl Feed for Lines {
         let (progress, lines) = app
             .db
             .read("stream_scan_output", self.organization, async |tx| {
-                // In this order: when it had ended, its last line is among the lines.
+                // In this order: when it had ended by itself, its last line is among the lines.
                 let progress = output::progress(tx, scan).await?;
                 Ok::<_, Problem>((progress, output::list(tx, scan, number, ROWS).await?))
             })
@@ -139,16 +139,9 @@ pub(super) fn over(text: &mut String, state: Option<&str>, is_more: bool) -> Res
 
 impl<'a> From<&'a Progress> for ProgressV1<'a> {
     fn from(progress: &'a Progress) -> Self {
-        let Progress { state, total, ended, running } = progress;
-        let percent = ended.saturating_mul(100).checked_div(*total);
-        let most = if FINAL.contains(&state.as_str()) { 100 } else { 99 };
-        Self {
-            status: state,
-            tasks: *total,
-            tasks_ended: *ended,
-            tasks_running: *running,
-            percent: percent.map(|percent| percent.min(most)),
-        }
+        let Progress { state, total, ended, running, percent } = progress;
+        let percent = if FINAL.contains(&state.as_str()) { 100 } else { *percent };
+        Self { status: state, tasks: *total, tasks_ended: *ended, tasks_running: *running, percent }
     }
 }
 
@@ -158,13 +151,12 @@ mod tests {
 
     #[test]
     fn nothing_is_done_before_the_scan_has_ended() {
-        let percent = |state: &str, total, ended| {
-            ProgressV1::from(&Progress { state: state.to_owned(), total, ended, running: 0 }).percent
+        let percent = |state: &str, percent| {
+            ProgressV1::from(&Progress { state: state.to_owned(), total: 3, ended: 3, running: 0, percent }).percent
         };
-        assert_eq!(percent("running", 3, 1), Some(33));
-        assert_eq!(percent("running", 3, 3), Some(99));
-        assert_eq!(percent("completed", 3, 3), Some(100));
-        assert_eq!(percent("failed", 0, 0), None);
+        assert_eq!(percent("running", 33), 33);
+        assert_eq!(percent("completed", 99), 100);
+        assert_eq!(percent("failed", 0), 100);
     }
 
     #[test]

@@ -1,0 +1,174 @@
+//! Which ready tasks admission may choose from: the oldest of each organization that nothing holds back; and what is taken
+//! back when a window opens. It must never choose.
+
+use jiff::Timestamp;
+use picket_domain::{AdmissionLimits, Candidate, OrganizationId, Pool, Subscription, TaskId};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::WORKER_TIMEOUT_SECONDS;
+use crate::{
+    Inconsistent, StoreError, Tx, halts,
+    row::Columns,
+    statements::statements,
+    windows::{self, Closed},
+};
+
+statements! {
+    // The oldest of each organization, at most as many as the largest subscription may have in flight: nobody's ten
+    // thousand, and no organization at its limit, hides another one's first. What no live worker of the pool has proven
+    // enough for stays ready: admitted, it would only go round; so does what a window or an operator has closed. A host or
+    // a tool that is full is left out here already, so that forty tasks of it do not hide the next one.
+    OLDEST = "-- tasks.admission.candidates.oldest
+WITH flying AS MATERIALIZED (
+  SELECT organization_id, host, tool
+  FROM tasks
+  WHERE state IN ('queued', 'running')
+), of_host AS (
+  SELECT organization_id, host, count(*) AS running
+  FROM flying
+  WHERE host IS NOT NULL
+  GROUP BY organization_id, host
+), of_tool AS (
+  SELECT tool, count(*) AS running
+  FROM flying
+  GROUP BY tool
+)
+SELECT t.id, o.id AS organization_id, o.plan, f.in_flight, t.host, t.tool,
+       coalesce((SELECT h.running FROM of_host AS h WHERE h.organization_id = o.id AND h.host = t.host), 0)
+         AS host_in_flight,
+       coalesce((SELECT u.running FROM of_tool AS u WHERE u.tool = t.tool), 0) AS tool_in_flight
+FROM picket_waiting($1) AS r (organization_id)
+JOIN organizations AS o ON o.id = r.organization_id
+CROSS JOIN LATERAL (
+  SELECT count(*) AS in_flight
+  FROM flying
+  WHERE flying.organization_id = o.id
+) AS f
+CROSS JOIN LATERAL (
+  SELECT c.id, c.ready_at, c.host, c.tool
+  FROM tasks AS c
+  JOIN scans AS s ON s.id = c.scan_id
+  WHERE c.state = 'ready' AND c.pool = $1 AND c.organization_id = o.id AND c.ready_at <= now()
+    AND s.state IN ('created', 'queued', 'running')
+    AND c.level >= (
+      SELECT min(w.level)
+      FROM workers AS w
+      WHERE $1 = ANY(w.pools) AND NOT w.draining AND w.heartbeat_at > now() - make_interval(secs => $2)
+    )
+    AND (c.host IS NULL
+         OR (c.organization_id, c.host) NOT IN (SELECT h.organization_id, h.host FROM of_host AS h WHERE h.running >= $3))
+    AND c.tool NOT IN (
+      SELECT full_one.tool
+      FROM unnest($4::text[], $5::bigint[]) AS full_one (tool, most)
+      WHERE full_one.most <= coalesce((SELECT u.running FROM of_tool AS u WHERE u.tool = full_one.tool), 0)
+    )
+    AND NOT EXISTS (
+      SELECT FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[]) AS closed (organization_id, tag, pattern, network)
+      WHERE (closed.organization_id IS NULL OR closed.organization_id = o.id)
+        AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, c.shard))
+        AND (closed.tag IS NULL OR EXISTS (
+          SELECT FROM targets AS g WHERE g.organization_id = o.id AND g.value = s.target AND closed.tag = ANY(g.tags)
+        ))
+    )
+  ORDER BY c.ready_at, c.id
+  LIMIT 40
+) AS t
+-- What is closed as a whole is not looked into: nobody's night costs everybody's rounds.
+WHERE NOT EXISTS (
+  SELECT FROM unnest($6::uuid[], $7::text[], $8::text[]) AS whole (organization_id, tag, pattern)
+  WHERE whole.tag IS NULL AND whole.pattern IS NULL AND (whole.organization_id IS NULL OR whole.organization_id = o.id)
+)
+ORDER BY t.ready_at, t.id";
+
+    // Their messages are stale until they are admitted again. Whatever is locked is begun or ended at this moment.
+    RECALL = "-- tasks.admission.recall
+UPDATE tasks
+SET state = 'ready', queued_at = NULL
+WHERE id IN (
+  SELECT t.id
+  FROM tasks AS t
+  JOIN scans AS s ON s.id = t.scan_id
+  WHERE t.state = 'queued' AND EXISTS (
+    SELECT FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS closed (organization_id, tag, pattern, network)
+    WHERE closed.organization_id = t.organization_id
+      AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, t.shard))
+      AND (closed.tag IS NULL OR EXISTS (
+        SELECT FROM targets AS g
+        WHERE g.organization_id = t.organization_id AND g.value = s.target AND closed.tag = ANY(g.tags)
+      ))
+  )
+  ORDER BY t.id
+  FOR NO KEY UPDATE OF t SKIP LOCKED
+)";
+}
+
+/// Takes back what was admitted and not begun when a blackout window opens; returns how many tasks.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+#[tracing::instrument(name = "db.tasks.recall", skip_all, err(level = "debug"))]
+pub async fn recall(tx: &Tx<'_>, now: Timestamp) -> Result<u64, StoreError> {
+    let closed = windows::open_for_admitted(tx, now).await?;
+    if closed.is_empty() {
+        return Ok(0);
+    }
+    let ClosedColumns { of, tags, patterns, networks } = ClosedColumns::of(closed);
+    tx.execute(RECALL, &[&of, &tags, &patterns, &networks]).await
+}
+
+/// What is closed, column by column.
+struct ClosedColumns {
+    of: Vec<Option<Uuid>>,
+    tags: Vec<Option<String>>,
+    patterns: Vec<Option<String>>,
+    networks: Vec<Option<String>>,
+}
+
+impl ClosedColumns {
+    fn of(closed: Vec<Closed>) -> Self {
+        let of = closed.iter().map(|one| one.organization_id.map(OrganizationId::uuid)).collect();
+        let (patterns, networks) = closed.iter().map(|one| windows::columns(one.pattern.as_ref())).unzip();
+        Self { of, tags: closed.into_iter().map(|one| one.tag).collect(), patterns, networks }
+    }
+}
+
+/// Ready tasks that may go: neither in a blackout window nor under a kill switch, nor of a host or tool that is full.
+pub(super) async fn candidates(
+    tx: &Tx<'_>,
+    pool: Pool,
+    limits: &AdmissionLimits,
+    now: Timestamp,
+) -> Result<Vec<Candidate>, StoreError> {
+    let mut closed = halts::closed(tx).await?;
+    let is_all = |one: &Closed| one.organization_id.is_none() && one.pattern.is_none();
+    if closed.iter().any(is_all) {
+        return Ok(Vec::new());
+    }
+    closed.extend(windows::open(tx, pool.name(), now).await?);
+    let ClosedColumns { of, tags, patterns, networks } = ClosedColumns::of(closed);
+    let tools: Vec<&str> = limits.per_tool.keys().map(String::as_str).collect();
+    let most: Vec<i64> = limits.per_tool.values().map(|most| i64::from(*most)).collect();
+    let (name, per_host) = (pool.name(), i64::from(limits.per_host));
+    let rows = tx
+        .query(OLDEST, &[&name, &WORKER_TIMEOUT_SECONDS, &per_host, &tools, &most, &of, &tags, &patterns, &networks])
+        .await?;
+    Ok(rows.iter().map(candidate).collect::<Result<_, Inconsistent>>()?)
+}
+
+fn candidate(row: &Row) -> Result<Candidate, Inconsistent> {
+    let columns = Columns::new("tasks", row);
+    let limits = columns.named("plan", Subscription::find)?.limits();
+    let count = |name: &'static str| columns.get::<i64>(name).map(|running| u32::try_from(running).unwrap_or(u32::MAX));
+    Ok(Candidate {
+        task_id: TaskId::from_uuid(columns.get("id")?),
+        organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
+        in_flight: count("in_flight")?,
+        limit: limits.tasks_in_flight,
+        weight: limits.weight,
+        host: columns.get("host")?,
+        host_in_flight: count("host_in_flight")?,
+        tool: columns.get("tool")?,
+        tool_in_flight: count("tool_in_flight")?,
+    })
+}
