@@ -33,7 +33,7 @@ async fn without_the_rescue_sweep_a_lost_worker_breaks_an_invariant() {
     let _steward = platform.start("steward", "steward::rescue_sweep=return(out)");
     let _dispatcher = platform.start("dispatcher", "");
     let one = [("PICKET_WORKER__SLOTS", "1")];
-    let mut first = platform.start_with("worker", "worker::after_ack=1*return(kill)", &one);
+    let mut first = platform.start_with("worker", "worker::before_start=1*return(kill)", &one);
     platform.scan(&json!({"findings": 1})).await;
     platform.death(&mut first).await;
     let _second = platform.start("worker", "");
@@ -69,8 +69,9 @@ async fn unanswered(experiment: &'static str, faults: &str) -> (Platform, [Role;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_wait_for_confirms_a_broken_connection_breaks_an_invariant_and_with_it_none() {
     let (twin, _roles) = unanswered("twin without confirms", "queue::confirm_wait=return(out)").await;
+    // Which message is lost decides which: a task that nobody hears of (I1), an event that nobody is told (I3).
     let broken = twin.broken(ENOUGH).await;
-    assert!(broken.contains(&"1"), "{broken:?}");
+    assert!(broken.contains(&"1") || broken.contains(&"3"), "{broken:?}");
     let (sound, _roles) = unanswered("its sound sibling", "").await;
     sound.verdict().await;
 }
