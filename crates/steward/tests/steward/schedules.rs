@@ -24,7 +24,7 @@ fn scheduler(stage: &Stage, clock: &Clock) -> Scheduler {
 }
 
 fn scan_of(target: &str) -> Value {
-    json!({"target": target, "plan": "custom", "tool": "nmap", "request": {"ports": "80"}})
+    json!({"target": target, "dialect": "v1", "wanted": {"tool": "nmap", "parameters": {"ports": "80"}}})
 }
 
 /// A scan of that address at every full minute, in Berlin.
@@ -231,7 +231,7 @@ async fn what_is_not_allowed_any_more_is_refused_and_the_schedule_goes_on() {
     }
     assert_eq!(stage.outcomes().await, ["refused"; 4]);
     assert_eq!(stage.scans().await, 0);
-    stage.sql("UPDATE schedules SET request = jsonb_set('{\"plan\": \"custom\", \"tool\": \"nmap\", \"request\": {}}', '{target}', '\"127.0.0.1\"');
+    stage.sql("UPDATE schedules SET request = jsonb_set('{\"dialect\": \"v1\", \"wanted\": {\"tool\": \"nmap\"}}', '{target}', '\"127.0.0.1\"');
                UPDATE organizations SET plan = 'trial', trial_ends_at = '2026-01-01T00:00:00Z'").await;
     stage.clock.advance(MINUTE);
     assert_eq!(steward.make_due().await.unwrap().0, 2);
