@@ -13,11 +13,11 @@ const QUIET: u64 = 8;
 /// Seconds that a run usually takes, where none was measured yet.
 const SECONDS: [(&str, u64); 7] = [
     ("ffuf", 120),
-    ("nmap", 90),
+    ("nmap", 150),
     ("ssh-audit", 10),
     ("sslscan", 20),
-    ("testssl", 150),
-    ("wapiti", 300),
+    ("testssl", 180),
+    ("wapiti", 420),
     ("whatweb", 10),
 ];
 /// The same for every other tool.
@@ -98,8 +98,9 @@ impl Estimate {
         if self.duration_seconds < 60 {
             return "less than 1 minute".to_owned();
         }
-        let from = self.duration_seconds.saturating_mul(4) / 300;
-        let to = self.duration_seconds.saturating_mul(5).div_ceil(240).max(from.saturating_add(1));
+        // A fifth less to a fifth more.
+        let from = self.duration_seconds / 75;
+        let to = self.duration_seconds.div_ceil(50).max(from.saturating_add(1));
         format!("{}-{to} minutes", from.max(1))
     }
 }
@@ -165,8 +166,8 @@ mod tests {
         let one = Estimate::of(&scan(Plan::Full, 1, 1, &all), &Durations::default(), 10);
         // nmap; sslscan, testssl, ssh-audit, whatweb; ffuf, wapiti.
         assert_eq!((one.tasks, one.expected_tasks, one.probes), (1, 7, 7));
-        assert_eq!((one.task_seconds, one.duration_seconds), (700, 90 + 150 + 300));
-        assert_eq!(one.words(), "7-12 minutes");
+        assert_eq!((one.task_seconds, one.duration_seconds), (910, 150 + 180 + 420));
+        assert_eq!(one.words(), "10-15 minutes");
         let many = Estimate::of(&scan(Plan::Full, 4, 256, &all), &Durations::default(), 10);
         assert_eq!((many.tasks, many.expected_tasks), (4, 4 + 4 * 32 * 6));
         assert_eq!(many.duration_seconds, many.task_seconds.div_ceil(10));
@@ -185,6 +186,6 @@ mod tests {
         let none = Estimate::of(&scan(Plan::Full, 0, 0, &[]), &Durations::default(), 10);
         assert_eq!((none.words().as_str(), none.duration_seconds), ("less than 1 minute", 0));
         let minutes = |seconds| Estimate { duration_seconds: seconds, ..none }.words();
-        assert_eq!((minutes(60), minutes(750)), ("1-2 minutes".to_owned(), "10-16 minutes".to_owned()));
+        assert_eq!((minutes(60), minutes(750)), ("1-2 minutes".to_owned(), "10-15 minutes".to_owned()));
     }
 }
