@@ -152,7 +152,7 @@ async fn an_estimate_says_what_a_scan_would_come_to_and_makes_nothing() {
     let before = full["cost"]["task_seconds"].as_u64().unwrap();
 
     let measured =
-        "INSERT INTO tool_durations (tool, runs, median_ms, measured_at) VALUES ('nmap', 20, 1000090000, now())";
+        "INSERT INTO tool_durations (tool, runs, median_ms, measured_at) VALUES ('nmap', 20, 1000150000, now())";
     app.database.connect().await.batch_execute(measured).await.unwrap();
     let after = v2(json!({"target": "example.com"})).await;
     assert_eq!(after["cost"]["task_seconds"].as_u64().unwrap(), before + 1_000_000);
