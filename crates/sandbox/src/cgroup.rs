@@ -1,11 +1,14 @@
 //! Control groups (v2), where the operator hands a folder of them down: memory, processes and processor time of a run as a
 //! whole, where limits of processes count each alone. A group is made for one run and removed with it; what a killed worker
-//! left is removed by the next one that has the folder, at its start and every half minute.
+//! left is removed by the next one that has the folder, at its start and every half minute. Who lives is told by a lock on
+//! the group's folder, which the kernel takes back with its owner: numbers of processes mean nothing to a worker in another
+//! process namespace, which may have the same folder.
 //!
 //! Only the sandbox's process ever enters a group: a supervisor in it could be killed in its tool's place.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -13,9 +16,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::outcome::Exceeded;
 use crate::{Limits, SandboxError};
 
+/// What the names of groups of runs begin with.
+const PREFIX: &str = "run-";
+/// How often a group is made before the folder counts as broken.
+const TRIES: u32 = 1000;
 /// Between two looks for what nobody owns any more.
 const LOOK: Duration = Duration::from_secs(30);
 /// What a group is asked to limit.
@@ -29,7 +38,6 @@ pub(crate) struct Groups {
     folder: PathBuf,
     /// Those of [`CONTROLLERS`] that the kernel has in it.
     controllers: Vec<&'static str>,
-    owner: String,
     numbers: AtomicU64,
     stuck: Arc<Mutex<Vec<PathBuf>>>,
     /// The janitor ends when this does.
@@ -57,15 +65,13 @@ impl Groups {
                 "the control group of the worker lacks a controller: runs are not limited by it"
             );
         }
-        let owner =
-            owner_of("self").ok_or_else(|| failed("read this process's beginning")(io::ErrorKind::NotFound.into()))?;
         let (stuck, (life, ended)) = (Arc::<Mutex<Vec<PathBuf>>>::default(), mpsc::channel());
         sweep(folder, &stuck);
         let (watched, left) = (folder.to_owned(), Arc::clone(&stuck));
         let work = move || janitor(&watched, &left, &ended);
         thread::Builder::new().name("sandbox-groups".into()).spawn(work).map_err(failed("start a thread"))?;
         let folder = folder.to_owned();
-        Ok(Self { folder, controllers, owner, numbers: AtomicU64::new(0), stuck, _life: life })
+        Ok(Self { folder, controllers, numbers: AtomicU64::new(0), stuck, _life: life })
     }
 
     /// Makes the group of one run.
@@ -73,11 +79,8 @@ impl Groups {
     /// # Errors
     /// When the kernel does not let it be made or limited.
     pub(crate) fn make(&self, limits: &Limits) -> Result<Group, SandboxError> {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let folder = self.folder.join(format!("run-{}-{number}", self.owner));
-        fs::create_dir(&folder).map_err(SandboxError::set_up("make a control group"))?;
         // From here on it is removed when a step fails.
-        let group = Group { folder, stuck: Arc::clone(&self.stuck) };
+        let group = self.begin().map_err(SandboxError::set_up("make a control group"))?;
         let has = |controller| self.controllers.contains(&controller);
         let mut wanted = Vec::new();
         if has("memory") {
@@ -103,10 +106,31 @@ impl Groups {
     }
 }
 
+impl Groups {
+    /// A group that is locked. A name that somebody else has, or a group that a janitor took in the moment before it was
+    /// locked, only costs another try.
+    fn begin(&self) -> io::Result<Group> {
+        for _ in 0..TRIES {
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            let folder = self.folder.join(format!("{PREFIX}{}-{number}", std::process::id()));
+            match fs::create_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made?,
+            }
+            if let Some(lock) = lock(&folder).filter(|lock| is_at(lock, &folder)) {
+                return Ok(Group { folder, _lock: Some(lock), stuck: Arc::clone(&self.stuck) });
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
 /// The group of one run; dropping it ends what is in it, and removes it.
 #[derive(Debug)]
 pub(crate) struct Group {
     folder: PathBuf,
+    /// Held while the worker lives and the run lasts.
+    _lock: Option<File>,
     stuck: Arc<Mutex<Vec<PathBuf>>>,
 }
 
@@ -170,29 +194,27 @@ fn janitor(folder: &Path, stuck: &Mutex<Vec<PathBuf>>, ended: &Receiver<()>) {
 fn sweep(folder: &Path, stuck: &Mutex<Vec<PathBuf>>) {
     locked(stuck).retain(|group| !remove(group));
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| is_left_over(&entry.file_name().to_string_lossy())) {
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        // While this holds the lock, nobody can begin to use it.
+        let Some(_lock) = lock(&entry.path()) else { continue };
         let is_gone = remove(&entry.path());
         tracing::info!(group = %entry.path().display(), is_gone, "a control group was left by a worker that has ended");
     }
 }
 
-/// `run-PID-START-NUMBER` of a process that is no more.
-fn is_left_over(name: &str) -> bool {
-    let mut words = name.strip_prefix("run-").unwrap_or_default().split('-');
-    let (Some(pid), Some(start), Some(_), None) = (words.next(), words.next(), words.next(), words.next()) else {
-        return false;
-    };
-    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|letter| letter.is_ascii_digit());
-    is_number(pid) && is_number(start) && owner_of(pid).as_deref() != Some(&format!("{pid}-{start}"))
+/// The lock of a group, unless somebody lives who holds it.
+fn lock(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    flock(&folder, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(folder)
 }
 
-/// A process's number and when it began (proc(5), field 22): together nobody else's, ever.
-fn owner_of(process: &str) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    let (pid, _) = stat.split_once(' ')?;
-    // The second field is a name, which may hold anything; the third one is behind its last parenthesis.
-    let (_, rest) = stat.rsplit_once(')')?;
-    Some(format!("{pid}-{}", rest.split_whitespace().nth(19)?))
+/// Whether what is locked is still what the path leads to.
+fn is_at(lock: &File, folder: &Path) -> bool {
+    match (lock.metadata(), fs::metadata(folder)) {
+        (Ok(locked), Ok(found)) => (locked.dev(), locked.ino()) == (found.dev(), found.ino()),
+        _ => false,
+    }
 }
 
 fn locked(stuck: &Mutex<Vec<PathBuf>>) -> MutexGuard<'_, Vec<PathBuf>> {
@@ -216,7 +238,7 @@ mod tests {
         let folder = folder.join("run-1-1-0");
         fs::create_dir(&folder).unwrap();
         files.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
-        Group { folder, stuck: Arc::default() }
+        Group { folder, _lock: None, stuck: Arc::default() }
     }
 
     #[test]
@@ -256,21 +278,30 @@ mod tests {
     }
 
     #[test]
-    fn only_groups_of_dead_workers_are_left_over() {
-        let own = owner_of("self").unwrap();
-        assert!(!is_left_over(&format!("run-{own}-0")));
-        let (pid, start) = own.split_once('-').unwrap();
-        assert!(is_left_over(&format!("run-{pid}-{start}1-0")), "the number is another process's by now");
-        assert!(is_left_over("run-999999999-1-0"));
-        for name in ["", "run-", "run-1", "run-a-b-c", "init.scope", "run-1-2-3-4", "run--1-2"] {
-            assert!(!is_left_over(name), "{name}");
-        }
+    fn only_groups_that_nobody_holds_are_left_over() {
         let folder = fake("");
-        for name in ["run-999999999-1-0", "run-a-b-c", "other"] {
+        for name in ["run-999999999-1", "run-by-somebody", "other"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let _groups = Groups::open(folder.path()).unwrap();
+        // A worker of any process namespace: what counts is the lock, whatever number is in the name.
+        let held = lock(&folder.path().join("run-999999999-1")).unwrap();
+        let groups = Groups::open(folder.path()).unwrap();
         let exists = |name: &str| folder.path().join(name).exists();
-        assert_eq!((exists("run-999999999-1-0"), exists("run-a-b-c"), exists("other")), (false, true, true));
+        assert_eq!((exists("run-999999999-1"), exists("run-by-somebody"), exists("other")), (true, false, true));
+        drop(held);
+        let own = groups.make(&Limits::default()).unwrap();
+        sweep(folder.path(), &groups.stuck);
+        assert!(!exists("run-999999999-1") && own.folder.exists(), "the one has ended, and the other goes on");
+        drop(own);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_name_that_another_worker_has_is_not_used_twice() {
+        let folder = fake("");
+        let (one, other) = (Groups::open(folder.path()).unwrap(), Groups::open(folder.path()).unwrap());
+        let runs = [one.make(&Limits::default()).unwrap(), other.make(&Limits::default()).unwrap()];
+        assert_ne!(runs[0].folder, runs[1].folder);
+        assert!(lock(&runs[1].folder).is_none(), "nobody else gets the lock");
     }
 }

@@ -26,7 +26,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 use crate::cgroup::Group;
 use crate::child::{FAILED, INNER_ID, MAPPED, MOST_DESCRIPTORS, OWNER_ID, OrderRoom, PROCEED, Plan, READY, order};
 use crate::command::{Command, in_memory};
-use crate::network::{Connection, Handles, Kind, Prepared, Way};
+use crate::network::{Connection, Handles, Kind, Making, Prepared, Way};
 use crate::sys;
 use crate::warm::Refill;
 use crate::{Limits, SandboxError};
@@ -95,6 +95,31 @@ impl Waiting {
     }
 }
 
+/// A process that waits for its order, in a network that reaches whom the run may reach.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    made: Made,
+    connection: Connection,
+    started: Instant,
+}
+
+impl Waiting {
+    /// Connects it as `way` says; blocks for some milliseconds. When that fails the process ends.
+    pub(crate) fn connect(mut self, way: &Way) -> Result<Ready, SandboxError> {
+        let Some((made, prepared)) = self.parts.take() else {
+            return Err(SandboxError::NoWay("the sandbox was used before"));
+        };
+        let started = Instant::now();
+        match way.connect(prepared) {
+            Ok(connection) => Ok(Ready { made, connection, started }),
+            Err(error) => {
+                end(&made.pidfd);
+                Err(error)
+            }
+        }
+    }
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some((made, _)) = &self.parts {
@@ -104,8 +129,8 @@ impl Drop for Waiting {
 }
 
 /// Makes a process that waits for [`launch`]; blocks for some milliseconds. Only the process is made by the one thread:
-/// connecting it takes longer, and others need not wait for that.
-pub(crate) fn prepare(wanted: &Wanted, scope: Option<OwnedFd>) -> Result<Waiting, SandboxError> {
+/// connecting it takes longer, and others need not wait for that. Its run comes at once, or later when it is made `ahead`.
+pub(crate) fn prepare(wanted: &Wanted, scope: Option<OwnedFd>, ahead: bool) -> Result<Waiting, SandboxError> {
     let (answer, answered) = sync_channel(1);
     let ordered = wanted.clone();
     let job = move || {
@@ -116,7 +141,7 @@ pub(crate) fn prepare(wanted: &Wanted, scope: Option<OwnedFd>) -> Result<Waiting
         |_| SandboxError::SetUp { step: "reach the launching thread".into(), source: io::Error::other("it is gone") };
     launching_thread()?.send(Box::new(job)).map_err(|_| lost(()))?;
     let mut made = answered.recv().map_err(|_| lost(()))??;
-    match bring_up(&mut made.stream, made.pid, wanted) {
+    match bring_up(&mut made.stream, made.pid, wanted, ahead) {
         Ok(prepared) => Ok(Waiting { wanted: wanted.clone(), since: Instant::now(), parts: Some((made, prepared)) }),
         Err(error) => {
             end(&made.pidfd);
@@ -125,34 +150,28 @@ pub(crate) fn prepare(wanted: &Wanted, scope: Option<OwnedFd>) -> Result<Waiting
     }
 }
 
-/// Orders `command` in its control group, and connects it as `way` says; blocks for some milliseconds, until bwrap runs. Whatever fails, the
-/// process ends.
+/// Orders `command` in its control group; blocks for some milliseconds, until bwrap runs. Whatever fails, the process ends.
 pub(crate) fn launch(
-    mut waiting: Waiting,
+    Ready { mut made, connection, started }: Ready,
     command: Command,
     limits: &Limits,
-    (way, group): (&Way, Option<Group>),
+    group: Option<Group>,
 ) -> Result<Launched, SandboxError> {
-    let Some((mut made, prepared)) = waiting.parts.take() else {
-        return Err(SandboxError::NoWay("the sandbox was used before"));
-    };
-    let started = Instant::now();
-    let begun = way.connect(prepared).and_then(|connection| {
-        group.iter().try_for_each(|group| group.enter(made.pid))?;
-        give_order(&mut made.stream, &command, limits)?;
-        Ok(connection)
-    });
+    let begun = group
+        .iter()
+        .try_for_each(|group| group.enter(made.pid))
+        .and_then(|()| give_order(&mut made.stream, &command, limits));
     let Command { inherited, status, .. } = command;
     // While the worker's copies are open, no end of a stream is ever seen.
     drop(inherited);
-    let begun = begun.and_then(|connection| match answer_of(&mut made.stream)? {
+    let begun = begun.and_then(|()| match answer_of(&mut made.stream)? {
         // `execve` closed the child's end: bwrap runs.
-        None => Ok(connection),
+        None => Ok(()),
         Some(_) => Err(SandboxError::set_up("wait for bwrap")(io::ErrorKind::InvalidData.into())),
     });
     let Made { pidfd, stdout, stderr, .. } = made;
     match begun {
-        Ok(connection) => Ok(Launched { pidfd, stdout, stderr, status, started, connection, group, afterwards: None }),
+        Ok(()) => Ok(Launched { pidfd, stdout, stderr, status, started, connection, group, afterwards: None }),
         Err(error) => {
             end(&pidfd);
             Err(error)
@@ -223,14 +242,14 @@ const fn inner_id(kind: &Kind) -> u32 {
 }
 
 /// The handshake; see `child.rs` for the other half.
-fn bring_up(stream: &mut UnixStream, pid: i32, wanted: &Wanted) -> Result<Prepared, SandboxError> {
+fn bring_up(stream: &mut UnixStream, pid: i32, wanted: &Wanted, ahead: bool) -> Result<Prepared, SandboxError> {
     map_ids(pid, wanted.identity, inner_id(&wanted.kind)).map_err(SandboxError::set_up("map the ids"))?;
     stream.write_all(&[MAPPED]).map_err(SandboxError::set_up("reach the child"))?;
     let (answer, handles) = if wanted.kind.is_own { network_of(stream)? } else { (answer_of(stream)?, None) };
     if answer != Some(READY) {
         return Err(SandboxError::set_up("wait for the child")(io::ErrorKind::UnexpectedEof.into()));
     }
-    wanted.kind.prepare(pid, handles)
+    wanted.kind.prepare(Making { pid, is_slot: matches!(wanted.identity, Identity::Slot(_)), ahead }, handles)
 }
 
 /// One uid and one gid exist in the sandbox. Only root may leave `setgroups` possible, which it uses to drop its own.

@@ -67,6 +67,17 @@ pub(crate) struct Kind {
     netd: Option<NetdClient>,
 }
 
+/// Whose network is prepared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Making {
+    /// The sandbox's first process.
+    pub(crate) pid: i32,
+    /// Whether the worker is root, and the run has a uid of its slot.
+    pub(crate) is_slot: bool,
+    /// Whether the run comes later.
+    pub(crate) ahead: bool,
+}
+
 /// A network namespace in which nothing can be reached yet.
 #[derive(Debug)]
 pub(crate) enum Prepared {
@@ -82,16 +93,19 @@ pub(crate) enum Prepared {
 
 impl Kind {
     /// Prepares the namespaces of the process `pid`, which waits. Blocks for some ten milliseconds where a stack is
-    /// attached.
-    pub(crate) fn prepare(&self, pid: i32, handles: Option<Handles>) -> Result<Prepared, SandboxError> {
+    /// attached. For a run that begins at once nothing is wired `ahead`: what waits for its run is the first that the helper
+    /// takes away when its slots are scarce.
+    pub(crate) fn prepare(&self, making: Making, handles: Option<Handles>) -> Result<Prepared, SandboxError> {
         match (self, handles) {
             (Self { is_own: false, .. }, _) => Ok(Prepared::None),
             (_, None) => Err(SandboxError::NoWay("the sandbox gave no handle on its network")),
             (Self { slirp: Some(slirp), .. }, Some(handles)) => {
                 // The filter first: nothing is ever connected without it.
                 let confined = Confined::install(handles.filter, &Confinement::default())?;
-                Ok(Prepared::Slirp(slirp.attach(pid)?, confined))
+                let as_slot = making.is_slot.then_some(handles.namespace);
+                Ok(Prepared::Slirp(slirp.attach(making.pid, as_slot)?, confined))
             }
+            (Self { netd: Some(_), .. }, Some(handles)) if !making.ahead => Ok(Prepared::Empty(handles.namespace)),
             (Self { netd: Some(client), .. }, Some(handles)) => match client.wire(handles.namespace.as_fd()) {
                 Ok(wire) => Ok(Prepared::Wired(wire)),
                 Err(error) => {
@@ -192,6 +206,9 @@ impl Way {
     }
 
     /// Opens what was prepared to those that the run may reach. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// [`SandboxError::Network`] also when the helper has taken a wire away that waited: then it is another one's turn.
     pub(crate) fn connect(&self, prepared: Prepared) -> Result<Connection, SandboxError> {
         match (self, prepared) {
             (Self::None | Self::Shared, Prepared::None) => Ok(Connection::None),

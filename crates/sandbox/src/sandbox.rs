@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use landlock::{CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
 use picket_domain::{Egress, Invocation, Network, SandboxLevel};
+use picket_netd::NetdError;
 
 use crate::cgroup::Groups;
 use crate::command::{Command, Program, Root};
@@ -284,12 +285,14 @@ impl Sandbox {
         let filters = if way.is_raw() { &self.raw_filters } else { &self.filters };
         let command = Command::new(&self.bwrap, filters, program)?;
         let wanted = Wanted { identity, kind: way.kind() };
-        let waiting = match self.warm.take(&wanted) {
-            Some(waiting) => waiting,
-            None => prepare(&wanted, copy(self.scope.as_ref())?)?,
+        let anew = || prepare(&wanted, copy(self.scope.as_ref())?, false)?.connect(way);
+        let ready = match self.warm.take(&wanted).map(|waiting| waiting.connect(way)) {
+            // The helper has given the slot of its wire to another run at this very moment.
+            None | Some(Err(SandboxError::Network(NetdError::Unreachable(_)))) => anew()?,
+            Some(connected) => connected?,
         };
         let group = self.groups.as_ref().map(|groups| groups.make(limits)).transpose()?;
-        let mut launched = launch(waiting, command, limits, (way, group))?;
+        let mut launched = launch(ready, command, limits, group)?;
         launched.afterwards = self.warm.refill(wanted);
         supervise(launched, limits)
     }

@@ -1,4 +1,4 @@
-//! The only unsafe code of the workspace: the five system calls for which no safe binding exists.
+//! The system calls for which no safe binding exists, and the copy of a process that the library offers as unsafe.
 //!
 //! The one dangerous thing here is [`clone_sandbox`]: it makes a copy of a process that has other threads, so a lock
 //! that one of them held stays locked in the copy for ever. Everything between it and [`execute`] must
@@ -6,13 +6,15 @@
 //! That part is `child.rs`, and nothing else is called there. This module never decides anything about a sandbox.
 #![expect(
     unsafe_code,
-    reason = "clone3, execve, sigaction, close_range and landlock_restrict_self have no safe binding"
+    reason = "clone3, execve, sigaction, close_range, unshare and landlock_restrict_self have no safe binding"
 )]
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint};
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr::{null, null_mut};
 
 use rustix::io::Errno;
@@ -88,6 +90,22 @@ pub(crate) fn clone_sandbox(plan: &mut Plan) -> io::Result<(c_int, OwnedFd)> {
 
 fn bits(flags: c_int) -> io::Result<u64> {
     u64::try_from(flags).map_err(io::Error::other)
+}
+
+/// Lets a child that `command` starts do `work` between its making and the program. The same rule holds for it as for
+/// `child.rs`: system calls on memory that was prepared before.
+pub(crate) fn before_exec(
+    command: &mut Command,
+    work: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) -> &mut Command {
+    // SAFETY: what is handed in here keeps to the rule above.
+    unsafe { command.pre_exec(work) }
+}
+
+/// In the child of [`before_exec`]: mounts of its own. It has no other thread, and its table of descriptors stays.
+pub(crate) fn own_mounts() -> Result<(), Errno> {
+    // SAFETY: takes one number, and changes only what paths mean for this process.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 /// Blocks every signal in this thread and so, at first, in the processes it makes: until a child has dropped the

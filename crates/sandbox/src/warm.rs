@@ -86,7 +86,7 @@ fn fill(shelf: &Mutex<Vec<Waiting>>, orders: &Receiver<Wanted>, most: usize, sco
         let next = if is_empty { orders.recv().map_err(RecvTimeoutError::from) } else { orders.recv_timeout(LOOK) };
         match next {
             Ok(wanted) => match scope.map(OwnedFd::try_clone).transpose() {
-                Ok(scope) => keep(shelf, prepare(&wanted, scope), most),
+                Ok(scope) => keep(shelf, prepare(&wanted, scope, true), most),
                 Err(error) => tracing::warn!(%error, "no sandbox can be prepared"),
             },
             Err(RecvTimeoutError::Timeout) => {}

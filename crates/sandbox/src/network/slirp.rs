@@ -1,24 +1,33 @@
 //! slirp4netns: a network stack in user mode, attached to a run's namespaces from outside. It ends with the run, and with
-//! the worker: it watches a pipe that only the worker holds open. It must never be attached without the packet filter.
+//! the worker: it watches a pipe that only the worker holds open. It must never be attached without the packet filter, and
+//! never be root: it reads what hostile targets send.
 
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::Errno;
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, chmod, fcntl_getfl, fcntl_setfl, makedev, mknodat};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_no_new_privs};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use crate::SandboxError;
+use crate::{SandboxError, sys};
 
 /// How long it may take to get ready; beyond it the machine is broken, not slow.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What is read of its complaints when it does not get ready, in bytes.
 const MAX_COMPLAINT: u64 = 2048;
+/// The device of tunnels (`Documentation/admin-guide/devices.txt`: character device 10, 200).
+const TUNNEL: &str = "/dev/net/tun";
+const TUNNEL_NUMBER: (u32, u32) = (10, 200);
 
 /// What to attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +51,9 @@ pub(crate) struct Stack {
 }
 
 impl Slirp {
-    /// Attaches a stack to the user and network namespace of `pid`; waits until it is ready.
-    pub(crate) fn attach(&self, pid: i32) -> Result<Stack, SandboxError> {
+    /// Attaches a stack to the user and network namespace of `pid`; waits until it is ready. A worker that is root names the
+    /// network too: the stack then is the uid of the slot from its first instruction on, and nobody in every other namespace.
+    pub(crate) fn attach(&self, pid: i32, as_slot: Option<OwnedFd>) -> Result<Stack, SandboxError> {
         let failed = SandboxError::set_up("start slirp4netns");
         let (mut complaints, their_complaints) = pipe_with(PipeFlags::CLOEXEC)
             .map_err(io::Error::from)
@@ -53,16 +63,7 @@ impl Slirp {
                 Ok((std::fs::File::from(read), write))
             })
             .map_err(SandboxError::set_up("make a pipe"))?;
-        let mut command = Command::new(&self.program);
-        command.args(["--configure", "--exit-fd=0", "--ready-fd=1", "--mtu=65520", "--disable-dns"]);
-        command.args(["--enable-sandbox", "--enable-seccomp"]);
-        if !self.loopback {
-            command.arg("--disable-host-loopback");
-        }
-        if self.v6 {
-            command.arg("--enable-ipv6");
-        }
-        command.arg(pid.to_string()).arg("tap0").env_clear().current_dir("/");
+        let mut command = self.command(pid, as_slot)?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(their_complaints);
         let mut child = command.spawn().map_err(failed)?;
         // The command keeps its end of the pipe open.
@@ -90,6 +91,58 @@ impl Slirp {
             }
         }
     }
+
+    fn command(&self, pid: i32, as_slot: Option<OwnedFd>) -> Result<Command, SandboxError> {
+        let mut command = Command::new(&self.program);
+        command.args(["--configure", "--exit-fd=0", "--ready-fd=1", "--mtu=65520", "--disable-dns"]);
+        command.args(["--enable-sandbox", "--enable-seccomp"]);
+        if !self.loopback {
+            command.arg("--disable-host-loopback");
+        }
+        if self.v6 {
+            command.arg("--enable-ipv6");
+        }
+        match as_slot {
+            None => command.arg(pid.to_string()),
+            Some(network) => {
+                command.arg("--netns-type=path").arg(format!("/proc/self/fd/{}", network.as_raw_fd()));
+                let user = File::open(format!("/proc/{pid}/ns/user"))
+                    .map_err(SandboxError::set_up("open the user namespace of a run"))?;
+                let is_shut = std::fs::metadata(TUNNEL).is_ok_and(|entry| entry.permissions().mode() & 0o006 != 0o006);
+                sys::before_exec(&mut command, move || become_slot(user.as_fd(), network.as_fd(), is_shut))
+            }
+        };
+        command.arg("tap0").env_clear().current_dir("/");
+        Ok(command)
+    }
+}
+
+/// In the child, between its making and slirp4netns, as root: goes into the run's user namespace, of which root of the
+/// machine is no part, and becomes the only one who is: its root, outside the uid of the slot. System calls alone.
+fn become_slot(user: BorrowedFd<'_>, network: BorrowedFd<'_>, is_tunnel_shut: bool) -> io::Result<()> {
+    if is_tunnel_shut {
+        show_tunnel()?;
+    }
+    set_thread_groups(&[])?;
+    move_into_link_name_space(user, Some(LinkNameSpaceType::User))?;
+    set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
+    set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
+    set_no_new_privs(true)?;
+    // The only descriptor it takes along beside the standard ones: it is told its number.
+    Ok(fcntl_setfd(network, FdFlags::empty())?)
+}
+
+/// Where the device of tunnels is root's alone, this process sees another one in mounts of its own: `udev` opens it to
+/// everybody, since it gives no right that its caller has not in the network namespace.
+fn show_tunnel() -> io::Result<()> {
+    sys::own_mounts()?;
+    mount_change(c"/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    mount(c"tmpfs", c"/dev/net", c"tmpfs", flags, Some(c"size=4k,nr_inodes=8,mode=755"))?;
+    let ((major, minor), mode) = (TUNNEL_NUMBER, Mode::from_raw_mode(0o666));
+    mknodat(CWD, TUNNEL, FileType::CharacterDevice, mode, makedev(major, minor))?;
+    // The process's mask has taken some of the mode away.
+    Ok(chmod(TUNNEL, mode)?)
 }
 
 /// It writes a `1` when everything stands, perhaps after warnings that hold none, and closes its end when it gives up.

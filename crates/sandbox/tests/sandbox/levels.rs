@@ -9,8 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use picket_domain::{Network, SandboxLevel};
-use picket_sandbox::Sandbox;
+use picket_sandbox::{Sandbox, SandboxSettings};
+use rustix::process::geteuid;
 
+use crate::process::children;
 use crate::room::{
     HELPER_VARIABLE, LEVELS_VARIABLE, Place, Room, as_ordinary_user, await_ready, finish, invocation, may_unshare,
     open_folder, small, this_test, variable,
@@ -258,4 +260,42 @@ fn raw_sockets_are_confined_where_the_network_helper_is() {
     }
     let proof = room.sandbox.prove(PROVING);
     assert_eq!((proof.level, proof.raw), (SandboxLevel::L0, true), "{proof:?}");
+}
+
+/// The stack reads what hostile targets send: under a worker that is root it has the uid of the slot, and no way back.
+#[test]
+fn the_stack_of_a_run_is_nobody_while_it_runs() {
+    let room = Room::new();
+    if !levels(&room.sandbox).contains(&SandboxLevel::L1) {
+        return;
+    }
+    let mut run = room.start_at(SandboxLevel::L1, 9, (&[IpAddr::from([1, 1, 1, 1])], &[]), |_| vec!["daemon".into()]);
+    await_ready(&mut run.stdout().unwrap());
+    let stacks: Vec<String> = children(std::process::id())
+        .into_iter()
+        .filter(|pid| command_line(*pid).contains("--configure"))
+        .map(|pid| std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap())
+        .collect();
+    let uid = geteuid().as_raw();
+    let expected = if uid == 0 { SandboxSettings::FIRST_SLOT_UID + 9 } else { uid };
+    let of = |status: &str, key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let own: Vec<&String> =
+        stacks.iter().filter(|status| of(status, "Uid:") == vec![expected.to_string(); 4]).collect();
+    let [stack] = own[..] else { panic!("expected one stack of uid {expected}: {stacks:#?}") };
+    if uid == 0 {
+        assert_eq!((of(stack, "Groups:"), of(stack, "Gid:")), (vec![], vec![expected.to_string(); 4]));
+        assert_eq!(of(stack, "NoNewPrivs:"), ["1"]);
+        assert!(stacks.iter().all(|status| of(status, "Uid:") != vec!["0"; 4]), "none is root: {stacks:#?}");
+    }
+    assert_eq!(of(stack, "Seccomp:"), ["2"]);
+    println!("{:?} {:?} {:?}", of(stack, "Uid:"), of(stack, "CapEff:"), of(stack, "CapBnd:"));
+    run.killer().kill("done");
+    drop(run.wait_blocking());
+}
+
+fn command_line(pid: rustix::process::Pid) -> String {
+    std::fs::read_to_string(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default()
 }
