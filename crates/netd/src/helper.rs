@@ -169,14 +169,23 @@ impl Helper {
         }
     }
 
-    /// Wires a run, after a moment for a dead client's slot to become free when all are taken. One that `waits` for its run
-    /// waits for no slot.
-    pub(crate) fn wire(&self, namespace: BorrowedFd<'_>, waits: bool) -> Result<Connected, Fault> {
+    /// Wires a run, after a moment for a dead client's slot to become free when all are taken; those that only wait for their
+    /// run make room. One that `waits` for its run, over this connection, waits for no slot.
+    pub(crate) fn wire(&self, namespace: BorrowedFd<'_>, waits: Option<&UnixStream>) -> Result<Connected, Fault> {
         self.foreign.inspect(namespace)?;
         self.retry();
-        let full = |node: &mut Option<Node>| node.as_ref().is_some_and(|node| node.free_slot().is_none());
+        let full = |node: &mut Option<Node>| {
+            let full = node.as_mut().filter(|node| node.free_slot().is_none());
+            // Again at each look: the slot of the one before may have been another's luck.
+            full.is_some_and(|node| {
+                if waits.is_none() {
+                    node.reclaim();
+                }
+                true
+            })
+        };
         let node = unpoisoned(self.node.lock());
-        let patience = if waits { Duration::ZERO } else { HANDOVER };
+        let patience = if waits.is_some() { Duration::ZERO } else { HANDOVER };
         let (mut node, _) = unpoisoned(self.freed.wait_timeout_while(node, patience, full));
         let slot = node.as_mut().ok_or_else(stops)?.take_slot(waits)?;
         drop(node);
@@ -184,7 +193,7 @@ impl Helper {
             Some(wires) => slot::wire(wires, &self.settings, slot, namespace),
             None => Err((io::Error::other("the network helper stops"), None)),
         };
-        wired.map(|wired| Connected { wired, loopback: Vec::new() }).map_err(|(error, left)| {
+        wired.map(Connected::new).map_err(|(error, left)| {
             if let Some(node) = unpoisoned(self.node.lock()).as_mut() {
                 match left {
                     None => node.free(slot),
@@ -194,6 +203,11 @@ impl Helper {
             self.freed.notify_all();
             error.into()
         })
+    }
+
+    /// Whether the run of a wire that waited may begin; it may not when its slot was given to another.
+    pub(crate) fn begins(&self, connected: &Connected) -> bool {
+        unpoisoned(self.node.lock()).as_mut().is_some_and(|node| node.begins(connected.slot()))
     }
 
     /// Lets a wired run reach whom it may.
@@ -226,7 +240,7 @@ impl Helper {
     }
 
     /// Ends a run's connection. Nothing of it is left afterwards; what cannot be removed keeps its slot, and is tried again.
-    pub(crate) fn close(&self, Connected { wired, loopback }: Connected) {
+    pub(crate) fn close(&self, Connected { wired, loopback, .. }: Connected) {
         self.give_back(&loopback);
         if let Err(error) = self.remove(wired) {
             tracing::error!(%error, "cannot remove all of a run's connection");

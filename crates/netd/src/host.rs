@@ -130,6 +130,18 @@ impl Host {
         }
     }
 
+    /// Counts the same for one slot from now on, once for the helper's life.
+    pub(crate) fn count_hurried(&mut self, slot: u32, settings: &NetdSettings) -> io::Result<()> {
+        let mut changes = Changes::of(INET, &self.table);
+        connections::count(&mut changes, slot, &settings.wire(slot));
+        changes.apply(&mut self.filter)
+    }
+
+    /// Such packets of all runs that had this slot.
+    pub(crate) fn hurried_of(&mut self, slot: u32) -> io::Result<u64> {
+        counter_packets(&mut self.filter, INET, &self.table, &connections::counter(slot))
+    }
+
     /// Leaves the node as it was.
     pub(crate) fn disconnect(&mut self, settings: &NetdSettings) -> io::Result<()> {
         let gone = match self.links.delete(self.index) {

@@ -4,8 +4,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    net::Ipv4Addr,
-    os::fd::{AsFd, BorrowedFd},
+    net::{Ipv4Addr, Shutdown},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
 };
 
 use crate::{
@@ -41,8 +44,10 @@ pub(crate) struct Node {
     host: Host,
     router: Router,
     slots: BTreeSet<u32>,
-    /// Those of them whose run has not begun.
-    waiting: BTreeSet<u32>,
+    /// Those of them whose run has not begun, and who waits there.
+    waiting: BTreeMap<u32, UnixStream>,
+    /// Those for which it is counted what began too many connections: once begun, for good.
+    counted: BTreeSet<u32>,
     /// Wires and rules that could not be removed. Their slots stay taken: the next run would find the last one's rules.
     stuck: Vec<Wired>,
     stand_ins: BTreeMap<Ipv4Addr, StandIn>,
@@ -66,9 +71,16 @@ struct StandIn {
 pub(crate) struct Connected {
     pub(crate) wired: Wired,
     pub(crate) loopback: Vec<Ipv4Addr>,
+    /// What was counted for the slot's runs before this one.
+    hurried: u64,
 }
 
 impl Connected {
+    /// A wire that reaches nobody yet.
+    pub(crate) const fn new(wired: Wired) -> Self {
+        Self { wired, loopback: Vec::new(), hurried: 0 }
+    }
+
     /// Which of the node's slots it has.
     pub(crate) const fn slot(&self) -> u32 {
         self.wired.slot()
@@ -89,7 +101,8 @@ impl Node {
             host,
             router,
             slots: BTreeSet::new(),
-            waiting: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            counted: BTreeSet::new(),
             stuck: Vec::new(),
             stand_ins: BTreeMap::new(),
         };
@@ -108,7 +121,22 @@ impl Node {
     }
 
     pub(crate) fn dropped_of(&mut self, connected: &Connected) -> io::Result<u64> {
-        self.router.dropped_of(connected.wired.slot())
+        let (slot, before) = (connected.slot(), connected.hurried);
+        let hurried = self.hurried_of(slot)?.saturating_sub(before);
+        Ok(self.router.dropped_of(slot)?.saturating_add(hurried))
+    }
+
+    /// Runs that are not masqueraded may begin as many connections as they like.
+    fn hurried_of(&mut self, slot: u32) -> io::Result<u64> {
+        if self.counted.contains(&slot) { self.host.hurried_of(slot) } else { Ok(0) }
+    }
+
+    fn count_hurried(&mut self, slot: u32) -> io::Result<u64> {
+        if self.settings.masquerade && !self.counted.contains(&slot) {
+            self.host.count_hurried(slot, &self.settings)?;
+            self.counted.insert(slot);
+        }
+        self.hurried_of(slot)
     }
 
     /// The lowest slot that nobody has. Workers of one node do not know of each other, so the helper gives slots out.
@@ -122,19 +150,34 @@ impl Node {
     }
 
     /// Takes a slot for a wire. Those that wait for their run leave half of the slots to others.
-    pub(crate) fn take_slot(&mut self, waits: bool) -> Result<u32, Fault> {
+    pub(crate) fn take_slot(&mut self, waits: Option<&UnixStream>) -> Result<u32, Fault> {
         let all = self.settings.slots;
         let Some(slot) = self.free_slot() else {
             return Err(Fault::Refused(format!("expected a free slot, and all {all} are taken")));
         };
-        if waits && u32::try_from(self.waiting.len()).is_ok_and(|waiting| waiting >= all / 2) {
-            return Err(Fault::Refused(format!("expected fewer than half of all {all} slots to wait for a run")));
+        if let Some(stream) = waits {
+            if u32::try_from(self.waiting.len()).is_ok_and(|waiting| waiting >= all / 2) {
+                return Err(Fault::Refused(format!("expected fewer than half of all {all} slots to wait for a run")));
+            }
+            self.waiting.insert(slot, stream.try_clone()?);
         }
         self.slots.insert(slot);
-        if waits {
-            self.waiting.insert(slot);
-        }
         Ok(slot)
+    }
+
+    /// Takes a wire away from somebody who only waits: its slot is free when its thread has seen that. Nobody's run ends by
+    /// it, since a wire whose run begins waits no more.
+    pub(crate) fn reclaim(&mut self) {
+        if let Some((slot, stream)) = self.waiting.pop_first() {
+            tracing::debug!(slot, "a wire that waits makes room for a run");
+            // Whoever has gone already is as good.
+            let _gone = stream.shutdown(Shutdown::Read);
+        }
+    }
+
+    /// Whether the run of a wire that waited may begin: from now on nobody takes it away.
+    pub(crate) fn begins(&mut self, slot: u32) -> bool {
+        self.waiting.remove(&slot).is_some()
     }
 
     /// Gives a slot back, of which nothing is left.
@@ -161,13 +204,13 @@ impl Node {
 
     /// Lets a wired run reach whom it may.
     pub(crate) fn grant(&mut self, connected: &mut Connected, checked: &Checked) -> Result<Granted, Fault> {
+        connected.hurried = self.count_hurried(connected.slot())?;
         let stand_ins = self.take_stand_ins(&checked.loopback)?;
         let wish = Wish { checked, stand_ins: &stand_ins };
         if let Err(error) = slot::grant(&mut self.router, &self.settings, &mut connected.wired, &wish) {
             self.give_stand_ins_back(&checked.loopback)?;
             return Err(error.into());
         }
-        self.waiting.remove(&connected.slot());
         connected.loopback.clone_from(&checked.loopback);
         let forwards = forwards(&checked.loopback, stand_ins);
         Ok(Granted { address: self.settings.wire(connected.slot()).far.0, forwards })

@@ -46,7 +46,7 @@ pub(crate) fn serve(helper: &Helper, mut stream: UnixStream) -> io::Result<()> {
             send(&mut stream, &Answer::Refused("expected the descriptor of a network namespace".to_owned()), None)
         }
         (Request::Reserve(loopback), _) => reserve(helper, &mut stream, &loopback),
-        (Request::Wire, Some(namespace)) => match helper.wire(namespace.as_fd(), true) {
+        (Request::Wire, Some(namespace)) => match helper.wire(namespace.as_fd(), Some(&stream)) {
             Ok(mut connected) => {
                 drop(namespace);
                 let done = wait(helper, &mut stream, &mut connected);
@@ -59,7 +59,7 @@ pub(crate) fn serve(helper: &Helper, mut stream: UnixStream) -> io::Result<()> {
             let until = end_of(&grant);
             // What this node will never do is told without a wire.
             match judged(helper, &grant).and_then(|checked| {
-                let connected = helper.wire(namespace.as_fd(), false).map_err(refusal)?;
+                let connected = helper.wire(namespace.as_fd(), None).map_err(refusal)?;
                 Ok((checked, connected))
             }) {
                 Ok((checked, mut connected)) => {
@@ -86,6 +86,10 @@ fn wait(helper: &Helper, stream: &mut UnixStream, connected: &mut Connected) -> 
         None => Ok(()),
         Some((Request::Open(grant), _)) => {
             let until = end_of(&grant);
+            if !helper.begins(connected) {
+                // It was taken away while this was on its way: the client sees the end, and asks anew.
+                return Ok(());
+            }
             match judged(helper, &grant) {
                 Ok(checked) => run(helper, stream, connected, (&grant, &checked), until),
                 Err(answer) => send(stream, &answer, None),

@@ -4,11 +4,17 @@
 
 use crate::{
     NetdSettings,
-    nft::{CT_NEW, Changes, EQUAL, Field, ICMP, ICMPV6, IIF, NETWORK, Rule, TCP, UDP, register},
+    nft::{
+        CT_NEW, Changes, Data, EQUAL, Element, Field, ICMP, ICMPV6, IIF, NETWORK, Rule, Set, TCP, UDP, octets, register,
+    },
+    settings::Ends,
+    slot,
 };
 
-/// Counts the connections that were not begun.
+/// Counts the connections that were not begun, and names the chain that ends them.
 pub(super) const HURRIED: &str = "hurried";
+/// From a run's address to the chain that counts for its slot.
+const COUNTED: [(&str, Field); 2] = [("hurried4", Field::Ipv4), ("hurried6", Field::Ipv6)];
 /// The most that a run may begin in a second for long: nmap sends 1,000 packets (`--max-rate`), others fewer.
 const BEGUN_PER_SECOND: u64 = 1_500;
 /// And at once.
@@ -51,6 +57,7 @@ const POLICIES: [Policy; 4] = [
 /// Puts the rules at the beginning of the chain `forward`.
 pub(super) fn bound(changes: &mut Changes, settings: &NetdSettings, index: u32) {
     changes.add_counter(HURRIED);
+    end_hurried(changes);
     let begins = || Rule::new().interface(IIF, EQUAL, index).connection(CT_NEW, register(14));
     meter(changes, "begun4", Field::Ipv4, begins().ipv4().load(NETWORK, 12, 4, register(0)));
     if settings.ipv6 {
@@ -66,5 +73,34 @@ pub(super) fn bound(changes: &mut Changes, settings: &NetdSettings, index: u32) 
 fn meter(changes: &mut Changes, name: &str, field: Field, source: Rule) {
     changes.add_meter(name, field);
     let over = source.over(name, register(0), BEGUN_PER_SECOND, BEGUN_AT_ONCE);
-    changes.add_rule("forward", over.count(HURRIED).drop());
+    changes.add_rule("forward", over.count(HURRIED).go_to(HURRIED));
+}
+
+/// Who began too many is told apart before his packet ends.
+fn end_hurried(changes: &mut Changes) {
+    changes.add_chain(HURRIED);
+    let from =
+        [Rule::new().ipv4().load(NETWORK, 12, 4, register(0)), Rule::new().ipv6().load(NETWORK, 8, 16, register(0))];
+    for ((map, field), from) in COUNTED.into_iter().zip(from) {
+        let data = Some(Data::Verdict);
+        changes.add_set(&Set { name: map, key: &[field], data, ranges: false, expires: false });
+        changes.add_rule(HURRIED, from.verdict_of(map, register(0)));
+    }
+    changes.add_rule(HURRIED, Rule::new().drop());
+}
+
+/// The counter of a slot.
+pub(super) fn counter(slot: u32) -> String {
+    slot::name(HURRIED, slot)
+}
+
+/// Counts for a slot from now on, whichever run has it.
+pub(super) fn count(changes: &mut Changes, slot: u32, ends: &Ends) {
+    let chain = counter(slot);
+    changes.add_counter(&chain);
+    changes.add_chain(&chain);
+    changes.add_rule(&chain, Rule::new().count(&chain).drop());
+    for ((map, _), address) in COUNTED.into_iter().zip([octets(ends.far.0.into()), octets(ends.far.1.into())]) {
+        changes.add_elements(map, &[Element::new(address).leads_to(&chain)]);
+    }
 }

@@ -154,6 +154,11 @@ impl Rule {
         self.verdict(&verdict(DROP, None))
     }
 
+    /// Goes on in another chain, and comes back from none.
+    pub(crate) fn go_to(self, chain: &str) -> Self {
+        self.verdict(&go_to(chain))
+    }
+
     fn verdict(self, verdict: &Attributes) -> Self {
         let data = Attributes::new().be32(1, VERDICT).nest(2, Attributes::new().append(verdict));
         self.expression("immediate", data)

@@ -26,7 +26,7 @@ fn a_run_that_begins_many_connections_leaves_room_in_the_nodes_table() {
     inside("connections::a_run_that_begins_many_connections_leaves_room_in_the_nodes_table", || {
         let world = World::new();
         let helper = start(&world, true);
-        let (run, _lease) = world.open(&grant(&[TARGET]));
+        let (run, mut lease) = world.open(&grant(&[TARGET]));
         let before = world.client().status().unwrap().dropped_packets;
         let began = Instant::now();
         run.run(|| {
@@ -51,6 +51,9 @@ fn a_run_that_begins_many_connections_leaves_room_in_the_nodes_table() {
         );
         let dropped = || world.client().status().unwrap().dropped_packets - before;
         assert!(most > usize::from(BEGUN) || dropped() > 0, "what was not begun is counted");
+        assert!(most > usize::from(BEGUN) || lease.dropped_packets().unwrap() >= dropped(), "and it is the run's own");
+        let (_other, mut others) = world.open(&grant(&[TARGET]));
+        assert_eq!(others.dropped_packets().unwrap(), 0, "no other run's");
         // Whoever waits a moment goes on, and is remembered as long as he speaks.
         until("the run reaches its target again", || tcp(&run, TARGET.parse().unwrap(), 80) == Reached);
         let tcp = table(&world, "tcp").unwrap();

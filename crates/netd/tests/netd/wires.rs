@@ -82,13 +82,50 @@ fn wires_that_wait_leave_half_of_the_slots_to_runs() {
         let refused = world.client().wire(space.fd()).unwrap_err();
         assert!(matches!(&refused, NetdError::Refused(text) if text.contains("half")), "{refused:?}");
         let runs = [world.open(&grant(&[TARGET])), world.open(&grant(&[TARGET]))];
-        assert!(matches!(world.client().open(space.fd(), &grant(&[TARGET])), Err(NetdError::Refused(_))));
         for (run, wire) in waiting {
             let lease = wire.open(&grant(&[TARGET])).unwrap();
             assert_eq!(tcp(&run, TARGET.parse().unwrap(), 80), Reached);
             drop(lease);
         }
         drop(runs);
+        helper.stop();
+    });
+}
+
+#[test]
+fn a_wire_that_waits_makes_room_for_a_run_and_no_run_for_another() {
+    inside("wires::a_wire_that_waits_makes_room_for_a_run_and_no_run_for_another", || {
+        let world = World::new();
+        let helper = start_with(&world, NetdSettings { slots: 4, ..settings(&world.socket(), true) });
+        let (begun, waiting) = (wired(&world), wired(&world));
+        // The run of the first wire has begun: it waits no more.
+        let lease = begun.1.open(&grant(&[TARGET])).unwrap();
+        let mut runs = vec![world.open(&grant(&[TARGET])), world.open(&grant(&[TARGET]))];
+        runs.push(world.open(&grant(&[TARGET])));
+        assert_eq!(tcp(&runs[2].0, TARGET.parse().unwrap(), 80), Reached);
+        assert!(matches!(waiting.1.open(&grant(&[TARGET])), Err(NetdError::Unreachable(_))), "it asks anew");
+        assert_eq!(tcp(&begun.0, TARGET.parse().unwrap(), 80), Reached, "what has begun goes on");
+        let space = Space::new();
+        assert!(matches!(world.client().open(space.fd(), &grant(&[TARGET])), Err(NetdError::Refused(_))));
+        drop((runs, lease));
+        until("all are gone", || world.client().status().unwrap().slots == 0);
+        helper.stop();
+    });
+}
+
+#[test]
+fn runs_that_begin_together_take_every_wire_that_waits() {
+    inside("wires::runs_that_begin_together_take_every_wire_that_waits", || {
+        let world = World::new();
+        let helper = start_with(&world, NetdSettings { slots: 8, ..settings(&world.socket(), true) });
+        let _waiting: Vec<_> = (0..4).map(|_| wired(&world)).collect();
+        let spaces: Vec<Space> = (0..8).map(|_| Space::new()).collect();
+        let leases: Vec<_> = std::thread::scope(|scope| {
+            let open = |space: &Space| world.client().open(space.fd(), &grant(&[TARGET]));
+            let asked: Vec<_> = spaces.iter().map(|space| scope.spawn(move || open(space))).collect();
+            asked.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(leases.iter().all(Result::is_ok), "{leases:?}");
         helper.stop();
     });
 }
