@@ -35,4 +35,4 @@ pub use parameters::{Parameters, ParamsError};
 pub use simulate::{SIMULATOR, SimulatedEnd, Simulation};
 pub use spec::{Asked, ScanSpec, UNKNOWN_TOOL};
 pub use tool::{Appetite, FanOut, Parsed, TaskShape, Tool, split_by_family};
-pub use tools::{ALL, find, page};
+pub use tools::{ALL, IMPORTS, ImportOnly, find, page};

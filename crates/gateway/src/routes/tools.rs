@@ -10,6 +10,7 @@ use actix_web::{
     web::{Data, Json, Path},
 };
 use picket_domain::Permission;
+use picket_scanners::IMPORTS;
 use picket_store::workers::{self, LiveWorker};
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -28,7 +29,8 @@ pub(super) fn configure(config: &mut ServiceConfig<'_>) {
 
 /// List the scanners.
 ///
-/// With what the plan of the organization allows, and the tools whose reports can be imported.
+/// With what the plan of the organization allows. Those of kind `import` are not run here: `POST /scans/import` reads their
+/// reports, as it reads those of the others.
 #[utoipa::path(tag = "tools", responses((status = 200, description = "The scanners.", body = ToolsView)))]
 #[get("/tools")]
 async fn list_tools(app: Data<App>, caller: Caller) -> Result<Json<ToolsView>, Problem> {
@@ -48,7 +50,7 @@ async fn get_tools_health(app: Data<App>, caller: Caller) -> Result<Json<ToolsHe
     Ok(Json(ToolsHealthView { workers: workers.len(), data }))
 }
 
-/// Get a scanner: its page, its parameters, its limits.
+/// Get a scanner: its page, its parameters, its limits; of one that is only imported its page and formats.
 #[utoipa::path(
     tag = "tools",
     params(("slug" = String, Path, description = "The tool.")),
@@ -57,6 +59,9 @@ async fn get_tools_health(app: Data<App>, caller: Caller) -> Result<Json<ToolsHe
 #[get("/tools/{slug}")]
 async fn get_tool(app: Data<App>, caller: Caller, slug: Path<String>) -> Result<Json<ToolDetailView>, Problem> {
     caller.may(Permission::ToolsRead)?;
+    if let Some(import) = IMPORTS.iter().find(|import| import.slug() == slug.as_str()) {
+        return Ok(Json(ToolDetailView::of_import(import)));
+    }
     let tool = picket_scanners::find(&slug).ok_or(Problem::NotFound("tool"))?;
     Ok(Json(ToolDetailView::new(tool, caller.subscription, &live(&app).await?)))
 }

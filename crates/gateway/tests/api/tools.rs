@@ -47,6 +47,13 @@ async fn the_catalogue_names_each_tool_with_its_parameters() {
         assert_eq!(nmap["plan"]["addresses_per_scan"], 16, "of the trial");
         let imports = tools["imports"].as_array().unwrap();
         assert!(imports.iter().any(|one| one["tool"] == "nmap" && one["formats"] == json!(["xml"])), "{tools}");
+        // Whatever can be imported is in the list of tools too, each once.
+        let data = tools["data"].as_array().unwrap();
+        assert!(data.is_sorted_by(|a, b| a["id"].as_str() < b["id"].as_str()), "{tools}");
+        for import in imports {
+            let tool = data.iter().find(|tool| tool["id"] == import["tool"]).unwrap();
+            assert_eq!(tool["formats"], import["formats"], "{tool}");
+        }
     }
 }
 
@@ -60,6 +67,21 @@ async fn every_tool_has_its_page_its_schema_and_its_limits() {
         assert_eq!(shown["parameters"]["type"], "object", "{path}");
         assert!(shown["limits"]["wall_seconds"].as_u64().unwrap() > 0, "{path}");
         assert!(!shown["needs"].as_array().unwrap().is_empty() && !shown["formats"].as_array().unwrap().is_empty());
+    }
+    for import in picket_scanners::IMPORTS {
+        let path = format!("/api/v2/tools/{}", import.slug());
+        let shown = app.get(&path, Some(&member.token)).await.json();
+        assert_eq!(
+            (&shown["kind"], &shown["parameters"], &shown["limits"]),
+            (&json!("import"), &Value::Null, &Value::Null)
+        );
+        assert!(
+            shown["page"].as_str().unwrap().len() > 40 && !shown["formats"].as_array().unwrap().is_empty(),
+            "{shown}"
+        );
+        let command = format!("{path}/build-command");
+        let refused = app.post(&command, Some(&member.token), &json!({"target": "example.com"})).await;
+        refused.assert_problem(404, "not_found");
     }
     for slug in ["nmap%3Bid", "NMAP", "..%2f..%2fbin%2fsh", "%00", "no-such-tool"] {
         let answer = app.get(&format!("/api/v1/tools/{slug}"), Some(&member.token)).await;

@@ -113,4 +113,9 @@ impl Tool for Adapter {
     fn exit_is_ok(&self, code: i32) -> bool {
         matches!(code, 0 | 1)
     }
+
+    fn stopped_early(&self, said: &str) -> Option<&'static str> {
+        let reached = said.contains("maximum execution time of");
+        reached.then_some("the time limit ended the checks before they were done")
+    }
 }

@@ -1,9 +1,9 @@
-//! Scanners as the catalogue shows them.
+//! Scanners as the catalogue shows them, those that are run here and those whose reports are only read.
 
 use std::collections::BTreeMap;
 
 use picket_domain::{Needs, Pool, SandboxLevel, Subscription};
-use picket_scanners::{Asked, FanOut, ScanSpec, Tool};
+use picket_scanners::{Asked, FanOut, IMPORTS, ImportOnly, ScanSpec, Tool};
 use picket_store::workers::LiveWorker;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,11 +17,14 @@ pub(super) struct ToolView {
     /// The name for people.
     #[schema(example = "Nmap")]
     name: &'static str,
+    /// `run`: scans use it; `import`: only its reports are read.
+    #[schema(example = "run")]
+    kind: &'static str,
     /// The kind of tool.
     #[schema(example = "network")]
     category: &'static str,
     /// What it does.
-    description: &'static str,
+    description: String,
     /// The version that live workers have; null when none has it.
     #[schema(example = "7.93")]
     version: Option<String>,
@@ -30,11 +33,11 @@ pub(super) struct ToolView {
     /// `passive`: looks at what anybody may see; `active`: sends what an owner should know of.
     #[schema(example = "active")]
     intrusiveness: &'static str,
-    /// What the plan of the organization allows.
-    plan: PlanAllowsView,
-    /// The JSON Schema of its parameters.
-    #[schema(value_type = Object)]
-    parameters: serde_json::Value,
+    /// What the plan of the organization allows; null for what is only imported.
+    plan: Option<PlanAllowsView>,
+    /// The JSON Schema of its parameters; null for what is only imported.
+    #[schema(value_type = Option<Object>)]
+    parameters: Option<serde_json::Value>,
     /// The formats of its reports that can be imported.
     formats: Vec<&'static str>,
 }
@@ -77,10 +80,10 @@ impl ToolsView {
         for format in picket_scanners::formats() {
             imports.entry(format.tool()).or_default().push(format.name());
         }
-        Self {
-            data: picket_scanners::ALL.iter().map(|tool| ToolView::new(*tool, plan, workers)).collect(),
-            imports: imports.into_iter().map(|(tool, formats)| ImportView { tool, formats }).collect(),
-        }
+        let run = picket_scanners::ALL.iter().map(|tool| ToolView::new(*tool, plan, workers));
+        let mut data: Vec<ToolView> = run.chain(IMPORTS.iter().map(ToolView::of_import)).collect();
+        data.sort_unstable_by_key(|tool| tool.id);
+        Self { data, imports: imports.into_iter().map(|(tool, formats)| ImportView { tool, formats }).collect() }
     }
 }
 
@@ -90,19 +93,37 @@ impl ToolView {
         Self {
             id: tool.slug(),
             name: tool.title(),
+            kind: "run",
             category: tool.category(),
-            description: tool.description(),
+            description: tool.description().to_owned(),
             version: version(tool.slug(), workers),
             passive: tool.is_passive(),
             intrusiveness: if tool.is_passive() { "passive" } else { "active" },
-            plan: PlanAllowsView {
+            plan: Some(PlanAllowsView {
                 allowed: true,
                 addresses_per_scan: limits.addresses,
                 hosts_times_ports_per_scan: limits.probes,
                 concurrent_scans: limits.concurrent_scans,
-            },
-            parameters: tool.params_schema(),
+            }),
+            parameters: Some(tool.params_schema()),
             formats: formats(tool.slug()),
+        }
+    }
+
+    /// An import touches nobody, so it is passive whatever the tool did.
+    fn of_import(import: &ImportOnly) -> Self {
+        Self {
+            id: import.slug(),
+            name: import.title(),
+            kind: "import",
+            category: "import",
+            description: import.description(),
+            version: None,
+            passive: true,
+            intrusiveness: "passive",
+            plan: None,
+            parameters: None,
+            formats: formats(import.slug()),
         }
     }
 }
@@ -127,13 +148,13 @@ pub(super) struct ToolDetailView {
     tool: ToolView,
     /// What it does, what it needs and where its limits are, in Markdown.
     page: String,
-    /// What a worker must have for a run with the default parameters.
+    /// What a worker must have for a run with the default parameters; empty for what is only imported.
     needs: Vec<NeedsView>,
-    /// How many addresses one run takes: `one` or `many`.
+    /// How many addresses one run takes: `one` or `many`; null for what is only imported.
     #[schema(example = "many")]
-    addresses_per_run: &'static str,
-    /// What one run may use at most; the operator of a worker may allow less time.
-    limits: RunLimitsView,
+    addresses_per_run: Option<&'static str>,
+    /// What one run may use at most; the operator of a worker may allow less time. Null for what is only imported.
+    limits: Option<RunLimitsView>,
 }
 
 /// What a worker must have.
@@ -177,17 +198,27 @@ impl ToolDetailView {
             tool: ToolView::new(tool, plan, workers),
             page: picket_scanners::page(tool.slug()).unwrap_or_default(),
             needs: shapes.map(|shape| shape.needs.into()).collect(),
-            addresses_per_run: match tool.fan_out() {
+            addresses_per_run: Some(match tool.fan_out() {
                 FanOut::Together => "many",
                 FanOut::OneEach => "one",
-            },
-            limits: RunLimitsView {
+            }),
+            limits: Some(RunLimitsView {
                 wall_seconds: appetite.wall.as_secs(),
                 memory_bytes: appetite.memory_bytes,
                 processes: appetite.processes,
                 output_bytes: appetite.output_bytes,
                 scratch_bytes: appetite.scratch_bytes,
-            },
+            }),
+        }
+    }
+
+    pub(super) fn of_import(import: &ImportOnly) -> Self {
+        Self {
+            tool: ToolView::of_import(import),
+            page: import.page(),
+            needs: Vec::new(),
+            addresses_per_run: None,
+            limits: None,
         }
     }
 }

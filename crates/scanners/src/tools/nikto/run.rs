@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     ParamsError,
     site::{self, Start},
-    typed::{self, Port, RootPath},
+    typed::{self, Port, RootPath, Within},
 };
 
 const REPORT: &str = "/scratch/report.xml";
@@ -20,13 +20,16 @@ pub(super) struct Params {
     /// The port; 80 without it, 443 with `tls`.
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<Port>,
-    /// Whether to speak TLS; true on port 443 without it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Whether to speak TLS; true on port 443 without it. `ssl` is the same.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "ssl")]
     tls: Option<bool>,
     /// The folder below which files are looked for.
     path: RootPath,
     /// Kinds of checks; without any, all that can be chosen.
     tuning: Vec<Tuning>,
+    /// Seconds until the checks end, 60 to 2100. Without it they end with the tool's wall clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_time: Option<Within<60, 2100>>,
 }
 
 /// Nikto's letters for kinds of checks, without denial of service (6) and uploads (0).
@@ -100,7 +103,7 @@ impl Tuning {
 
 /// The command line against the one address of `shard`. Nikto takes `-host` for a file when there is one of that name, so
 /// it gets the address, and the name apart. Kinds are left out rather than chosen: 2.1.5 runs only what is of all chosen
-/// kinds at once. There is no limit of time: 2.1.5 does not tell in its report that it was reached, the sandbox does.
+/// kinds at once. A limit of time is only set for who asks for one: 2.1.5 does not tell in its report that it was reached.
 pub(super) fn invocation(params: &Value, shard: &Shard) -> Result<Invocation, ParamsError> {
     let params: Params = typed::read(Some(params))?;
     let start = Start::of(params.port, params.tls, &params.path, shard)?;
@@ -115,6 +118,7 @@ pub(super) fn invocation(params: &Value, shard: &Shard) -> Result<Invocation, Pa
         args.extend(["-root".to_owned(), start.path().trim_end_matches('/').to_owned()]);
     }
     args.extend(["-Tuning".to_owned(), format!("x06{letters}")]);
+    args.extend(params.max_time.into_iter().flat_map(|seconds| ["-maxtime".to_owned(), seconds.to_string()]));
     args.extend(site::words(&["-nointeractive", "-ask", "no", "-nolookup", "-timeout", "10", "-Format", "xml", "-output", REPORT]));
     Ok(Invocation { output: ToolOutput::File(REPORT), ..start.run("nikto", "/usr/bin/nikto", args, shard) })
 }

@@ -115,6 +115,23 @@ fn what_breaks_off_or_did_not_finish_is_never_complete() {
 }
 
 #[test]
+fn a_limit_of_time_is_told_by_what_nikto_says_beside_its_report() {
+    let shard = picket_domain::Shard {
+        target: "192.0.2.1".to_owned(),
+        addresses: vec!["192.0.2.1".parse().unwrap()],
+        hosts: Vec::new(),
+    };
+    let args = |params: Value| Adapter.invocation(&params, &shard).unwrap().args.join(" ");
+    assert!(!args(json!({})).contains("maxtime"));
+    assert!(args(json!({"max_time": 600, "ssl": true})).contains("-port 443 -ssl -Tuning x06 -maxtime 600 -nointeractive"));
+    for params in [json!({"max_time": 59}), json!({"max_time": "1h"}), json!({"max_time": 2101}), json!({"ssl": 1})] {
+        assert!(Adapter.shapes(Some(&params)).is_err(), "{params}");
+    }
+    let said = "+ ERROR: Host maximum execution time of 600 seconds reached\n";
+    assert!(Adapter.stopped_early(said).is_some() && Adapter.stopped_early("+ 1 host(s) tested").is_none());
+}
+
+#[test]
 fn the_corpus_is_counted_by_items() {
     for (format, name, count, is_complete) in [
         (&Xml as &dyn Format, "nikto/django-DefectDojo__nikto-report-old-format.xml", 1, true),

@@ -32,6 +32,7 @@ pub(super) fn invocation(shape: &Shape, shard: &Shard) -> Result<Invocation, Par
     args.extend(ALWAYS.map(str::to_owned));
     args.extend(technique(shape.technique).iter().copied().map(str::to_owned));
     args.push(format!("-T{}", shape.timing));
+    args.extend(shape.min_rate.into_iter().flat_map(|rate| ["--min-rate".to_owned(), rate.to_string()]));
     if is_v6 {
         args.push("-6".to_owned());
     }

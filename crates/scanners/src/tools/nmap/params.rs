@@ -20,6 +20,8 @@ const FAST_TOP_PORTS: u16 = 100;
 /// Closed UDP ports answer about once a second (nmap, "Port Scanning Techniques"): more would run for hours.
 const MAX_UDP_PORTS: u32 = 1000;
 pub(super) const DEFAULT_TIMING: u8 = 3;
+/// The rate that no run exceeds (`--max-rate`), in packets per second.
+pub(super) const MAX_RATE: u16 = 1000;
 
 /// What is scanned, and by which means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub(super) struct Shape {
     pub(super) selection: Selection,
     /// 2, 3 or 4.
     pub(super) timing: u8,
+    /// Packets per second that nmap must not stay below.
+    pub(super) min_rate: Option<u16>,
 }
 
 /// Reads the parameters and cuts them into runs.
@@ -76,19 +80,27 @@ struct Request {
     ports: Option<Ports>,
     top_ports: Option<u16>,
     timing: u8,
+    min_rate: Option<u16>,
     scripts: Vec<&'static str>,
 }
 
 impl Request {
     fn read(fields: &Map<String, Value>) -> Result<Self, ParamsError> {
-        let mut request =
-            Self { flags: Vec::new(), ports: None, top_ports: None, timing: DEFAULT_TIMING, scripts: Vec::new() };
+        let mut request = Self {
+            flags: Vec::new(),
+            ports: None,
+            top_ports: None,
+            timing: DEFAULT_TIMING,
+            min_rate: None,
+            scripts: Vec::new(),
+        };
         for (name, value) in fields {
             match name.as_str() {
                 "scan_type" => request.flags = read_flags(value)?,
                 "ports" => request.ports = Some(read_ports(value)?),
                 "timing" => request.timing = read_timing(value)?,
-                "top_ports" => request.top_ports = Some(read_top_ports(value)?),
+                "top_ports" => request.top_ports = Some(read_count("top_ports", value, MAX_TOP_PORTS)?),
+                "min_rate" => request.min_rate = Some(read_count("min_rate", value, MAX_RATE)?),
                 "scripts" => request.scripts = read_scripts(value)?,
                 unknown => return Err(unknown_field(unknown)),
             }
@@ -129,6 +141,7 @@ impl Request {
             scripts: if with_details { self.scripts.clone() } else { Vec::new() },
             selection: self.selection(technique)?,
             timing: self.timing,
+            min_rate: self.min_rate,
         })
     }
 
@@ -210,12 +223,10 @@ fn read_timing(value: &Value) -> Result<u8, ParamsError> {
         .ok_or_else(|| ParamsError::of("timing", "invalid", "expected -T2, -T3 or -T4, or the number 2, 3 or 4"))
 }
 
-fn read_top_ports(value: &Value) -> Result<u16, ParamsError> {
-    value
-        .as_u64()
-        .and_then(|count| u16::try_from(count).ok())
-        .filter(|count| (1..=MAX_TOP_PORTS).contains(count))
-        .ok_or_else(|| ParamsError::of("top_ports", "invalid", "expected a whole number from 1 to 1000"))
+/// A whole number from 1 to `most`.
+fn read_count(field: &str, value: &Value, most: u16) -> Result<u16, ParamsError> {
+    let count = value.as_u64().and_then(|count| u16::try_from(count).ok()).filter(|count| (1..=most).contains(count));
+    count.ok_or_else(|| ParamsError::of(field, "invalid", format!("expected a whole number from 1 to {most}")))
 }
 
 fn read_scripts(value: &Value) -> Result<Vec<&'static str>, ParamsError> {
@@ -241,7 +252,7 @@ fn read_scripts(value: &Value) -> Result<Vec<&'static str>, ParamsError> {
 
 /// The field's name is the client's text: shortened, and without what could disturb a log.
 fn unknown_field(name: &str) -> ParamsError {
-    let message = "expected one of scan_type, ports, timing, top_ports and scripts".to_owned();
+    let message = "expected one of scan_type, ports, timing, top_ports, min_rate and scripts".to_owned();
     ParamsError { message, ..crate::parameters::unknown_field(name) }
 }
 
@@ -267,6 +278,9 @@ impl Shape {
         let mut params = Map::new();
         params.insert("scan_type".to_owned(), Value::from(self.flags().join(" ")));
         params.insert("timing".to_owned(), Value::from(self.timing));
+        if let Some(rate) = self.min_rate {
+            params.insert("min_rate".to_owned(), Value::from(rate));
+        }
         match &self.selection {
             Selection::Top(count) => params.insert("top_ports".to_owned(), Value::from(*count)),
             Selection::Listed(ranges) => params.insert("ports".to_owned(), Value::from(ranges.to_string())),

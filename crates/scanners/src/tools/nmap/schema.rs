@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::params::{DEFAULT_TIMING, DEFAULT_TOP_PORTS, MAX_FLAGS_BYTES, MAX_TOP_PORTS};
+use super::params::{DEFAULT_TIMING, DEFAULT_TOP_PORTS, MAX_FLAGS_BYTES, MAX_RATE, MAX_TOP_PORTS};
 
 /// Scripts that a client may name: of nmap's categories default, safe and vuln, and none of external, dos, brute, exploit,
 /// fuzzer, broadcast or intrusive (nmap 7.93). Names, never categories or expressions.
@@ -85,6 +85,10 @@ pub(super) fn schema() -> Value {
                 "description": "How fast: 2 is polite, 4 is fast.",
                 "enum": ["-T2", "-T3", "-T4", "T2", "T3", "T4", 2, 3, 4],
                 "default": DEFAULT_TIMING
+            },
+            "min_rate": {
+                "description": "Packets per second that the scan must not stay below, however slowly the target answers.",
+                "type": "integer", "minimum": 1, "maximum": MAX_RATE
             },
             "scripts": {
                 "description": "Scripts to run beside those of -sC.",

@@ -104,6 +104,20 @@ fn raw_tasks_say_that_they_are_privileged() {
 }
 
 #[test]
+fn a_scan_may_have_a_least_rate_below_the_most() {
+    let params = json!({ "scan_type": "-sV -sU -sT", "ports": "T:80,U:53", "min_rate": 250 });
+    for shape in Adapter.shapes(Some(&params)).unwrap() {
+        assert_eq!(shape.params["min_rate"], 250, "each task keeps it");
+        let args = Adapter.invocation(&shape.params, &shard(&["192.0.2.1"])).unwrap().args.join(" ");
+        assert!(args.contains("--max-rate 1000") && args.contains(" --min-rate 250 "), "{args}");
+    }
+    assert!(!args(&json!({})).contains(&"--min-rate".to_owned()));
+    for rate in [json!(0), json!(1001), json!(-1), json!("250"), json!(1.5), json!(null), json!("1 -iL /etc/passwd")] {
+        refused(&json!({ "min_rate": rate }), "parameters.min_rate");
+    }
+}
+
+#[test]
 fn ports_are_chosen_in_one_way() {
     assert!(args(&json!({ "scan_type": "-F" })).join(" ").contains("--top-ports 100 --"));
     assert!(args(&json!({ "top_ports": 10 })).join(" ").contains("--top-ports 10 --"));
@@ -232,7 +246,7 @@ fn a_task_holds_one_run() {
 fn the_schema_lists_every_parameter() {
     let schema = Adapter.params_schema();
     let names: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(names, ["ports", "scan_type", "scripts", "timing", "top_ports"]);
+    assert_eq!(names, ["min_rate", "ports", "scan_type", "scripts", "timing", "top_ports"]);
     assert_eq!(schema["additionalProperties"], json!(false));
 }
 

@@ -2,7 +2,7 @@
 
 use picket_domain::{Invocation, Needs, Pool, SandboxLevel, Shard};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
     ParamsError, TaskShape,
@@ -11,6 +11,7 @@ use crate::{
 };
 
 const HTTPS: Port = Port(443);
+const MAX_SHOWS: usize = 4;
 
 /// What a client may say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,11 +21,15 @@ pub(super) struct Params {
     port: Port,
     /// The protocol that is spoken before TLS begins.
     starttls: Option<StartTls>,
+    /// What to look at beside protocols, cipher suites, groups and the certificate.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "read_shows")]
+    #[schemars(length(max = 4))]
+    show: Vec<Show>,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { port: HTTPS, starttls: None }
+        Self { port: HTTPS, starttls: None, show: Vec::new() }
     }
 }
 
@@ -41,6 +46,42 @@ enum StartTls {
     Postgres,
     Smtp,
     Xmpp,
+}
+
+/// What sslscan shows on request. It stands in the report alone: findings do not change by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Show {
+    /// The whole certificate.
+    Certificate,
+    /// The authorities whose client certificates the server takes.
+    ClientCas,
+    /// The algorithms with which the server signs.
+    Signatures,
+    /// How long each handshake took.
+    Times,
+}
+
+impl Show {
+    const fn option(self) -> &'static str {
+        match self {
+            Self::Certificate => "--show-certificate",
+            Self::ClientCas => "--show-client-cas",
+            Self::Signatures => "--show-sigs",
+            Self::Times => "--show-times",
+        }
+    }
+}
+
+/// Each once, in one order.
+fn read_shows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Show>, D::Error> {
+    let mut shows = Vec::<Show>::deserialize(deserializer)?;
+    if shows.len() > MAX_SHOWS {
+        return Err(D::Error::custom("expected at most 4 names"));
+    }
+    shows.sort_unstable();
+    shows.dedup();
+    Ok(shows)
 }
 
 impl StartTls {
@@ -70,6 +111,7 @@ impl Params {
         let mut args = vec!["--no-colour".to_owned(), "--xml=-".to_owned(), "--timeout=5".to_owned()];
         args.extend(aim.name().map(|name| format!("--sni-name={name}")));
         args.extend(self.starttls.map(|protocol| protocol.option().to_owned()));
+        args.extend(self.show.iter().map(|what| what.option().to_owned()));
         args.push(aim.socket(self.port));
         Ok(Invocation { args, ..aim.invocation("sslscan", "/usr/bin/sslscan", self.port) })
     }

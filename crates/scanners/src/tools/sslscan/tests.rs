@@ -58,6 +58,27 @@ fn a_recorded_report_becomes_findings() {
 }
 
 #[test]
+fn what_is_shown_beside_the_usual_is_chosen_by_name() {
+    let args = |params: Value| {
+        let shapes = Adapter.shapes(Some(&params)).unwrap();
+        Adapter.invocation(&shapes[0].params, &shard("192.0.2.1", None)).unwrap().args.join(" ")
+    };
+    assert!(!args(json!({})).contains("--show"));
+    let all = args(json!({"show": ["times", "client_cas", "times", "signatures"]}));
+    assert!(all.contains("--show-client-cas --show-sigs --show-times 192.0.2.1:443"), "{all}");
+    for show in [json!(["--targets=/etc/passwd"]), json!("times"), json!(vec!["times"; 5]), json!([["times"]])] {
+        let error = Adapter.shapes(Some(&json!({ "show": show }))).unwrap_err();
+        assert!(error.field.starts_with("parameters.show"), "{error}");
+    }
+    // The whole certificate stands beside its summary, and says of itself less.
+    let whole = r#"<certificates><certificate type="full"><signature-algorithm>sha256WithRSAEncryption</signature-algorithm>
+        <pk error="false" type="RSA" bits="2048"/></certificate><certificate type="short">
+        <signature-algorithm>sha256WithRSAEncryption</signature-algorithm><pk error="false" type="RSA" bits="2048"/>
+        <self-signed>true</self-signed></certificate></certificates>"#;
+    assert_eq!(rules(&report(&format!("{SOUND}{whole}"))), ["tls.certificate_self_signed"]);
+}
+
+#[test]
 fn each_element_tells_what_it_means() {
     assert!(rules(&report(SOUND)).is_empty());
     for (inner, rule) in [
