@@ -65,7 +65,8 @@ impl Aim {
     }
 }
 
-/// Letters, digits, hyphens and dots; no label begins or ends with a hyphen, so no name looks like an option.
+/// Letters, digits, hyphens and dots; no label begins or ends with a hyphen, so no name looks like an option. No address:
+/// that stands for itself.
 fn is_plain_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -74,7 +75,7 @@ fn is_plain_name(name: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    name.len() <= MAX_NAME_BYTES && name.split('.').all(is_label)
+    name.len() <= MAX_NAME_BYTES && name.split('.').all(is_label) && name.parse::<IpAddr>().is_err()
 }
 
 #[cfg(test)]
@@ -121,6 +122,13 @@ mod tests {
             "ä",
             "a:1",
             "a@b",
+            "-iL/etc/passwd",
+            "--",
+            "`id`",
+            "a/../b",
+            ".",
+            "user:x@h",
+            "192.0.2.1",
         ] {
             let aim = Aim::of(&shard(&["192.0.2.1"], &[(name, "192.0.2.1")])).unwrap();
             assert_eq!(aim.name(), None, "{name:?}");

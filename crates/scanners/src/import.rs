@@ -100,15 +100,31 @@ pub(crate) fn incomplete(tally: Tally<'_>, reason: &str) -> Parsed {
 /// Reads lines of JSON objects.
 pub(crate) fn objects(
     input: &mut dyn BufRead,
-    mut tally: Tally<'_>,
+    tally: Tally<'_>,
     each: &mut dyn FnMut(&serde_json::Value, &mut Tally<'_>) -> bool,
+) -> Parsed {
+    each_line(input, tally, &mut |line, tally| json::value(line).is_ok_and(|value| each(&value, tally)))
+}
+
+/// Reads lines of text.
+pub(crate) fn texts(
+    input: &mut dyn BufRead,
+    tally: Tally<'_>,
+    each: &mut dyn FnMut(&str, &mut Tally<'_>) -> bool,
+) -> Parsed {
+    each_line(input, tally, &mut |line, tally| each(&String::from_utf8_lossy(line), tally))
+}
+
+/// Says of each line whether it could be understood.
+fn each_line(
+    input: &mut dyn BufRead,
+    mut tally: Tally<'_>,
+    each: &mut dyn FnMut(&[u8], &mut Tally<'_>) -> bool,
 ) -> Parsed {
     let (mut all, mut whole) = (0_u64, 0_u64);
     let lines = json::lines(input, &mut |line| {
         all = all.saturating_add(1);
-        if json::value(line).is_ok_and(|value| each(&value, &mut tally)) {
-            whole = whole.saturating_add(1);
-        }
+        whole = whole.saturating_add(u64::from(each(line, &mut tally)));
     });
     end_lines(tally, lines, whole, all)
 }
@@ -187,6 +203,27 @@ mod tests {
         let banner = "Gobuster v3.6\n[+] Url:  http://192.0.2.1/\n/a (Status: 200) [Size: 1]\n";
         assert!(!read(banner).is_complete(), "the banner promises the end");
         assert!(read(&format!("{banner}Finished\n")).of_a_file().is_complete());
+    }
+
+    #[test]
+    fn an_editors_mark_before_the_first_line_changes_nothing() {
+        for report in [
+            "[22][ssh] host: 192.0.2.1   login: a   password: b\n",
+            "# Hydra v9.4 run at 2024\n[22][ssh] host: 192.0.2.1   login: a   password: b\n",
+            "/admin (Status: 200) [Size: 1]\n",
+            "{\"host\":\"a.example\",\"ip\":\"192.0.2.1\",\"port\":80,\"timestamp\":\"x\",\"protocol\":\"tcp\",\"tls\":false}\n",
+            "[\n{ \"ip\": \"192.0.2.1\", \"ports\": [ {\"port\": 80, \"proto\": \"tcp\", \"status\": \"open\"} ] },\n]\n",
+            "200   1KB  http://192.0.2.1/admin\n",
+        ] {
+            let read = |text: &str| {
+                let mut seen = Vec::new();
+                let format = crate::recognize(&Head::new(text.as_bytes(), true));
+                let parsed =
+                    format.map(|one| one.parse(&mut text.as_bytes(), &Context::default(), &mut |one| seen.push(one)));
+                (parsed, seen)
+            };
+            assert_eq!(read(&format!("\u{feff}{report}")), read(report), "{report}");
+        }
     }
 
     #[test]

@@ -98,6 +98,7 @@ pub(crate) fn watch(
 pub(crate) fn lines(input: &mut dyn BufRead, each: &mut dyn FnMut(&[u8])) -> Result<Lines, Fault> {
     let mut lines = Lines::default();
     let mut line = Vec::new();
+    skip_mark(input).map_err(|_| Fault::Unreadable)?;
     loop {
         line.clear();
         let limit = u64::try_from(MAX_PIECE_BYTES).unwrap_or(u64::MAX);
@@ -160,7 +161,8 @@ fn fault(error: &serde_json::Error) -> Fault {
     }
 }
 
-fn skip_mark(input: &mut dyn BufRead) -> io::Result<()> {
+/// Passes over the byte order mark that editors put before the first letter of a file.
+pub(crate) fn skip_mark(input: &mut dyn BufRead) -> io::Result<()> {
     if input.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
         input.consume(3);
     }

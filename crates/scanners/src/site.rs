@@ -3,12 +3,13 @@
 
 use std::net::IpAddr;
 
-use picket_domain::{Egress, Invocation, Needs, Network, PinnedHost, Pool, SandboxLevel, Shard};
+use picket_domain::{Egress, Invocation, Network, Pool, Shard};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
     ParamsError, TaskShape,
+    aim::Aim,
     typed::{self, Port, RootPath},
 };
 
@@ -32,17 +33,11 @@ impl Start {
         path: &RootPath,
         shard: &Shard,
     ) -> Result<Self, ParamsError> {
-        let [address] = shard.addresses.as_slice() else {
-            let (code, message) = ("one_address", "expected exactly one address".to_owned());
-            return Err(ParamsError { field: "shard.addresses".to_owned(), code, message });
-        };
+        let aim = Aim::of(shard)?;
         let is_tls = tls.unwrap_or_else(|| port.is_some_and(|port| port.0 == 443));
         let port = port.map_or(if is_tls { 443 } else { 80 }, |port| port.0);
-        let pinned = |host: &&PinnedHost| host.address == *address && is_plain_name(&host.name);
-        // The target's own name goes before others of its address.
-        let own = shard.hosts.iter().filter(pinned).find(|host| host.name.eq_ignore_ascii_case(&shard.target));
-        let name = own.or_else(|| shard.hosts.iter().find(pinned)).map(|host| host.name.to_ascii_lowercase());
-        Ok(Self { address: *address, name, port, is_tls, path: path.to_string() })
+        let name = aim.name().map(str::to_owned);
+        Ok(Self { address: aim.address(), name, port, is_tls, path: path.to_string() })
     }
 
     /// The name, else the address as it stands in URLs.
@@ -79,21 +74,10 @@ impl Start {
     }
 }
 
-/// Letters, digits, hyphens and dots, and no label that begins with a hyphen: never an option, never more than a name.
-fn is_plain_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    name.len() <= 253 && name.split('.').all(is_label) && name.parse::<IpAddr>().is_err()
-}
-
 /// The one task that parameters of a web tool ask for.
 pub(crate) fn shapes<P: DeserializeOwned + Serialize>(params: Option<&Value>) -> Result<Vec<TaskShape>, ParamsError> {
     let params: P = typed::read(params)?;
-    let needs = Needs { pool: Pool::Net, level: SandboxLevel::L2 };
-    Ok(vec![TaskShape { params: typed::canonical(&params), needs, ports: 1 }])
+    Ok(vec![TaskShape::one_port(&params, Pool::Net)])
 }
 
 /// Arguments from constants.
@@ -103,6 +87,8 @@ pub(crate) fn words(words: &[&str]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use picket_domain::PinnedHost;
+
     use super::*;
 
     fn shard(name: &str, address: &str) -> Shard {
@@ -150,7 +136,7 @@ mod tests {
     fn a_run_has_one_address() {
         let mut shard = shard("www.example.com", "192.0.2.1");
         shard.addresses.push("192.0.2.2".parse().unwrap());
-        assert_eq!(Start::of(None, None, &RootPath::default(), &shard).unwrap_err().code, "one_address");
+        assert_eq!(Start::of(None, None, &RootPath::default(), &shard).unwrap_err().code, "not_one");
         shard.addresses.clear();
         assert!(Start::of(None, None, &RootPath::default(), &shard).is_err());
     }

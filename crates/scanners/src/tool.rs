@@ -3,10 +3,11 @@
 
 use std::{io::BufRead, net::IpAddr, time::Duration};
 
-use picket_domain::{Gap, Invocation, Needs, Observation, Shard};
+use picket_domain::{Gap, Invocation, Needs, Observation, Pool, SandboxLevel, Shard};
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Context, Format, ParamsError};
+use crate::{Context, Format, ParamsError, typed};
 
 /// One task that a request asks for: flags that need more than the others become a shape of their own, so that the rest
 /// completes where their need is not met (`docs/contract.md` §13).
@@ -18,6 +19,14 @@ pub struct TaskShape {
     pub needs: Needs,
     /// Ports examined per address, for limits on addresses × ports.
     pub ports: u32,
+}
+
+impl TaskShape {
+    /// A task that connects to one port, with parameters of this type.
+    pub(crate) fn one_port<P: Serialize>(params: &P, pool: Pool) -> Self {
+        let needs = Needs { pool, level: SandboxLevel::L2 };
+        Self { params: typed::canonical(params), needs, ports: 1 }
+    }
 }
 
 /// What became of one output.

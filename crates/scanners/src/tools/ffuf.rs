@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::{
     Appetite, Context, Format, Head, ParamsError, Parsed, TaskShape, Tool,
+    import::Import,
     site::{self, Start},
     typed::{self, Port, RootPath, Within},
 };
@@ -36,7 +37,11 @@ const DEFAULT_RATE: u32 = 20;
 pub(super) struct Adapter;
 struct Json;
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Json];
+pub(super) const FORMATS: &[&dyn Format] = &[
+    &Import { tool: "ffuf", name: "csv", blanks: &[], recognizes: report::is_csv, read: report::read_csv },
+    &Json,
+    &Import { tool: "ffuf", name: "jsonl", blanks: &[""], recognizes: report::is_lines, read: report::read_lines },
+];
 
 /// What a client may ask for.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]

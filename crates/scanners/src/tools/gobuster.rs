@@ -98,7 +98,10 @@ fn kind(line: &str) -> Kind<'_> {
         return name.split_whitespace().next().map_or(Kind::Foreign, Kind::Name);
     }
     if let Some(setting) = line.strip_prefix("[+] ") {
-        return setting.strip_prefix("Url:").map_or(Kind::Other, |url| Kind::Url(url.trim()));
+        // Version 2 asks for an address or a domain at one place, and a domain of its `dns` mode is no site.
+        let url = setting.split_once(':').filter(|(name, _)| matches!(name.trim(), "Url" | "Url/Domain"));
+        let url = url.map(|(_, url)| url.trim()).filter(|url| setting.starts_with("Url:") || url.contains("://"));
+        return url.map_or(Kind::Other, Kind::Url);
     }
     let begins = |starts: &[&str]| starts.iter().any(|start| line.starts_with(start));
     match line {
@@ -138,4 +141,18 @@ fn named(name: &str, line: &str, context: &Context<'_>, tally: &mut Tally<'_>) {
     let description = "A guessed name of the domain exists or is served.";
     let weakness = Weakness::of_tool("gobuster:name", Severity::Info, &title, description, line);
     tally.tell(weakness.observed(&Place::of(&host)));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing;
+
+    #[test]
+    fn version_2_names_its_site_in_other_words() {
+        let report = include_bytes!("../../testdata/gobuster/version2.txt");
+        let (parsed, seen) = testing::read(super::FORMATS[0], report);
+        assert!(parsed.of_a_file().is_complete());
+        let places: Vec<String> = seen.iter().map(|one| one.location.to_string()).collect();
+        assert_eq!(places, ["http://192.0.2.7:8080/shop/admin", "http://192.0.2.7:8080/shop/index.html"]);
+    }
 }

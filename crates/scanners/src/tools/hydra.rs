@@ -73,16 +73,8 @@ fn read_json(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_
 }
 
 /// `[21][ftp] host: 192.0.2.1   login: me   password: …`. Nothing says that the file is whole.
-fn read_text(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) -> Parsed {
-    let (mut all, mut whole) = (0_u64, 0_u64);
-    let lines = json::lines(input, &mut |line| {
-        all = all.saturating_add(1);
-        let line = String::from_utf8_lossy(line);
-        if line.starts_with('#') || read_line(&line, context, &mut tally).is_some() {
-            whole = whole.saturating_add(1);
-        }
-    });
-    import::end_lines(tally, lines, whole, all)
+fn read_text(input: &mut dyn BufRead, context: &Context<'_>, tally: Tally<'_>) -> Parsed {
+    import::texts(input, tally, &mut |line, tally| line.starts_with('#') || read_line(line, context, tally).is_some())
 }
 
 fn read_line(line: &str, context: &Context<'_>, tally: &mut Tally<'_>) -> Option<()> {

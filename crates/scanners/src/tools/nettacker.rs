@@ -1,4 +1,4 @@
-//! Events of OWASP Nettacker (JSON). Import only.
+//! Events of OWASP Nettacker (JSON, also as it writes it for DefectDojo). Import only.
 //!
 //! A module named `…_vuln` found a weakness (of the CVE that it is named after, where it is), `…_brute` a login, `port_scan` an
 //! open port; every other one tells for information.
@@ -19,7 +19,10 @@ use crate::{
     weakness::{Place, Weakness, cve_name},
 };
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "nettacker", name: "json", blanks: &["[]"], recognizes, read }];
+pub(super) const FORMATS: &[&dyn Format] = &[
+    &Import { tool: "nettacker", name: "dd.json", blanks: &[], recognizes: recognizes_findings, read: read_findings },
+    &Import { tool: "nettacker", name: "json", blanks: &["[]"], recognizes, read },
+];
 
 fn recognizes(head: &Head<'_>) -> bool {
     let is_new = head.is_json('[', &["scan_id", "module_name"]) || head.is_json('[', &["scan_unique_id", "module_name"]);
@@ -35,6 +38,27 @@ fn read(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) ->
     });
     match end {
         Ok(rest) if !rest.is_array() => tally.refuse("expected a list of events"),
+        end => import::end(tally, end.err().as_ref()),
+    }
+}
+
+/// What it writes for DefectDojo (a file named `.dd.json`): the same events under other names.
+fn recognizes_findings(head: &Head<'_>) -> bool {
+    head.is_json('{', &["findings", "param", "impact", "severity_justification", "service"])
+}
+
+fn read_findings(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) -> Parsed {
+    let end = json::stream(input, &[&["findings"]], &mut |_, finding| {
+        let names = [("title", "module_name"), ("service", "target"), ("param", "port"), ("impact", "event")];
+        let pair = |(from, to): (&str, &str)| Some((to.to_owned(), finding.get(from)?.clone()));
+        let mut event: serde_json::Map<String, Value> = names.into_iter().filter_map(pair).collect();
+        event.extend(pair(("severity_justification", "json_event")));
+        if tell(&Value::Object(event), context, &mut tally).is_none() {
+            tally.garbled();
+        }
+    });
+    match end {
+        Ok(rest) if !rest.get("findings").is_some_and(Value::is_array) => tally.refuse("expected a list of findings"),
         end => import::end(tally, end.err().as_ref()),
     }
 }
@@ -103,4 +127,20 @@ fn cve(module: &str) -> Option<String> {
     let (_, rest) = module.split_once("cve_")?;
     let mut parts = rest.split(['_', '-']);
     cve_name(&format!("CVE-{}-{}", parts.next()?, parts.next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Head, testing};
+
+    #[test]
+    fn what_it_writes_for_others_tells_the_same() {
+        let report = include_bytes!("../../testdata/nettacker/findings.dd.json");
+        let format = crate::recognize(&Head::new(report, true)).unwrap();
+        assert_eq!((format.tool(), format.name()), ("nettacker", "dd.json"));
+        let (parsed, seen) = testing::read(format, report);
+        assert!(parsed.is_complete(), "{parsed:?}");
+        assert_eq!((seen[0].rule.as_str(), seen[0].location.to_string().as_str()), ("port.open", "192.0.2.7:8080/tcp"));
+        assert_eq!(seen[1].cve.as_deref(), Some("CVE-2021-41773"));
+    }
 }

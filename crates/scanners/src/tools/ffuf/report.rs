@@ -1,15 +1,16 @@
-//! ffuf's JSON: one object, written at the end of the run. Versions before 2.0 tell neither type nor duration.
+//! ffuf's JSON: one object, written at the end of the run (versions before 2.0 tell neither type nor duration); its lines
+//! (`-json`), one object for each answer; and its CSV. The latter two have no end mark.
 
 use std::io::BufRead;
 
 use picket_domain::{Confidence, Gap, Observation};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    Context, Parsed,
+    Context, Head, Parsed, import,
     json::{self, Fault},
-    paths, rules,
     page::Page,
+    paths, rules, table,
     tally::Tally,
     weakness::Weakness,
 };
@@ -32,6 +33,40 @@ pub(super) fn parse(input: &mut dyn BufRead, context: &Context<'_>, sink: &mut d
             tally.end(Some((Gap::OutputIncomplete, "no answer was matched, and ffuf does not tell whether there was any".to_owned())))
         }
         Ok(_) => tally.end(None),
+    }
+}
+
+pub(super) fn is_lines(head: &Head<'_>) -> bool {
+    head.is_json('{', &["input", "position", "status", "redirectlocation", "url"]) && !head.has_key("results")
+}
+
+pub(super) fn read_lines(input: &mut dyn BufRead, context: &Context<'_>, tally: Tally<'_>) -> Parsed {
+    import::objects(input, tally, &mut |result, tally| {
+        read_result(result, context, tally);
+        true
+    })
+}
+
+/// The names of the word lists come first.
+pub(super) fn is_csv(head: &Head<'_>) -> bool {
+    head.first_line().contains(",url,redirectlocation,position,status_code,content_length,")
+}
+
+pub(super) fn read_csv(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) -> Parsed {
+    let end = table::rows(input, "redirectlocation", &mut |row| {
+        let number = |name: &str| row.get(name).parse::<u64>().ok();
+        let result = json!({
+            "url": row.get("url"),
+            "status": number("status_code"),
+            "length": number("content_length"),
+            "content-type": row.get("content_type"),
+            "redirectlocation": row.get("redirectlocation"),
+        });
+        read_result(&result, context, &mut tally);
+    });
+    match end {
+        Ok(()) => import::unmarked(tally.end(None)),
+        Err(reason) => import::incomplete(tally, reason),
     }
 }
 

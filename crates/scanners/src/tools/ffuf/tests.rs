@@ -94,3 +94,24 @@ proptest! {
         testing::read(&Json, &changed);
     }
 }
+
+#[test]
+fn its_lines_and_its_csv_are_read_too_and_say_nothing_of_their_end() {
+    let lines = concat!(
+        r#"{"input":{"FFUFHASH":"YQ==","FUZZ":"YWRtaW4="},"position":1,"status":200,"length":12,"words":1,"lines":1,"#,
+        r#""content-type":"text/html","redirectlocation":"","url":"http://192.0.2.1/admin","duration":1,"host":"192.0.2.1"}"#,
+        "\n"
+    );
+    let csv = "\u{feff}FUZZ,url,redirectlocation,position,status_code,content_length,content_words,content_lines,content_type,\
+        duration,resultfile,Ffufhash\nadmin,http://192.0.2.1/admin,,1,200,12,1,1,text/html,1ms,,a\n";
+    for (text, name) in [(lines, "jsonl"), (csv, "csv")] {
+        let head = Head::new(text.as_bytes(), true);
+        let format = crate::recognize(&head).unwrap();
+        assert_eq!((format.tool(), format.name()), ("ffuf", name));
+        let (parsed, seen) = testing::read(format, text.as_bytes());
+        assert!(parsed.is_complete() && !parsed.of_a_file().is_complete(), "{name}");
+        assert_eq!(seen[0].location.url.as_deref(), Some("http://192.0.2.1/admin"), "{name}");
+        let cut = &text.as_bytes()[..text.len() - 9];
+        assert!(!testing::read(format, cut).0.is_complete(), "{name}");
+    }
+}

@@ -80,6 +80,7 @@ struct Scanner {
 
 impl Scanner {
     fn run(&mut self, input: &mut dyn BufRead, each: &mut dyn FnMut(&[u8])) -> Result<(), &'static str> {
+        json::skip_mark(input).map_err(|_| "the output could not be read")?;
         loop {
             let available = input.fill_buf().map_err(|_| "the output could not be read")?;
             if available.is_empty() {

@@ -1,13 +1,13 @@
 //! A client's parameters, and the command line of one run.
 
-use picket_domain::{Invocation, Needs, Pool, SandboxLevel, Shard};
+use picket_domain::{Invocation, Pool, Shard};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ParamsError, TaskShape,
     aim::Aim,
-    typed::{self, Port},
+    typed::Port,
 };
 
 const SSH: Port = Port(22);
@@ -28,8 +28,7 @@ impl Default for Params {
 
 impl Params {
     pub(super) fn task(&self) -> TaskShape {
-        let needs = Needs { pool: Pool::Net, level: SandboxLevel::L2 };
-        TaskShape { params: typed::canonical(self), needs, ports: 1 }
+        TaskShape::one_port(self, Pool::Net)
     }
 
     pub(super) fn invocation(&self, shard: &Shard) -> Result<Invocation, ParamsError> {

@@ -1,13 +1,13 @@
 //! A client's parameters, and the command line of one run.
 
-use picket_domain::{Invocation, Needs, Pool, SandboxLevel, Shard};
+use picket_domain::{Invocation, Pool, Shard};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ParamsError, TaskShape,
     aim::Aim,
-    typed::{self, Port},
+    typed::Port,
 };
 
 const HTTPS: Port = Port(443);
@@ -80,8 +80,7 @@ impl StartTls {
 
 impl Params {
     pub(super) fn task(&self) -> TaskShape {
-        let needs = Needs { pool: Pool::Tls, level: SandboxLevel::L2 };
-        TaskShape { params: typed::canonical(self), needs, ports: 1 }
+        TaskShape::one_port(self, Pool::Tls)
     }
 
     pub(super) fn invocation(&self, shard: &Shard) -> Result<Invocation, ParamsError> {
