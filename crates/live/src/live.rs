@@ -1,10 +1,15 @@
 //! The connections, one of each thread, so that no question waits for another thread to pass it on: made when first needed,
-//! made again when they break, and left alone for a second after a failure, so that a dead Redis costs one request its
-//! patience and not every request.
+//! made again after any failure, and left alone for a second after one, so that a dead Redis costs one request its
+//! patience and not every request. All threads learn of a failure at once: a connection that was made before it is asked
+//! nothing more, else each thread would fail once, and rest, when Redis has long returned.
 
 use std::{
+    cell::RefCell,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,12 +28,20 @@ const REST: Duration = Duration::from_secs(1);
 /// A handle to Redis; cheap to clone.
 #[derive(Clone)]
 pub struct Live {
-    connections: Arc<ThreadLocal<ConnectionManager>>,
+    connections: Arc<ThreadLocal<RefCell<Made>>>,
     client: Client,
     config: ConnectionManagerConfig,
     key_prefix: Arc<str>,
     timeout: Duration,
     failed_at: Arc<Mutex<Option<Instant>>>,
+    failures: Arc<AtomicU64>,
+}
+
+/// A thread's connection.
+struct Made {
+    connection: ConnectionManager,
+    /// How many failures there had been.
+    failures: u64,
 }
 
 impl Live {
@@ -50,13 +63,23 @@ impl Live {
             key_prefix: settings.key_prefix.as_str().into(),
             timeout,
             failed_at: Arc::default(),
+            failures: Arc::default(),
         })
     }
 
-    /// This thread's connection.
+    /// This thread's connection, made after the last failure.
     fn connection(&self) -> Result<ConnectionManager, LiveError> {
-        let make = || ConnectionManager::new_lazy_with_config(self.client.clone(), self.config.clone());
-        self.connections.get_or_try(make).cloned().map_err(LiveError::Url)
+        let failures = self.failures.load(Ordering::Relaxed);
+        let make = || {
+            let made = ConnectionManager::new_lazy_with_config(self.client.clone(), self.config.clone());
+            made.map(|connection| Made { connection, failures }).map_err(LiveError::Url)
+        };
+        let made = self.connections.get_or_try(|| make().map(RefCell::new))?;
+        let mut made = made.borrow_mut();
+        if made.failures != failures {
+            *made = make()?;
+        }
+        Ok(made.connection.clone())
     }
 
     /// Whether Redis answers.
@@ -96,6 +119,7 @@ impl Live {
         let answer = tokio::time::timeout(self.timeout, question(self.connection()?)).await;
         let answer = answer.map_err(|_| LiveError::Timeout).and_then(|answer| answer.map_err(LiveError::Driver));
         if answer.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
             *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         answer
