@@ -132,6 +132,20 @@ static int hog_memory(void) {
     return 1;
 }
 
+/* Eight processes of 48 MiB each: none of them is large. */
+static int hog_memory_together(void) {
+    for (int i = 0; i < 8; i++)
+        if (fork() == 0) {
+            char *block = mmap(0, 48 * MEBIBYTE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (block == MAP_FAILED)
+                return 1;
+            memset(block, 1, 48 * MEBIBYTE);
+            for_ever();
+        }
+    for_ever();
+    return 1;
+}
+
 static int fork_bomb(void) {
     for (long count = 0; count < 4000; count++) {
         pid_t pid = fork();
@@ -362,7 +376,8 @@ static const struct mode {
     {"battery", battery},         {"flood-output", flood_output}, {"flood-error", flood_error},
     {"fill", fill_scratch},       {"fill-tmp", fill_tmp},         {"fill-shm", fill_shm},
     {"fill-many", fill_many},     {"fill-inodes", fill_inodes},   {"sparse", sparse_file},
-    {"memory", hog_memory},       {"forks", fork_bomb},           {"daemon", daemonize},
+    {"memory", hog_memory},       {"memory-of-many", hog_memory_together},
+    {"forks", fork_bomb},           {"daemon", daemonize},
     {"leave-children", leave_children}, {"spin", spin},           {"stop", stop_itself},
     {"hold", hold},               {"wait", wait_in_silence},                    {"be-killed", be_killed},       {"identity", identity},
     {"show", show},               {"echo", echo},                 {"leave-traces", leave_traces},

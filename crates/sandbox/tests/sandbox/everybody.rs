@@ -5,23 +5,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use picket_domain::{Network, SandboxLevel};
-use picket_sandbox::{End, Limits, Sandbox, SandboxSettings};
+use picket_sandbox::{End, Exceeded, Limits, Sandbox, SandboxSettings};
 use rustix::process::geteuid;
 
 use crate::room::{
     Room, all_as_ordinary_user, await_ready, finish, invocation, open_folder, settings, small, variable,
 };
 
-/// S7 to S17, S24, S25 and S28, each file of them in a process of that user.
+/// S7 to S17, S19, S20, S24, S25 and S28, each file of them in a process of that user. S21 and S23 are of level L0, where
+/// the helper is root whoever the worker is.
 #[test]
 fn every_case_holds_for_an_ordinary_user() {
     if !geteuid().is_root() {
         println!("not root: every test runs as an ordinary user anyway");
         return;
     }
-    for cases in
-        ["limits::", "death::", "isolation::", "files::", "levels::two_runs", "levels::a_slot", "levels::runs_cannot"]
-    {
+    let of_levels = ["two_runs", "a_slot", "runs_cannot", "a_tool_reaches", "a_run_that_may", "the_stack"];
+    let of_levels = of_levels.map(|case| format!("levels::{case}"));
+    for cases in ["limits::", "death::", "isolation::", "files::"].map(str::to_owned).iter().chain(&of_levels) {
         let folder = open_folder();
         let Some(output) = all_as_ordinary_user(folder.path(), cases) else { return };
         let text = String::from_utf8_lossy(&output.stdout);
@@ -84,10 +85,31 @@ fn a_run_is_in_a_control_group_of_its_own_while_it_lasts() {
     println!("controllers here: {:?}", controllers.trim());
     if controllers.contains("memory") {
         // Each process stays below its own limit, and all together do not.
-        let limits = Limits { memory_bytes: 64 << 20, ..small() };
-        let outcome = finish(start("memory", &limits)).outcome;
-        println!("{:?} {:?}", outcome.end, outcome.exceeded);
-        assert_ne!(outcome.end, End::TimedOut);
+        let limits = Limits { memory_bytes: 64 << 20, scratch_bytes: 4 << 20, ..small() };
+        let outcome = finish(start("memory-of-many", &limits)).outcome;
+        println!("memory: {:?} {:?} after {:?}", outcome.end, outcome.exceeded, outcome.wall);
+        assert_eq!(outcome.exceeded, Some(Exceeded::Memory));
+        assert_ne!(outcome.end, End::TimedOut, "the kernel ends all of it at once");
+    }
+    if controllers.contains("pids") {
+        let mut run = start("forks", &Limits { processes: 12, ..small() });
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(run.stdout().unwrap()), &mut line).unwrap();
+        let [group] = groups().try_into().unwrap();
+        let of = |file: &str| fs::read_to_string(group.join(file)).unwrap();
+        println!("processes: {line:?} of {:?}, {:?}", of("pids.max"), of("pids.events"));
+        assert_eq!(of("pids.max").trim(), "12");
+        assert!(line.contains("EAGAIN") && of("cgroup.procs").lines().count() <= 12, "{line}");
+        run.killer().kill("done");
+        drop(run.wait_blocking());
+    }
+    if controllers.contains("cpu") {
+        let run = start("hold", &small());
+        let [group] = groups().try_into().unwrap();
+        let share = fs::read_to_string(group.join("cpu.max")).unwrap();
+        println!("processor time: {share:?}");
+        assert!(share.split(' ').next().is_some_and(|share| share.parse::<u64>().is_ok()), "{share}");
+        drop(run);
     }
     drop(sandbox);
     if variable("PICKET_TEST_CGROUP").is_none() {
