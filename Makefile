@@ -5,8 +5,8 @@ STACK := deploy/dev/stack.sh
 # Cargo where rustup puts it, for shells that have not been told.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-# Scanners that look at our own TLS, and at services of the tests, in tests.
-TEST_TOOLS = nmap ssh-audit sslscan sslyze testssl
+# Scanners that look at our own TLS, and at services of the tests, in tests: all but nikto, which is not free.
+TEST_TOOLS = ffuf nmap ssh-audit sslscan sslyze testssl wafw00f wapiti whatweb
 
 .PHONY: help run test test-slow faults bench fuzz lint fmt down clean-state
 
