@@ -157,10 +157,12 @@ pub(crate) fn launch(
     limits: &Limits,
     group: Option<Group>,
 ) -> Result<Launched, SandboxError> {
+    // What the user of a slot runs beside the tool must not be taken from the tool.
+    let limits = Limits { processes: limits.processes.saturating_add(connection.processes()), ..*limits };
     let begun = group
         .iter()
         .try_for_each(|group| group.enter(made.pid))
-        .and_then(|()| give_order(&mut made.stream, &command, limits));
+        .and_then(|()| give_order(&mut made.stream, &command, &limits));
     let Command { inherited, status, .. } = command;
     // While the worker's copies are open, no end of a stream is ever seen.
     drop(inherited);

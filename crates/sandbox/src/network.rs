@@ -238,6 +238,14 @@ fn kept(forwards: &[Forward], lease: Lease) -> Result<Connection, SandboxError> 
 }
 
 impl Connection {
+    /// How many processes it adds to those of the run's user.
+    pub(crate) fn processes(&self) -> u64 {
+        match self {
+            Self::Slirp { stack, .. } => stack.processes(),
+            Self::None | Self::Netd(_) => 0,
+        }
+    }
+
     /// Becomes readable when the connection ends by itself; nothing where nobody would notice (level L2).
     pub(crate) fn end_of(&self) -> Option<BorrowedFd<'_>> {
         match self {

@@ -44,6 +44,8 @@ pub(crate) struct Slirp {
 #[derive(Debug)]
 pub(crate) struct Stack {
     child: Child,
+    /// Whether it has the uid of the run's slot.
+    is_slot: bool,
     /// Readable when it has ended.
     pidfd: OwnedFd,
     /// When this is closed, also by the kernel after the worker's death, the stack ends.
@@ -63,6 +65,7 @@ impl Slirp {
                 Ok((std::fs::File::from(read), write))
             })
             .map_err(SandboxError::set_up("make a pipe"))?;
+        let is_slot = as_slot.is_some();
         let mut command = self.command(pid, as_slot)?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(their_complaints);
         let mut child = command.spawn().map_err(failed)?;
@@ -77,7 +80,7 @@ impl Slirp {
                 return Err(SandboxError::set_up("watch slirp4netns")(error));
             }
         };
-        let mut stack = Stack { child, pidfd, _life: life };
+        let mut stack = Stack { child, is_slot, pidfd, _life: life };
         match ready.map(is_ready) {
             Some(Ok(true)) => Ok(stack),
             Some(Err(error)) => Err(SandboxError::set_up("wait for slirp4netns")(error)),
@@ -167,6 +170,11 @@ impl Stack {
     /// Whether it still runs.
     pub(super) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How many processes it adds to those of the run's user.
+    pub(super) fn processes(&self) -> u64 {
+        u64::from(self.is_slot)
     }
 
     /// Becomes readable when it ends by itself.
