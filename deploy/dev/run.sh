@@ -72,6 +72,15 @@ choose_level() {
   esac
 }
 
+# Each role as its own user of the broker, where the stack made them.
+choose_users() {
+  local role name
+  for role in STEWARD WORKER DISPATCHER RENDERER; do
+    name=PICKET_AMQP_URL_$role
+    [ -z "${!name:-}" ] || export "PICKET_BROKER__ROLES__$role=${!name}"
+  done
+}
+
 serve() {
   local arguments=() status=0
   if [ "${ONCE:-}" = 1 ]; then arguments+=(--once); fi
@@ -81,6 +90,7 @@ serve() {
   picket migrate
   start_helper
   choose_level
+  choose_users
   picket up --demo "${arguments[@]}" || status=$?
   exit "$status"
 }

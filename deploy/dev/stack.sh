@@ -16,6 +16,10 @@ usage: stack.sh COMMAND
   run [--beside CMD] CMD…    check, fetch, up, run CMD, down; --beside runs a shell command (a build)
                              meanwhile, which must succeed before CMD starts
   broker start|stop|kill DIR a further private broker that belongs to DIR; start prints its AMQP URL
+  broker pause|resume DIR    stop all its processes without a word, and let them go on
+  broker ctl DIR WORD…       rabbitmqctl
+  broker users DIR           the users of the roles: a role and a URL in each line
+  broker cluster|end DIR     three nodes that belong to DIR/1, DIR/2 and DIR/3; cluster prints their URLs
   postgres|redis start|stop|kill DIR
                              the same for a further Postgres or Redis
   clean                      down, and remove the state folder
@@ -44,7 +48,8 @@ clean() {
 
 broker() {
   case "${1:-}" in
-    start | stop | kill) [ -n "${2:-}" ] || usage; "broker_$1" "$2" ;;
+    start | stop | kill | pause | resume | users | cluster | end) [ -n "${2:-}" ] || usage; "broker_$1" "$2" ;;
+    ctl) [ -n "${3:-}" ] || usage; shift; broker_ctl "$@" ;;
     *) usage ;;
   esac
 }

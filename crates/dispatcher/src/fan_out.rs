@@ -30,7 +30,7 @@ pub(crate) struct FanOut {
 impl FanOut {
     /// Takes messages until shutdown; each is acknowledged once its deliveries are committed.
     pub(crate) async fn consume(&self, broker: &Broker, shutdown: &Shutdown) {
-        while let Some(Err(error)) = shutdown.or(broker.declare()).await {
+        while let Some(Err(error)) = shutdown.or(broker.find(&[Queue::Deliveries])).await {
             tracing::warn!(error = cause(&error), "the broker is awaited; the sweep goes on");
             shutdown.or(tokio::time::sleep(self.settings.sweep())).await;
         }

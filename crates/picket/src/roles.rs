@@ -43,7 +43,7 @@ impl Parts {
     fn broker(&self, name: &str) -> Result<Broker, CommandError> {
         let section = self.settings.broker.as_ref().ok_or(CommandError::Missing("broker.url"))?;
         Ok(Broker::new(BrokerSettings {
-            url: section.url.expose_secret().to_owned(),
+            url: section.url_of(name).expose_secret().to_owned(),
             prefix: section.prefix.clone(),
             name: name.to_owned(),
         }))

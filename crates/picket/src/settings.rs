@@ -120,11 +120,42 @@ impl DatabaseSection {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BrokerSection {
-    /// An AMQP URL.
+    /// An AMQP URL, or one for each node of a cluster, separated by commas.
     pub url: SecretString,
     /// What the names of all queues begin with.
     #[serde(default = "default_prefix")]
     pub prefix: String,
+    /// Other URLs for single roles, so that each has a user of its own where one process runs several of them.
+    #[serde(default)]
+    pub roles: BrokerRoles,
+}
+
+/// The broker as single roles reach it; a role that is not named here uses `url`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BrokerRoles {
+    /// Declares the queues and publishes.
+    pub steward: Option<SecretString>,
+    /// Takes tasks.
+    pub worker: Option<SecretString>,
+    /// Takes public events.
+    pub dispatcher: Option<SecretString>,
+    /// Takes reports.
+    pub renderer: Option<SecretString>,
+}
+
+impl BrokerSection {
+    /// The URL, or URLs, of a role.
+    pub(crate) fn url_of(&self, role: &str) -> &SecretString {
+        let own = match role {
+            "steward" => &self.roles.steward,
+            "worker" => &self.roles.worker,
+            "dispatcher" => &self.roles.dispatcher,
+            "renderer" => &self.roles.renderer,
+            _ => &None,
+        };
+        own.as_ref().unwrap_or(&self.url)
+    }
 }
 
 /// How logs are written.

@@ -16,7 +16,8 @@ const DECLARING: Duration = Duration::from_secs(60);
 /// How to reach the broker.
 #[derive(Clone)]
 pub struct BrokerSettings {
-    /// An AMQP URL.
+    /// An AMQP URL; of a cluster one for each node, separated by commas, which are tried in turn. A comma in a password is
+    /// written `%2C`.
     pub url: String,
     /// What all names begin with; `picket` in production, one's own in a test.
     pub prefix: String,
@@ -61,7 +62,8 @@ impl Broker {
         &self.0.names
     }
 
-    /// Declares every exchange and queue.
+    /// Declares every exchange and queue. The steward's alone: no other role's user of the broker may (statement 34 of
+    /// `docs/security.md`).
     ///
     /// # Errors
     /// When the broker is away, or has one of them with other arguments.
@@ -70,6 +72,17 @@ impl Broker {
         let declared = tokio::time::timeout(DECLARING, topology::declare(&channel, &self.0.names)).await;
         retire(channel);
         declared.map_err(|_| QueueError::Unreachable)?
+    }
+
+    /// Whether these queues are there; asking needs no rights at the broker.
+    ///
+    /// # Errors
+    /// When the broker is away, or one of them is not declared yet.
+    pub async fn find(&self, queues: &[Queue]) -> Result<(), QueueError> {
+        let channel = self.channel(Use::Consume).await?;
+        let found = within(topology::find(&channel, &self.0.names, queues)).await;
+        retire(channel);
+        found
     }
 
     /// Publishes events.

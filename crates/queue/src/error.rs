@@ -22,6 +22,6 @@ pub enum QueueError {
     #[error("the channel is gone")]
     Ended,
     /// The broker's address is none. Does not repeat it: it holds a password.
-    #[error("expected the broker's address as `amqp://user:password@host:port/vhost`")]
+    #[error("expected the broker's address as `amqp://user:password@host:port/vhost`, or several with commas between")]
     Url,
 }

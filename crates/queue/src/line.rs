@@ -5,9 +5,12 @@
 //! being given up in the moment of the fault, and such a subscription takes a message for nobody and keeps it; who
 //! consumes subscribes again by itself. (`tests/broker/restart.rs` finds that message missing.) Besides, a broker that
 //! is short of memory stops reading from who publishes: acknowledgements must not wait behind.
+//!
+//! Of a cluster, each node has an address; they are tried in turn, from the one that worked last. The driver recovers a
+//! connection to its own address alone, so there it recovers nothing: the next caller goes on to the next node.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -18,6 +21,8 @@ use crate::{BrokerSettings, QueueError};
 
 /// How long anybody waits for an answer of the broker, recovery included.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one node of several may take to open a connection: the next one may be quicker than a dead one's silence.
+const KNOCK: Duration = Duration::from_secs(3);
 /// Between two looks at a connection that is being recovered.
 const GLANCE: Duration = Duration::from_millis(50);
 /// Seconds between heartbeats, unless the URL says otherwise: a broker that vanishes without a word, behind a cable that
@@ -27,7 +32,7 @@ const HEARTBEAT: u16 = 10;
 /// What a line is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// Publishing: recovered by the driver.
+    /// Publishing: recovered by the driver, where there is one address.
     Publish,
     /// Everything else: made anew by the next caller.
     Consume,
@@ -38,11 +43,13 @@ pub(crate) struct Line {
     purpose: Use,
     connection: Mutex<Option<Connection>>,
     made: AtomicU64,
+    /// Which of the addresses is next.
+    turn: AtomicUsize,
 }
 
 impl Line {
     pub(crate) fn new(purpose: Use) -> Self {
-        Self { purpose, connection: Mutex::new(None), made: AtomicU64::new(0) }
+        Self { purpose, connection: Mutex::new(None), made: AtomicU64::new(0), turn: AtomicUsize::new(0) }
     }
 
     /// How many connections were made so far.
@@ -61,19 +68,40 @@ impl Line {
         }
         if let Some(lost) = slot.take() {
             bury(lost);
+            // What it does not answer here it may not answer anew, though it would still let one in.
+            self.turn.fetch_add(1, Ordering::Relaxed);
         }
-        let (uri, properties) = (uri(settings)?, self.properties(settings));
-        let connection = within(async { Ok(Connection::connect_uri(uri, properties).await?) }).await?;
+        let connection = self.connect(settings).await?;
         self.made.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("picket_broker_connections_total").increment(1);
         within(open(slot.insert(connection))).await
     }
 
-    fn properties(&self, settings: &BrokerSettings) -> ConnectionProperties {
+    /// A connection to the first node that takes one.
+    async fn connect(&self, settings: &BrokerSettings) -> Result<Connection, QueueError> {
+        let addresses = addresses(settings)?;
+        let is_cluster = addresses.len() > 1;
+        let patience = if is_cluster { KNOCK } else { PATIENCE };
+        let first = self.turn.load(Ordering::Relaxed).checked_rem(addresses.len()).unwrap_or_default();
+        let mut failed = QueueError::Unreachable;
+        for uri in addresses.iter().cycle().skip(first).take(addresses.len()) {
+            let connected = Connection::connect_uri(uri.clone(), self.properties(settings, !is_cluster));
+            match tokio::time::timeout(patience, connected).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => failed = error.into(),
+                Err(_) => failed = QueueError::Unreachable,
+            }
+            self.turn.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(failed)
+    }
+
+    fn properties(&self, settings: &BrokerSettings, recovers: bool) -> ConnectionProperties {
         let properties = ConnectionProperties::default();
         let name = format!("{}.{}", settings.prefix, settings.name);
         match self.purpose {
             Use::Consume => properties.with_connection_name(name.into()),
+            Use::Publish if !recovers => properties.with_connection_name(format!("{name}.publisher").into()),
             Use::Publish => properties
                 .with_connection_name(format!("{name}.publisher").into())
                 .enable_auto_recover()
@@ -87,9 +115,14 @@ impl Line {
     }
 }
 
-fn uri(settings: &BrokerSettings) -> Result<AMQPUri, QueueError> {
+/// The addresses of the broker's nodes; at least one.
+fn addresses(settings: &BrokerSettings) -> Result<Vec<AMQPUri>, QueueError> {
+    settings.url.split(',').map(|one| uri(one.trim())).collect()
+}
+
+fn uri(text: &str) -> Result<AMQPUri, QueueError> {
     // The parser's words would repeat the URL, and the password in it.
-    let mut uri: AMQPUri = settings.url.parse().map_err(|_| QueueError::Url)?;
+    let mut uri: AMQPUri = text.parse().map_err(|_| QueueError::Url)?;
     uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
     Ok(uri)
 }

@@ -58,8 +58,14 @@ impl Publisher {
         let confirms: FuturesOrdered<_> =
             messages.iter().map(|message| publish_one(&channel, exchange.clone(), *message)).collect();
         let results = judge(messages, confirms.collect().await);
-        if !results.iter().any(|result| matches!(result, Err(QueueError::Driver(_) | QueueError::Unconfirmed))) {
-            // Otherwise the end of some is unknown, and a late confirm could be taken for another message's.
+        // Where the end of some is unknown, a late confirm could be taken for another message's. And a channel that refused
+        // one goes on to: RabbitMQ 3.10 asks a dead node for its queue as long as the channel lives (a cluster whose leader
+        // was killed).
+        let is_spent = |result: &Result<(), QueueError>| match result {
+            Ok(()) | Err(QueueError::Unroutable(_)) => false,
+            Err(_) => true,
+        };
+        if !results.iter().any(is_spent) {
             *slot = guard.spare();
         }
         results

@@ -1,5 +1,5 @@
-//! Every exchange and queue, in one table: who hears what. Declared by every process that connects; declaring twice is
-//! harmless. Works on RabbitMQ 3.10 to 4.x: limits and dead letters are set by us, since the defaults differ.
+//! Every exchange and queue, in one table: who hears what. Declared by the steward, again and again, which is harmless and
+//! brings back what somebody deleted; other roles only look whether their queues are there. Works on RabbitMQ 3.10 to 4.x: limits and dead letters are set by us, since the defaults differ.
 
 use lapin::{
     Channel, ExchangeKind,
@@ -105,6 +105,15 @@ pub(crate) async fn declare(channel: &Channel, names: &Names) -> Result<(), Queu
     }
     let (dead, exchange) = (names.queue(Queue::Dead), names.dead());
     channel.queue_bind(dead.into(), exchange.into(), "".into(), QueueBindOptions::default(), none).await?;
+    Ok(())
+}
+
+/// Looks whether queues are there.
+pub(crate) async fn find(channel: &Channel, names: &Names, queues: &[Queue]) -> Result<(), QueueError> {
+    for queue in queues {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(names.queue(*queue).into(), options, FieldTable::default()).await?;
+    }
     Ok(())
 }
 

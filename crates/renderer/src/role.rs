@@ -45,7 +45,7 @@ pub async fn run(settings: RendererSettings, parts: Parts, shutdown: Shutdown) {
 
 /// Takes messages, one at a time; each is acknowledged once its report is claimed.
 async fn consume(jobs: &Jobs, broker: &Broker, shutdown: &Shutdown) {
-    while let Some(Err(error)) = shutdown.or(broker.declare()).await {
+    while let Some(Err(error)) = shutdown.or(broker.find(&[Queue::Reports])).await {
         tracing::warn!(error = cause(&error), "the broker is awaited; the sweep goes on");
         shutdown.or(tokio::time::sleep(jobs.settings.sweep())).await;
     }

@@ -60,6 +60,6 @@ pub mod workers;
 
 pub use db::{Db, DbSettings, Tx, View};
 pub use error::{Inconsistent, StoreError};
-pub use migrate::{MigrateError, migrate, migrate_secured};
+pub use migrate::{MigrateError, migrate, migrate_secured, schema_fingerprint};
 pub use notice::{Notice, Notices};
 pub use tls::{DbTls, DbTlsError};

@@ -1,6 +1,8 @@
 //! Forward-only migrations under a lock of our own, since the library takes none. Run by `picket migrate`, never by a
 //! replica on its own.
 
+use std::hash::{Hash, Hasher};
+
 use tokio_postgres::Config;
 
 use crate::{DbTls, DbTlsError};
@@ -24,6 +26,17 @@ pub enum MigrateError {
     /// A migration failed, or a migration that was applied was changed afterwards.
     #[error("a migration failed")]
     Migration(#[from] refinery::Error),
+}
+
+/// Names the schema that [`migrate`] makes: it changes with each migration that is compiled in, also when one is edited in
+/// place. Compared within one build alone: the numbers of another one may differ.
+#[must_use]
+pub fn schema_fingerprint() -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    for migration in embedded::migrations::runner().get_migrations() {
+        (migration.version(), migration.checksum()).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Brings the schema up to date over a plain connection; returns how many migrations were applied. Two at once wait for each

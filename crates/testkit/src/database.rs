@@ -1,7 +1,5 @@
 //! A database of its own for each test, copied from a template that is migrated once per schema.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use tokio_postgres::{Client, Config, NoTls};
 use uuid::Uuid;
 
@@ -78,9 +76,10 @@ impl Drop for Database {
     }
 }
 
-/// The name of the migrated template; made by the first test that asks, under a lock of the server.
+/// The name of the migrated template; made by the first test that asks, under a lock of the server. Named after the
+/// migrations that are compiled in, which make it, and not after files that may be newer than this program.
 async fn template(server: &str) -> String {
-    let name = format!("picket_template_{:016x}", schema());
+    let name = format!("picket_template_{:016x}", picket_store::schema_fingerprint());
     let admin = connect(server).await;
     admin.execute("SELECT pg_advisory_lock(7161700399)", &[]).await.expect("a lock");
     let known = admin.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name]).await.expect("a catalogue");
@@ -93,19 +92,6 @@ async fn template(server: &str) -> String {
     }
     admin.execute("SELECT pg_advisory_unlock(7161700399)", &[]).await.expect("an unlock");
     name
-}
-
-/// Changes with the migrations, so that an old template is never used for a new schema.
-fn schema() -> u64 {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).expect("migrations").flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    let mut hasher = DefaultHasher::new();
-    for file in files {
-        std::fs::read(file).expect("a migration").hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 fn with_database(server: &str, name: &str) -> String {

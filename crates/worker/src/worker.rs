@@ -12,7 +12,7 @@ use picket_blobs::Blobs;
 use picket_domain::{Pool, SandboxLevel, WorkerId};
 use picket_kit::{Clock, Health, Shutdown};
 use picket_live::Live;
-use picket_queue::{Broker, QueueError};
+use picket_queue::{Broker, QueueError, topology::Queue};
 use picket_sandbox::{Proof, Sandbox, SandboxError};
 use picket_store::{Db, StoreError, workers};
 
@@ -199,9 +199,10 @@ async fn work_all(
     broker: &Broker,
     stopping: &Shutdown,
 ) {
-    // A queue that is not there yet would be an error to ask for; whoever comes first declares it.
-    while let Some(Err(error)) = stopping.or(broker.declare()).await {
-        tracing::warn!(error = picket_domain::cause(&error), "the broker is awaited");
+    // A queue that is not there yet would be an error to ask for; the steward declares it.
+    let queues: Vec<_> = settings.pools.iter().map(|pool| Queue::Tasks(*pool)).collect();
+    while let Some(Err(error)) = stopping.or(broker.find(&queues)).await {
+        tracing::warn!(error = picket_domain::cause(&error), "the broker and its queues are awaited");
         stopping.or(tokio::time::sleep(Duration::from_secs(1))).await;
     }
     let pools = settings.pools.iter().zip(0_u32..);

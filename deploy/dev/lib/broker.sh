@@ -30,13 +30,63 @@ broker_start() {
   [ -d "$STATE/root/usr/lib/rabbitmq" ] || as_runner fetch_all
   if ! is_alive "$folder" rabbitmq; then
     as_runner mkdir -p "$folder"
-    as_runner furnish_instance "$folder" amqp dist epmd
+    # A node of a cluster shares its epmd with the others.
+    if [ -s "$folder/peers" ]; then as_runner furnish_instance "$folder" amqp dist; else as_runner furnish_instance "$folder" amqp dist epmd; fi
     as_runner touch "$folder/log/rabbitmq.log"
     start_rabbitmq "$folder"
   fi
   wait_until 180 "$folder" rabbitmq rabbitmq_is_ready "$folder" || { show_log "$folder" rabbitmq; die "the broker did not become ready"; }
   amqp_url "$folder"
   echo
+}
+
+# broker_cluster DIR: starts three nodes, which belong to DIR/1, DIR/2 and DIR/3 and can be killed, started, paused and
+# resumed one by one; prints their URLs, separated by commas.
+broker_cluster() {
+  local dir=$1 number folder first peers='' urls=''
+  first=$(broker_folder "$dir/1" create)
+  as_runner mkdir -p "$first"
+  as_runner furnish_instance "$first" epmd
+  as_runner touch "$first/log/epmd.log"
+  start_epmd "$first"
+  wait_until 30 "$first" epmd epmd_is_ready "$first" || { show_log "$first" epmd; die "epmd did not become ready"; }
+  for number in 1 2 3; do
+    folder=$(broker_folder "$dir/$number" create)
+    as_runner join_cluster "$folder" "$first" "$(port_of "$first" epmd)"
+    peers+="$(cat "$folder/node")@localhost"$'\n'
+  done
+  for number in 1 2 3; do
+    folder=$(broker_folder "$dir/$number")
+    printf '%s' "$peers" | as_runner tee "$folder/peers" >/dev/null
+    as_runner furnish_instance "$folder" amqp dist
+    as_runner touch "$folder/log/rabbitmq.log"
+    start_rabbitmq "$folder"
+  done
+  for number in 1 2 3; do urls+=${urls:+,}$(broker_start "$dir/$number"); done
+  printf '%s\n' "$urls"
+}
+
+# join_cluster FOLDER FIRST EPMD-PORT: one secret, one cookie, one epmd for all nodes.
+join_cluster() {
+  mkdir -p "$1"
+  furnish_instance "$1"
+  [ "$1" = "$2" ] || cp "$2/secret" "$1/secret"
+  sed -i '/^epmd=/d' "$1/ports"
+  printf 'epmd=%s\n' "$3" >>"$1/ports"
+  (umask 077; sha256sum <"$2/secret" | cut -c1-40 >"$1/data/rabbitmq/.erlang.cookie"; chmod 400 "$1/data/rabbitmq/.erlang.cookie")
+}
+
+# Everything of it stops, without a word to anybody, and goes on.
+broker_pause() { signal_all "$(broker_folder "$1")" rabbitmq STOP; }
+broker_resume() { signal_all "$(broker_folder "$1")" rabbitmq CONT; }
+
+# broker_ctl DIR WORDS...
+broker_ctl() { local dir=$1; shift; rabbitmqctl "$(broker_folder "$dir")" "$@"; }
+
+# broker_users DIR: a line for each role, with the URL of its user.
+broker_users() {
+  local folder role; folder=$(broker_folder "$1")
+  for role in $BROKER_ROLES; do printf '%s %s\n' "$role" "$(role_amqp_url "$folder" "$role")"; done
 }
 
 postgres_url() { printf 'postgres://postgres:%s@127.0.0.1:%s/postgres' "$(cat "$1/secret")" "$(port_of "$1" postgres)"; }
@@ -59,6 +109,13 @@ further_start() {
 further_stop() { stop_service "$(broker_folder "$2")" "$1" INT 30; }
 further_kill() { stop_service "$(broker_folder "$2")" "$1" KILL 1; }
 
+# Of a cluster: all nodes and what they share.
+broker_end() {
+  local number
+  for number in 3 2 1; do broker_kill "$1/$number"; done
+  stop_service "$(broker_folder "$1/1")" epmd KILL 1
+}
+
 broker_stop() { stop_service "$(broker_folder "$1")" rabbitmq TERM 30; }
 broker_kill() { stop_service "$(broker_folder "$1")" rabbitmq KILL 1; }
 
@@ -67,7 +124,7 @@ stop_brokers() {
   local folder service
   for folder in "$1"/*/; do
     [ -d "$folder" ] || continue
-    for service in rabbitmq redis postgres; do stop_service "${folder%/}" "$service" KILL 5; done
+    for service in rabbitmq epmd redis postgres; do stop_service "${folder%/}" "$service" KILL 5; done
   done
   as_runner rm -rf "$1"
 }

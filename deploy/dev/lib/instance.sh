@@ -123,13 +123,17 @@ start_instance() {
 has_packet_filter() { grep -qs nf_tables_ /proc/kallsyms || modprobe -qn nf_tables 2>/dev/null; }
 
 write_env() {
-  local instance=$1 password; password=$(cat "$1/secret")
+  local instance=$1 service password; password=$(cat "$1/secret")
   umask 077
   rm -f "$instance/env.new"
   {
     printf 'DATABASE_URL=%s\n' "$(quote "${DATABASE_URL:-postgres://postgres:$password@127.0.0.1:$(port_of "$instance" postgres)/postgres}")"
     printf 'AMQP_URL=%s\n' "$(quote "${AMQP_URL:-$(amqp_url "$instance")}")"
     printf 'REDIS_URL=%s\n' "$(quote "${REDIS_URL:-redis://:$password@127.0.0.1:$(port_of "$instance" redis)/0}")"
+    # For `make run`; tests that need them start a broker of their own.
+    [ -n "${AMQP_URL:-}" ] || for service in $BROKER_ROLES; do
+      printf 'PICKET_AMQP_URL_%s=%s\n' "${service^^}" "$(quote "$(role_amqp_url "$instance" "$service")")"
+    done
     printf 'PICKET_BWRAP=%s\n' "$(quote "$STATE/bin/bwrap")"
     # Before 1.1 it answers name look-ups for a run, whatever it is told: then there is no level L1.
     if [[ $("$STATE/bin/slirp4netns" --help 2>&1 || true) == *--disable-dns* ]]; then
@@ -152,6 +156,7 @@ write_env() {
   umask 022
 }
 
+role_amqp_url() { printf 'amqp://picket-%s:%s@127.0.0.1:%s/%%2f' "$2" "$(role_password "$1" "$2")" "$(port_of "$1" amqp)"; }
 amqp_url() { printf 'amqp://picket:%s@127.0.0.1:%s/%%2f' "$(cat "$1/secret")" "$(port_of "$1" amqp)"; }
 
 # stop_everything: sessions are asked to end by themselves, then whatever is left is stopped.

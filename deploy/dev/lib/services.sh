@@ -62,6 +62,17 @@ stop_service() {
   rm -f "$1/pids/$2" "$1/pids/$2.info"
 }
 
+# signal_all INSTANCE SERVICE SIGNAL: to every process of its namespace.
+signal_all() {
+  local pid space process
+  is_alive "$1" "$2" || die "no $2 runs in $1"
+  read -r pid _ <"$1/pids/$2"
+  space=$(readlink "/proc/$pid/ns/pid")
+  for process in /proc/[0-9]*; do
+    [ "$(readlink "$process/ns/pid" 2>/dev/null)" != "$space" ] || kill -s "$3" "${process#/proc/}" 2>/dev/null || true
+  done
+}
+
 stop_services() {
   local manner
   # What starts empty next time needs no farewell.
@@ -129,6 +140,14 @@ redis_is_ready() {
   [[ $answer == *PONG* ]]
 }
 
+# --- epmd, for the nodes of one cluster: none of them may take it along when it is killed ------------------
+start_epmd() {
+  as_runner mkdir -p "$1/data/epmd"
+  launch "$1" epmd /usr/bin/epmd -port "$(port_of "$1" epmd)" -address 127.0.0.1
+}
+
+epmd_is_ready() { port_is_open "$(port_of "$1" epmd)"; }
+
 # --- RabbitMQ -------------------------------------------------------------------------------------------
 # rabbitmq_environment INSTANCE -> bwrap arguments in RABBITMQ
 rabbitmq_environment() {
@@ -149,19 +168,55 @@ start_rabbitmq() {
 }
 
 configure_rabbitmq() {
-  local data=$1/data/rabbitmq
-  printf '%s\n' "listeners.tcp.1 = 127.0.0.1:$2" 'default_user = picket' "default_pass = $(cat "$1/secret")" \
-    'vm_memory_high_watermark.absolute = 1536MB' 'disk_free_limit.absolute = 50MB' \
+  local data=$1/data/rabbitmq node number=0
+  printf '%s\n' "listeners.tcp.1 = 127.0.0.1:$2" 'load_definitions = /data/definitions.json' \
+    'vm_memory_high_watermark.absolute = 512MB' 'disk_free_limit.absolute = 50MB' \
     "consumer_timeout = ${PICKET_BROKER_CONSUMER_TIMEOUT_MS:-7200000}" >"$data/rabbitmq.conf"
+  if [ -s "$1/peers" ]; then
+    # A minority of a cluster stops to answer, and a node that is silent for eight seconds is gone.
+    printf '%s\n' 'cluster_partition_handling = pause_minority' 'net_ticktime = 8' \
+      'cluster_formation.peer_discovery_backend = classic_config' >>"$data/rabbitmq.conf"
+    while read -r node; do
+      printf 'cluster_formation.classic_config.nodes.%d = %s\n' "$((number += 1))" "$node" >>"$data/rabbitmq.conf"
+    done <"$1/peers"
+  fi
+  (umask 077; define_rabbitmq "$1" >"$data/definitions.json")
   printf '[].\n' >"$data/enabled_plugins"
   : >"$data/env.conf"
   mkdir -p "$data/log"
 }
 
+# A user for each role besides the administrator `picket`, with the least that the role needs (docs/operations.md): roles
+# differ in rights, so one that was taken over cannot speak for another. Queues of tests that were broken off, whose names
+# begin with t and an id, go away once nobody has asked for them for ten minutes.
+BROKER_ROLES="steward worker dispatcher renderer"
+define_rabbitmq() {
+  local role own='^[^.]+\\.(events|dead|deliveries|reports|tasks\\..+)$'
+  printf '{"vhosts":[{"name":"/"}],"users":[{"name":"picket","password":"%s","tags":"administrator"}' "$(cat "$1/secret")"
+  for role in $BROKER_ROLES; do
+    printf ',{"name":"picket-%s","password":"%s","tags":""}' "$role" "$(role_password "$1" "$role")"
+  done
+  printf '],"permissions":[%s' "$(permit picket '.*' '.*' '.*')"
+  printf ',%s' "$(permit picket-steward "$own" "$own" "$own")" \
+    "$(permit picket-worker '^$' '^$' '^[^.]+\\.tasks\\..+$')" \
+    "$(permit picket-dispatcher '^$' '^$' '^[^.]+\\.deliveries$')" \
+    "$(permit picket-renderer '^$' '^$' '^[^.]+\\.reports$')"
+  printf '],"policies":[{"vhost":"/","name":"tests","pattern":"^t[0-9a-f]{32}\\\\.","apply-to":"queues","priority":0,'
+  printf '"definition":{"expires":600000}}]}\n'
+}
+permit() { printf '{"user":"%s","vhost":"/","configure":"%s","write":"%s","read":"%s"}' "$1" "$2" "$3" "$4"; }
+role_password() { printf '%s %s' "$(cat "$1/secret")" "$2" | sha256sum | cut -c1-32; }
+
 # The port opens before the boot ends, and a stop sent then is lost: only await_startup knows.
 rabbitmq_is_ready() {
   port_is_open "$(port_of "$1" amqp)" || return 1
-  rabbitmq_environment "$1"
-  in_root "$1/data/rabbitmq" "${RABBITMQ[@]}" "$RABBITMQ_SBIN/rabbitmqctl" -q -n "$(cat "$1/node")@localhost" await_startup
-  timeout 120 "${IN_ROOT[@]}" 9>&- </dev/null >>"$1/log/rabbitmqctl.log" 2>&1
+  rabbitmqctl "$1" await_startup >>"$1/log/rabbitmqctl.log" 2>&1
+}
+
+# rabbitmqctl INSTANCE WORDS...
+rabbitmqctl() {
+  local instance=$1; shift
+  rabbitmq_environment "$instance"
+  in_root "$instance/data/rabbitmq" "${RABBITMQ[@]}" "$RABBITMQ_SBIN/rabbitmqctl" -q -n "$(cat "$instance/node")@localhost" "$@"
+  timeout 120 "${IN_ROOT[@]}" 9>&- </dev/null
 }

@@ -78,7 +78,7 @@ UNION ALL
 SELECT 'an id was heard that no event has', h.event_id::text
 FROM faults.heard AS h WHERE NOT EXISTS (SELECT FROM events AS e WHERE e.id = h.event_id);
 
--- I4: a finding is known once, seen once in a scan, and redelivery adds nothing
+-- I4: a finding is known once, seen once in a scan, a plan grows once, and redelivery adds nothing
 SELECT 'finding is known ' || count(*) || ' times', encode(fingerprint, 'hex')
 FROM findings GROUP BY organization_id, fingerprint HAVING count(*) > 1
 UNION ALL
@@ -96,6 +96,14 @@ JOIN scans AS s ON s.id = a.scan_id AND s.state = 'completed'
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM sightings AS g WHERE g.scan_id = a.scan_id) AS found
 WHERE a.findings IS NOT NULL AND found.n <> a.findings
   AND NOT EXISTS (SELECT FROM tasks AS t WHERE t.scan_id = a.scan_id AND (t.state <> 'done' OR t.gap IS NOT NULL))
+UNION ALL
+SELECT 'task was planned ' || count(*) || ' times from results: ' || tool, scan_id::text
+FROM tasks WHERE grown_from IS NOT NULL
+GROUP BY scan_id, tool, params, shard -> 'addresses' HAVING count(*) > 1
+UNION ALL
+SELECT 'task was planned from one that left no result: ' || coalesce(first.state, 'none'), t.id::text
+FROM tasks AS t LEFT JOIN tasks AS first ON first.id = t.grown_from AND first.scan_id = t.scan_id
+WHERE t.grown_from IS NOT NULL AND first.state IS DISTINCT FROM 'done'
 UNION ALL
 SELECT 'delivery was made ' || count(*) || ' times', event_id::text
 FROM deliveries GROUP BY webhook_id, event_id HAVING count(*) > 1;

@@ -6,6 +6,10 @@ mod cable;
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod growth;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod leavings;
@@ -35,6 +39,8 @@ mod redis;
 mod relay;
 #[cfg(test)]
 mod restarts;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod service;
 #[cfg(test)]

@@ -87,6 +87,11 @@ const VIOLATIONS: &[(&str, &[&str])] = &[
     ("ALTER TABLE findings DROP CONSTRAINT a_finding_is_known_once; CREATE TEMP TABLE copy AS SELECT * FROM findings;
       UPDATE copy SET id = $task; INSERT INTO findings SELECT * FROM copy", &["4"]),
     ("UPDATE faults.accepted SET findings = 2", &["4"]),
+    ("INSERT INTO tasks (id, organization_id, scan_id, grown_from, tool, pool, level, params, shard, created_at, ready_at, state, gap, ended_at)
+      SELECT gen_random_uuid(), $own, $scan, $task, 'ssh-audit', 'tls', 'L2', '{\"port\": 22}', '{}', now(), now(), 'failed', 'tool_failed', now()
+      FROM generate_series(1, 2)", &["4"]),
+    ("INSERT INTO tasks (id, organization_id, scan_id, grown_from, tool, pool, level, params, shard, created_at, ready_at, state, gap, ended_at)
+      VALUES (gen_random_uuid(), $own, $scan, $hook, 'ssh-audit', 'tls', 'L2', '{}', '{}', now(), now(), 'failed', 'tool_failed', now())", &["4"]),
     ("UPDATE tasks SET organization_id = $other", &["5"]),
     ("UPDATE findings SET title = 'own-word', organization_id = $other; UPDATE sightings SET organization_id = $other", &["5"]),
     ("INSERT INTO faults.history (kind, id, organization_id, was, becomes)

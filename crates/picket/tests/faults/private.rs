@@ -2,7 +2,8 @@
 
 use std::{
     fs::File,
-    path::{Path, PathBuf},
+    io::{Read, Seek},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -29,23 +30,40 @@ impl Private {
         self.tell("kill");
     }
 
-    fn tell(&self, word: &str) -> String {
-        // The service outlives `start`, and would keep its pipes open: files, and nothing to wait for.
-        let path = |name: &str| -> PathBuf { self.folder.path().join(name) };
-        let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/dev/stack.sh");
-        let status = Command::new(stack)
-            .args([self.service, word])
-            .arg(self.folder.path())
-            .envs(self.settings.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(File::create(path("output")).unwrap())
-            .stderr(File::create(path("errors")).unwrap())
-            .status()
-            .unwrap();
-        let read = |name: &str| std::fs::read_to_string(path(name)).unwrap();
-        assert!(status.success(), "{} {word}: {}", self.service, read("errors"));
-        read("output").trim().to_owned()
+    /// The users of a broker's roles: each with its URL.
+    pub(crate) fn users(&self) -> Vec<(String, String)> {
+        let lines = self.tell("users");
+        lines.lines().filter_map(|line| line.split_once(' ')).map(|(role, url)| (role.into(), url.into())).collect()
     }
+
+    fn tell(&self, word: &str) -> String {
+        stack(&[self.service, word], self.folder.path(), &[], &self.settings)
+    }
+}
+
+/// Says something to the stack about a folder; what it prints.
+pub(crate) fn stack(words: &[&str], folder: &Path, more: &[&str], settings: &[(&'static str, &'static str)]) -> String {
+    // A service outlives its start, and would keep pipes open: a file, and nothing to wait for.
+    let mut output = tempfile::tempfile().unwrap();
+    let mut errors = tempfile::tempfile().unwrap();
+    let status = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/dev/stack.sh"))
+        .args(words)
+        .arg(folder)
+        .args(more)
+        .envs(settings.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().unwrap())
+        .stderr(errors.try_clone().unwrap())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{words:?} {more:?}: {}", text(&mut errors));
+    text(&mut output).trim().to_owned()
+}
+
+fn text(file: &mut File) -> String {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).unwrap();
+    text
 }
 
 impl Drop for Private {

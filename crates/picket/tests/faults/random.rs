@@ -10,6 +10,7 @@ use crate::{
     platform::Platform,
     process::{Role, eventually},
     proxy::Way,
+    stage::LONG,
 };
 
 /// How long a role may take to end after SIGTERM.
@@ -41,7 +42,7 @@ fn anything(random: &mut StdRng) -> Value {
     }
 }
 
-/// A service is cut, slow or silent for a moment.
+/// A service is cut, slow or silent for a moment, whose length is drawn: time itself is the fault.
 async fn disturb(platform: &Platform, random: &mut StdRng) {
     let ways = [&platform.postgres, &platform.broker, &platform.redis];
     let faults = [Way::Cut, Way::Silent, Way::Slow(Duration::from_millis(40))];
@@ -103,13 +104,17 @@ async fn f26_a_platform_that_loses_power_comes_up_in_any_order_and_before_its_se
         println!("F26: {order:?}");
         let mut roles = order.map(|role| (role, platform.start(role, "")));
         if round == 0 {
-            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            for (role, process) in &mut roles {
+                let missed = async || (process.exit_code().is_some() || process.log().contains("WARN")).then_some(());
+                eventually(&format!("the {role} misses its services"), LONG, missed).await;
+            }
         }
         platform.broker.set(Way::Open);
         platform.postgres.set(Way::Open);
         for _ in 0..6 {
             platform.scan(&json!({"tasks": 3, "findings": 2, "sleep_ms": 200})).await;
         }
+        // How long the power stays is drawn: at another moment of everybody's work each time.
         let pause = Instant::now() + Duration::from_millis(random.random_range(500..2_500));
         while Instant::now() < pause {
             // One that gave up since the database was away is started again, as a supervisor does.
@@ -152,7 +157,9 @@ async fn f28_roles_that_are_told_to_stop_under_load_end_in_time_and_nothing_coun
         }
     };
     let stopping = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let running = "SELECT count(*) FROM tasks WHERE state = 'running'";
+        let busy = async || (platform.stage.row(running, &[]).await.get::<_, i64>(0) >= 4).then_some(());
+        eventually("every slot is busy", LONG, busy).await;
         roles.iter().for_each(|role| role.signal("TERM"));
         for role in &mut roles {
             let (code, after) = eventually("the end of a role", DRAINED, async || role.exit_code()).await;

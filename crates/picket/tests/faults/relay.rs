@@ -25,8 +25,12 @@ use crate::{
 
 /// All scans here are of one host.
 const MANY: [(&str, &str); 1] = [("PICKET_STEWARD__TASKS_PER_HOST", "1000")];
+/// Between two scans: a load that lasts as long as the kills, and not a flood.
+const PACE: Duration = Duration::from_millis(4);
+/// By so much later than the one before each kill comes after the steward's first sign of life: another moment of its rounds.
+const STEP: Duration = Duration::from_millis(23);
 /// Kills of the steward while scans are being created.
-const KILLS: u64 = 12;
+const KILLS: u32 = 12;
 
 impl Stage {
     /// A worker that lives and has room for everything, but is none.
@@ -67,7 +71,7 @@ impl Stage {
     async fn create_until(&self, enough: &AtomicBool) -> BTreeSet<TaskId> {
         let mut tasks = BTreeSet::new();
         while !enough.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(4)).await;
+            tokio::time::sleep(PACE).await;
             let scan = seed::scan(self.organization, 1);
             tasks.insert(scan.tasks[0].id);
             self.store(&scan).await;
@@ -124,10 +128,13 @@ async fn every_event_is_published_however_often_the_steward_is_killed() {
         let (stage, enough) = (stage.clone(), enough.clone());
         async move { stage.create_until(&enough).await }
     });
+    let sent = async || stage.row("SELECT count(*) FROM events WHERE published_at IS NOT NULL", &[]).await;
     for kill in 0..KILLS {
+        let before: i64 = sent().await.get(0);
         let mut steward = stage.start("steward", &MANY);
-        // At another moment of its rounds each time.
-        tokio::time::sleep(Duration::from_millis(150 + kill * 23)).await;
+        let relays = async || (sent().await.get::<_, i64>(0) > before).then_some(());
+        eventually("the steward relays", LONG, relays).await;
+        tokio::time::sleep(STEP * kill).await;
         steward.kill();
         // What a dead relay had claimed comes back after 30 s; nobody waits for that here.
         stage.execute("UPDATE events SET claimed_until = now() WHERE claimed_until IS NOT NULL").await;

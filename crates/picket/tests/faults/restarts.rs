@@ -3,9 +3,9 @@
 use std::{
     io::{BufRead, BufReader, Write},
     sync::Arc,
-    time::Duration,
 };
 
+use picket_domain::ScanId;
 use picket_testkit::{Database, Namespace, required};
 use serde_json::json;
 
@@ -19,6 +19,31 @@ use crate::{
     stage::{LONG, Stage},
 };
 
+/// Scans that are accepted between two kills of the database.
+const AT_LEAST: usize = 10;
+
+/// Somebody who creates scans through the API, one after the other, whatever it answers.
+struct Client<'a> {
+    platform: &'a Platform,
+    base: String,
+    accepted: Vec<ScanId>,
+    refused: usize,
+}
+
+impl Client<'_> {
+    async fn create_until(&mut self, enough: impl Fn(&Self) -> bool) {
+        while !enough(self) {
+            let body =
+                json!({"target": "127.0.0.1", "tool": "simulate", "parameters": {"findings": 1, "sleep_ms": 300}});
+            match self.platform.post(&self.base, "/api/v1/scans/create", None, &body).await {
+                Some((201, answer)) => self.accepted.push(answer["id"].as_str().unwrap().parse().unwrap()),
+                Some((503, _)) => self.refused += 1,
+                other => panic!("expected 201 or 503, not {other:?}"),
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f9_a_database_that_is_killed_again_and_again_costs_answers_and_no_scan_that_was_accepted() {
     let private = Arc::new(Private::new("postgres", &[]));
@@ -27,28 +52,22 @@ async fn f9_a_database_that_is_killed_again_and_again_costs_answers_and_no_scan_
     let platform = Platform::on("F9", stage, required("REDIS_URL")).await;
     let mut sound = platform.sound();
     let (_gateway, base) = platform.gateway("").await;
-    let (mut accepted, mut refused) = (Vec::new(), 0);
-    for round in 0..3 {
-        let again = tokio::task::spawn_blocking({
-            let private = private.clone();
-            move || {
-                std::thread::sleep(Duration::from_millis(700));
-                private.kill();
-                std::thread::sleep(Duration::from_millis(500));
-                private.start()
-            }
-        });
-        while !again.is_finished() {
-            let body =
-                json!({"target": "127.0.0.1", "tool": "simulate", "parameters": {"findings": 1, "sleep_ms": 300}});
-            match platform.post(&base, "/api/v1/scans/create", None, &body).await {
-                Some((201, answer)) => accepted.push(answer["id"].as_str().unwrap().parse().unwrap()),
-                Some((503, _)) => refused += 1,
-                other => panic!("round {round}: {other:?}"),
-            }
-        }
-        again.await.unwrap();
+    let mut client = Client { platform: &platform, base, accepted: Vec::new(), refused: 0 };
+    for _ in 0..3 {
+        let (accepted, refused) = (client.accepted.len(), client.refused);
+        client.create_until(|client| client.accepted.len() >= accepted + AT_LEAST).await;
+        let killing = private.clone();
+        let killed = tokio::task::spawn_blocking(move || killing.kill());
+        client.create_until(|_| killed.is_finished()).await;
+        // It stays away until somebody has noticed.
+        client.create_until(|client| client.refused > refused).await;
+        let starting = private.clone();
+        let started = tokio::task::spawn_blocking(move || starting.start());
+        client.create_until(|_| started.is_finished()).await;
+        killed.await.unwrap();
+        started.await.unwrap();
     }
+    let Client { accepted, refused, .. } = client;
     println!("F9: {} accepted, {refused} refused", accepted.len());
     assert!(refused > 0, "the restarts were noticed");
     for scan in accepted {
@@ -75,18 +94,13 @@ async fn f12_and_f17_a_broker_that_is_killed_and_impatient_loses_nothing_and_a_l
         for _ in 0..5 {
             platform.scan(&json!({"findings": 2, "sleep_ms": 400})).await;
         }
-        let again = tokio::task::spawn_blocking({
-            let private = private.clone();
-            move || {
-                private.kill();
-                private.start()
-            }
-        });
+        let killing = private.clone();
+        tokio::task::spawn_blocking(move || killing.kill()).await.unwrap();
         for _ in 0..10 {
             platform.scan(&json!({"findings": 2})).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        again.await.unwrap();
+        let starting = private.clone();
+        tokio::task::spawn_blocking(move || starting.start()).await.unwrap();
     }
     platform.drain(LONG).await;
     // The broker looks once a minute whether somebody took longer than its ten seconds.

@@ -33,6 +33,13 @@ impl Stage {
 
     /// The same on a database and a broker of its own.
     pub(crate) async fn on(database: Database, namespace: Namespace) -> Self {
+        let stage = Self::undeclared(database, namespace).await;
+        stage.broker.declare().await.unwrap();
+        stage
+    }
+
+    /// The same with nothing declared at the broker yet.
+    pub(crate) async fn undeclared(database: Database, namespace: Namespace) -> Self {
         let settings = DbSettings { url: database.url(), max_connections: 4, wait: LONG };
         let db = Db::new(&settings).unwrap();
         let broker = Broker::new(BrokerSettings {
@@ -40,7 +47,6 @@ impl Stage {
             prefix: namespace.prefix.clone(),
             name: "test".to_owned(),
         });
-        broker.declare().await.unwrap();
         let organization = seed::organization(&database, Subscription::Enterprise).await;
         Self { database, db, broker, organization, namespace }
     }

@@ -44,9 +44,36 @@ async fn a_broker_that_is_away_is_an_error_and_not_a_wait() {
 }
 
 #[tokio::test]
+async fn of_several_addresses_the_next_one_is_tried_until_one_answers() {
+    // One refuses, one accepts and never says a word.
+    let refusing = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (refused, silent) = (refusing.local_addr().unwrap(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    drop(refusing);
+    let Namespace { url, prefix } = Namespace::new();
+    let dead = |address| format!("amqp://picket:secret@{address}/%2f");
+    let several = [dead(refused), dead(silent.local_addr().unwrap()), url].join(", ");
+    let broker = connect(several, prefix);
+    broker.declare().await.unwrap();
+    let sent = ids("sent", 1);
+    publish(&broker.publisher(), &sent).await.pop().unwrap().unwrap();
+    assert_eq!(drain(&mut broker.consumer(crate::stage::QUEUE), 1).await, sent);
+}
+
+#[tokio::test]
+async fn who_looks_for_queues_finds_those_that_are_declared_and_makes_none() {
+    let Namespace { url, prefix } = Namespace::new();
+    let broker = connect(url, prefix);
+    assert!(broker.find(&[Queue::Reports]).await.is_err());
+    assert!(broker.find(&[Queue::Reports]).await.is_err(), "looking has not made it");
+    broker.declare().await.unwrap();
+    broker.find(&Queue::all()).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_address_that_is_none_is_refused_without_repeating_it() {
-    let broker = connect("amqp://picket:secret@:::".to_owned(), "p".to_owned());
-    let error = broker.declare().await.unwrap_err();
-    assert!(matches!(error, QueueError::Url));
-    assert!(!format!("{error} {error:?}").contains("secret"));
+    for url in ["amqp://picket:secret@:::", "amqp://picket:secret@127.0.0.1:1/%2f,secret", "", ","] {
+        let error = connect(url.to_owned(), "p".to_owned()).declare().await.unwrap_err();
+        assert!(matches!(error, QueueError::Url), "{url}");
+        assert!(!format!("{error} {error:?}").contains("secret"));
+    }
 }

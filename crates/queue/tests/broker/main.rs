@@ -5,9 +5,13 @@ mod declare;
 #[cfg(test)]
 mod give_back;
 #[cfg(test)]
+mod private;
+#[cfg(test)]
 mod publish;
 #[cfg(test)]
 mod restart;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
-    process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -11,7 +9,10 @@ use std::{
 use picket_queue::Broker;
 use tokio::sync::watch;
 
-use crate::stage::{LONG, QUEUE, connect, id, ids, publish};
+use crate::{
+    private::Private,
+    stage::{LONG, QUEUE, connect, id, ids, publish},
+};
 
 /// Confirmed messages before the kill, between the restart and the next kill, and so on.
 const PORTION: usize = 300;
@@ -19,46 +20,6 @@ const PORTION: usize = 300;
 const BACKLOG: usize = 64;
 /// How long the whole may take, two restarts of a broker included.
 const BOUND: Duration = Duration::from_secs(180);
-
-/// A broker that belongs to a folder.
-struct Private {
-    command: Vec<String>,
-    folder: tempfile::TempDir,
-}
-
-impl Private {
-    fn new() -> Self {
-        let command = picket_testkit::required("PICKET_BROKER_CMD");
-        let command = command.split(' ').map(str::to_owned).collect();
-        Self { command, folder: tempfile::tempdir().unwrap() }
-    }
-
-    /// `start` prints the broker's URL, and the same one after a restart.
-    fn tell(&self, word: &str) -> String {
-        // The broker outlives `start`, and would keep its pipes open: files, and nothing to wait for.
-        let path = |name: &str| -> PathBuf { self.folder.path().join(name) };
-        let output = std::fs::File::create(path("output")).unwrap();
-        let errors = std::fs::File::create(path("errors")).unwrap();
-        let status = Command::new(&self.command[0])
-            .args(&self.command[1..])
-            .arg(word)
-            .arg(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .status()
-            .unwrap();
-        let read = |name: &str| std::fs::read_to_string(path(name)).unwrap();
-        assert!(status.success(), "{word}: {}", read("errors"));
-        read("output").trim().to_owned()
-    }
-}
-
-impl Drop for Private {
-    fn drop(&mut self) {
-        self.tell("kill");
-    }
-}
 
 /// What is known from outside.
 #[derive(Default)]
