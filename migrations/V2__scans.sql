@@ -17,8 +17,10 @@ CREATE TABLE scans (
     requested_by    text NOT NULL,
     traceparent     text,
     created_at      timestamptz NOT NULL,
-    -- The scan that it repeats, which may be removed by now; set in the transaction that creates it.
+    -- The scan that it repeats, which may be removed by now; set in the transaction that creates it. What a scan repeats in
+    -- part stands beside it; what it repeats as a whole does not count any more.
     rerun_of        uuid,
+    is_partial      boolean NOT NULL DEFAULT false,
 
     -- Change as the scan proceeds.
     state           text NOT NULL,
@@ -85,6 +87,7 @@ CREATE TABLE tasks (
     state           text NOT NULL DEFAULT 'ready',
     attempt         integer NOT NULL DEFAULT 0,
     failures        integer NOT NULL DEFAULT 0,
+    -- Infinity while its scan is paused, so that nobody who looks for what is ready walks over it.
     ready_at        timestamptz NOT NULL,
     queued_at       timestamptz,
     worker_id       uuid,
@@ -246,6 +249,12 @@ CREATE TABLE sightings (
 CREATE INDEX sightings_of_a_finding ON sightings (finding_id);
 CALL picket_isolate('sightings');
 
+-- The place of a level among the levels, strongest first: what has a smaller one suffices for what needs a greater one. Names
+-- are never compared.
+CREATE FUNCTION picket_rank(level text) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    RETURN array_position(ARRAY['L0', 'L1', 'L2'], level);
+
 -- Worker processes; not a customer's rows.
 CREATE TABLE workers (
     -- Never change.
@@ -263,12 +272,15 @@ CREATE TABLE workers (
 
     -- What the self-test of its sandbox said: raw sockets or not, the levels with reasons, and what runs were kept from.
     raw             boolean NOT NULL DEFAULT false,
+    -- As which level it counts for tasks (`SandboxLevel::counted`); NULL for none.
+    counts_as       text,
     proven_at       timestamptz,
     dropped_packets bigint NOT NULL DEFAULT 0,
     proofs          jsonb NOT NULL DEFAULT '[]',
     -- {slug: {version, hash}}
     tool_versions   jsonb NOT NULL DEFAULT '{}',
-    CHECK (level IN ('L0', 'L1', 'L2', 'none'))
+    CHECK (level IN ('L0', 'L1', 'L2', 'none')),
+    CHECK (counts_as IN ('L0', 'L1', 'L2'))
 ) WITH (fillfactor = 50);
 GRANT SELECT, INSERT, UPDATE, DELETE ON workers TO picket_operator;
 GRANT SELECT ON workers TO picket_tenant;

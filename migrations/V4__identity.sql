@@ -232,6 +232,8 @@ CREATE UNIQUE INDEX a_scans_end_is_told_once ON mails (scan_id) WHERE scan_id IS
 CREATE INDEX due_mails ON mails (next_attempt_at) WHERE state = 'pending';
 -- Who is written to how often.
 CREATE INDEX mails_to_an_address ON mails (lower(recipient), created_at);
+-- How many ends of scans an organization was told of lately.
+CREATE INDEX told_ends ON mails (organization_id, created_at) WHERE scan_id IS NOT NULL;
 CREATE INDEX leased_mails ON mails (lease_until) WHERE state = 'sending';
 CREATE INDEX ended_mails ON mails (ended_at) WHERE ended_at IS NOT NULL;
 CALL picket_isolate('mails');

@@ -73,6 +73,8 @@ CREATE TABLE blackout_windows (
     pattern         text,
     -- The network that the pattern is, if it is one.
     network         inet,
+    -- Whether what runs when it opens is stopped and waits, too; else it is let finish.
+    pauses          boolean NOT NULL DEFAULT false,
     PRIMARY KEY (organization_id, position)
 );
 CALL picket_isolate('blackout_windows');

@@ -1,7 +1,10 @@
 -- Scans that grow from what their tasks found.
 ALTER TABLE scans
     -- Hosts × ports of all tasks so far; grows with them.
-    ADD COLUMN probes bigint NOT NULL DEFAULT 0;
+    ADD COLUMN probes bigint NOT NULL DEFAULT 0,
+    -- What was shown of its progress before tasks were replayed: it is never shown less.
+    ADD COLUMN progress_floor integer NOT NULL DEFAULT 0,
+    ADD CONSTRAINT a_floor_is_a_percentage CHECK (progress_floor BETWEEN 0 AND 99);
 
 ALTER TABLE tasks
     -- Never change: what is planned from the result (options of the plan, slugs of tools), and the task of whose result
@@ -26,10 +29,13 @@ CREATE FUNCTION picket_reserve(part double precision, opens text) RETURNS double
 -- errors of the parts are far below a millionth. Row-level security holds: it runs as who asks.
 CREATE FUNCTION picket_progress(scan uuid) RETURNS integer
     LANGUAGE sql STABLE
-    RETURN (SELECT floor(least(coalesce(sum(t.share + t.reserve), 0) * 100 + 0.000001, 99))::integer
-            FROM tasks AS t WHERE t.scan_id = scan AND t.state IN ('done', 'failed', 'cancelled'));
+    RETURN greatest(
+        (SELECT floor(least(coalesce(sum(t.share + t.reserve), 0) * 100 + 0.000001, 99))::integer
+         FROM tasks AS t WHERE t.scan_id = scan AND t.state IN ('done', 'failed', 'cancelled')),
+        (SELECT s.progress_floor FROM scans AS s WHERE s.id = scan)
+    );
 REVOKE EXECUTE ON FUNCTION picket_progress FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION picket_progress TO picket_tenant;
+GRANT EXECUTE ON FUNCTION picket_progress TO picket_tenant, picket_operator;
 
 -- As in V2, and it knows that a service which grew out of a port scan is gone when its port is closed: both scans ended the
 -- same port scan there without a gap, and the later one did not see the port open.

@@ -99,6 +99,19 @@ impl SandboxLevel {
         }
     }
 
+    /// As which level of tasks a proven one counts: the one place that says so. As none without the operator's agreement.
+    #[must_use]
+    pub const fn counted(self, is_raw: bool, is_agreed: bool) -> Option<Self> {
+        match self {
+            // A task that needs this level needs raw sockets: without them it is no more than the next one.
+            Self::L0 if !is_raw => Some(Self::L1),
+            // The operator has agreed to it twice; no task ever asks for it by name.
+            Self::None if is_agreed => Some(Self::L2),
+            Self::None => None,
+            level @ (Self::L0 | Self::L1 | Self::L2) => Some(level),
+        }
+    }
+
     /// The level of that name.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {

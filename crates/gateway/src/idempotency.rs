@@ -1,19 +1,27 @@
 //! Requests that a client may repeat under a key (`docs/contract.md` §9): what was created once is answered again, and not
 //! created again. Which routes take a key is in the route table, so that a new one cannot be forgotten.
 //!
-//! An answer is kept when something came of the request (2xx). Anything else gives the key back: nothing was created, and
-//! the client may put its request right, wait, or sign in anew, under the same key. A gateway that dies between the commit
-//! of what it created and keeping the answer leaves the key in flight; after its lease the request runs again.
+//! An answer is kept when something came of the request (2xx), in the very transaction that makes what it speaks of
+//! ([`keep`]), so that a gateway which dies leaves either both or nothing. A request whose key was taken over meanwhile
+//! makes nothing: its transaction is rolled back. Anything else gives the key back: nothing was created, and
+//! the client may put its request right, wait, or sign in anew, under the same key.
+//!
+//! Answers of routes that create nothing (an estimate, a look) are kept when they are given; after a death in between such
+//! a request runs again.
 //!
 //! A replay is worth what its caller may now: whoever lost a permission that the request demanded gets 403, and
 //! so does a person who signed in too long ago for it.
 
 mod answer;
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
 
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{self, HeaderMap},
@@ -21,7 +29,10 @@ use actix_web::{
 };
 use jiff::SignedDuration;
 use picket_domain::Permission;
-use picket_store::idempotency::{self, Claimed, KeyFence, Place, Use};
+use picket_store::{
+    Tx,
+    idempotency::{self, Claimed, KeyFence, Place, Use},
+};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
@@ -38,26 +49,54 @@ const LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 const LEASE: Duration = Duration::from_secs(60);
 
 tokio::task_local! {
-    /// What the request under a key has demanded so far.
-    static DEMANDED: RefCell<Demands>;
+    /// The request under a key that is in flight.
+    static KEYED: Rc<Keyed>;
 }
 
 /// Notes that the request in flight demanded a permission; every [`Caller::may`] calls it.
 pub(crate) fn note(permission: Permission) {
     // Most requests have no key, and then there is nowhere to note it.
-    let _noted = DEMANDED.try_with(|demanded| demanded.borrow_mut().permissions.insert(permission));
+    let _noted = KEYED.try_with(|keyed| keyed.demanded.borrow_mut().permissions.insert(permission));
 }
 
 /// Notes that the request in flight demanded a person who has signed in lately; every [`Caller::fresh`] calls it.
 pub(crate) fn note_fresh() {
-    let _noted = DEMANDED.try_with(|demanded| demanded.borrow_mut().fresh = true);
+    let _noted = KEYED.try_with(|keyed| keyed.demanded.borrow_mut().fresh = true);
+}
+
+/// Keeps the answer of the request in flight in the transaction that makes what it speaks of; every create ends its
+/// transaction with it. Does nothing without a key. An answer that is too large is not kept.
+///
+/// # Errors
+/// [`Problem::IdempotencyInFlight`] when the key was taken over meanwhile: the transaction must not commit. When the
+/// database refuses.
+pub(crate) async fn keep(app: &App, tx: &Tx<'_>, response: HttpResponse) -> Result<HttpResponse, Problem> {
+    let Ok(keyed) = KEYED.try_with(Rc::clone) else { return Ok(response) };
+    let demanded = keyed.demanded.borrow().clone();
+    let (response, answer) = Answer::of(response, demanded).await;
+    let Some(answer) = answer else { return Ok(response) };
+    let sealed = answer.seal(app, &keyed.place)?;
+    if !idempotency::finish(tx, &keyed.place, keyed.fence, answer.status(), &sealed).await? {
+        return Err(Problem::IdempotencyInFlight);
+    }
+    keyed.is_kept.set(true);
+    Ok(response)
 }
 
 /// A request under a key that is this gateway's.
-struct Held {
-    app: App,
+struct Keyed {
     place: Place,
     fence: KeyFence,
+    /// What it has demanded of its caller so far.
+    demanded: RefCell<Demands>,
+    /// Whether its answer was stored beside what it made.
+    is_kept: Cell<bool>,
+}
+
+/// The same with what is needed to end it.
+struct Held {
+    app: App,
+    keyed: Rc<Keyed>,
 }
 
 /// Goes on to the handler, or answers as before.
@@ -117,7 +156,10 @@ async fn keyed<B: MessageBody + 'static>(
         Err(problem) => Err(problem),
     };
     match claimed {
-        Ok(Claimed::Yours(fence)) => Held { app, place, fence }.run(request, next).await,
+        Ok(Claimed::Yours(fence)) => {
+            let keyed = Keyed { place, fence, demanded: RefCell::default(), is_kept: Cell::new(false) };
+            Held { app, keyed: Rc::new(keyed) }.run(request, next).await
+        }
         Ok(Claimed::Done(sealed)) => {
             let now = app.clock.now();
             let replayed = Answer::open(&sealed, &app, &place).and_then(|answer| answer.replay(&caller, now));
@@ -167,18 +209,21 @@ impl Held {
     ) -> Result<ServiceResponse<BoxBody>, Error> {
         // The answer is kept as it is, not as one client likes it packed.
         request.headers_mut().remove(header::ACCEPT_ENCODING);
-        let work = async { (next.call(request).await, DEMANDED.with(RefCell::take)) };
-        let (answer, demanded) = DEMANDED.scope(RefCell::default(), work).await;
-        self.settle(answer, demanded).await
+        let answer = KEYED.scope(Rc::clone(&self.keyed), next.call(request)).await;
+        self.settle(answer).await
     }
 
-    /// Keeps the answer, or gives the key back.
+    /// Keeps the answer where that was not done yet, or gives the key back; one that was kept by a transaction that did
+    /// commit has no lease any more and stays.
     async fn settle<B: MessageBody + 'static>(
         &self,
         answer: Result<ServiceResponse<B>, Error>,
-        demanded: Demands,
     ) -> Result<ServiceResponse<BoxBody>, Error> {
         let response = match answer {
+            Ok(response) if response.status().is_success() && self.keyed.is_kept.get() => {
+                picket_faults::point("gateway::before_answer_kept");
+                return Ok(response.map_into_boxed_body());
+            }
             Ok(response) if response.status().is_success() => response.map_into_boxed_body(),
             other => {
                 self.release().await;
@@ -187,11 +232,14 @@ impl Held {
         };
         picket_faults::point("gateway::before_answer_kept");
         let (request, response) = response.into_parts();
-        let (response, answer) = Answer::of(response, demanded).await;
+        let (response, answer) = Answer::of(response, self.keyed.demanded.take()).await;
         match answer {
             Some(answer) => self.finish(&answer).await,
             None => {
-                tracing::warn!(route = self.place.route, "an answer is too large to be kept for its idempotency key");
+                tracing::warn!(
+                    route = self.keyed.place.route,
+                    "an answer is too large to be kept for its idempotency key"
+                );
                 self.release().await;
             }
         }
@@ -201,20 +249,22 @@ impl Held {
     /// Keeps the answer. When that fails the client has its answer all the same, and its key stays in flight for a minute.
     async fn finish(&self, answer: &Answer) {
         let stored = async {
-            let sealed = answer.seal(&self.app, &self.place)?;
+            let sealed = answer.seal(&self.app, &self.keyed.place)?;
             let work = async |tx: &picket_store::Tx<'_>| {
-                Ok::<_, Problem>(idempotency::finish(tx, &self.place, self.fence, answer.status(), &sealed).await?)
+                Ok::<_, Problem>(
+                    idempotency::finish(tx, &self.keyed.place, self.keyed.fence, answer.status(), &sealed).await?,
+                )
             };
-            self.app.db.run("keep_answer", self.place.organization_id, work).await
+            self.app.db.run("keep_answer", self.keyed.place.organization_id, work).await
         };
         match stored.await {
             Ok(true) => {}
             Ok(false) => {
-                tracing::warn!(route = self.place.route, "an idempotency key was taken over before its answer")
+                tracing::warn!(route = self.keyed.place.route, "an idempotency key was taken over before its answer")
             }
             Err(problem) => {
                 tracing::error!(
-                    route = self.place.route,
+                    route = self.keyed.place.route,
                     error = picket_domain::cause(&problem),
                     "an answer was not kept"
                 );
@@ -223,8 +273,9 @@ impl Held {
     }
 
     async fn release(&self) {
-        let work = async |tx: &picket_store::Tx<'_>| idempotency::release(tx, &self.place, self.fence).await;
-        if let Err(error) = self.app.db.run("release_idempotency_key", self.place.organization_id, work).await {
+        let work =
+            async |tx: &picket_store::Tx<'_>| idempotency::release(tx, &self.keyed.place, self.keyed.fence).await;
+        if let Err(error) = self.app.db.run("release_idempotency_key", self.keyed.place.organization_id, work).await {
             tracing::warn!(error = picket_domain::cause(&error), "an idempotency key stays in flight for a minute");
         }
     }

@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// While hints are heard, the timer need not be so fast.
-const SLOWER: u32 = 5;
+const SLOWER: u32 = 3;
 
 /// All streams of this gateway.
 pub(crate) struct Streams {

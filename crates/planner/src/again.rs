@@ -69,7 +69,15 @@ pub fn what_is_missing(
     for task in &planned.tasks {
         judged.extend(task.shard.addresses.iter().map(|address| (*address, &task.shard)));
     }
-    let again = left_over.iter().flat_map(|one| repeated(one, &judged, now)).collect::<Vec<_>>();
+    // What a scan that repeats a part left over may be of the first stage: then the plan has it.
+    let is_planned = |new: &NewTask| {
+        let has = |task: &NewTask, address| task.shard.addresses.contains(address);
+        let same = |task: &&NewTask| task.tool == new.tool && task.params == new.params;
+        let is_had = |address| planned.tasks.iter().filter(same).any(|task| has(task, address));
+        new.shard.addresses.iter().all(is_had)
+    };
+    let again = left_over.iter().flat_map(|one| repeated(one, &judged, now));
+    let again = again.filter(|new| !is_planned(new)).collect::<Vec<_>>();
     let probes = planned.probes.saturating_add(u64::try_from(again.len()).unwrap_or(u64::MAX));
     let tasks = planned.tasks.into_iter().filter(|task| !is_examined(task)).chain(again).collect();
     NewScan { tasks, probes, ..planned }

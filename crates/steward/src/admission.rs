@@ -59,20 +59,31 @@ impl Admission {
         if self.clock.now().duration_since(self.since).as_secs_f64() < wait {
             return Ok(0);
         }
-        let unserved = self.db.operate("admission.unserved", async |tx| admission::unserved(tx, wait).await).await?;
+        let now = self.clock.now();
+        let unserved =
+            self.db.operate("admission.unserved", async |tx| admission::unserved(tx, wait, now).await).await?;
         give_up(&self.db, &self.clock, unserved).await
     }
 }
 
-/// Gives each task up in a transaction of its own; returns how many nobody took in the meantime.
+/// Gives each task up in a transaction of its own; returns how many nobody took in the meantime. One that cannot be given up
+/// now keeps no other one waiting.
+///
+/// # Errors
+/// The last error, when nothing could be given up.
 pub(crate) async fn give_up(db: &Db, clock: &Clock, tasks: Vec<Hopeless>) -> Result<usize, StoreError> {
-    let mut given_up: usize = 0;
+    let (mut given_up, mut failed) = (0_usize, None);
     for task in tasks {
         let now = clock.now();
-        let is_over = db.operate("admission.give_up", async |tx| admission::give_up(tx, task, now).await).await?;
-        given_up = given_up.saturating_add(usize::from(is_over));
+        match db.operate("admission.give_up", async |tx| admission::give_up(tx, task, now).await).await {
+            Ok(is_over) => given_up = given_up.saturating_add(usize::from(is_over)),
+            Err(error) => {
+                tracing::warn!(error = picket_domain::cause(&error), "a task was not given up, it is tried again");
+                failed = Some(error);
+            }
+        }
     }
-    Ok(given_up)
+    failed.filter(|_| given_up == 0).map_or(Ok(given_up), Err)
 }
 
 impl Loop for Admission {

@@ -10,7 +10,7 @@ use picket_domain::{
     Branding, Cadence, Missed, NewScan, ReportId, ReportOrder, ReportRequest, RunOutcome, ScheduleKind, Tick,
 };
 use picket_kit::Clock;
-use picket_planner::{Asker, Planner, ScanOrder};
+use picket_planner::{Asker, Planner, ScanOrder, Wanted};
 use picket_store::{
     Db, Notice, StoreError, View, grounds, organizations,
     reports::NewReport,
@@ -43,6 +43,8 @@ enum Plan {
     Scan(Box<NewScan>),
     Report(Box<NewReport>),
     Nothing(RunOutcome, String),
+    /// The schedule cannot be read any more, and why.
+    Broken(String),
     /// The name servers of the target say nothing now; it stays due.
     Later,
 }
@@ -94,7 +96,7 @@ impl Scheduler {
         let (tick, next) = self.tick(due, now);
         let Some(tick) = tick else { return Ok(None) };
         let plan = match &next {
-            Err(why) => Plan::Nothing(RunOutcome::Refused, why.clone()),
+            Err(why) => Plan::Broken(why.clone()),
             Ok(_) if self.is_missed(due, tick, now) => {
                 Plan::Nothing(RunOutcome::Missed, "nobody was there in time".to_owned())
             }
@@ -105,6 +107,7 @@ impl Scheduler {
             Plan::Scan(new) => Work::Scan(new),
             Plan::Report(new) => Work::Report(new),
             Plan::Nothing(outcome, why) => Work::Nothing(*outcome, why),
+            Plan::Broken(why) => Work::Broken(why),
             Plan::Later => return Ok(None),
         };
         match self.store(due, (tick, next), work, now).await {
@@ -161,7 +164,11 @@ impl Scheduler {
     }
 
     async fn plan_scan(&self, due: &Due, now: Timestamp) -> Result<Plan, StoreError> {
-        let Some(order) = kept::<ScanOrder>(&due.schedule.request) else { return Ok(unreadable()) };
+        let order = kept::<ScanOrder>(&due.schedule.request);
+        // What was kept in an older form is not guessed at.
+        let Some(order) = order.filter(|order| Wanted::from_json(&order.wanted).is_some()) else {
+            return Ok(unreadable());
+        };
         let load = async |view: &View<'_>| grounds::load(view, &order.target, now).await;
         let grounds = self.db.view("scheduler.grounds", due.organization_id, load).await?;
         let asker = Asker {
@@ -222,7 +229,7 @@ fn kept<T: serde::de::DeserializeOwned>(request: &Value) -> Option<T> {
 }
 
 fn unreadable() -> Plan {
-    Plan::Nothing(RunOutcome::Refused, "the request cannot be read any more; save the schedule again".to_owned())
+    Plan::Broken("the request cannot be read any more; save the schedule again".to_owned())
 }
 
 impl Loop for Scheduler {

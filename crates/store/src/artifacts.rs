@@ -26,6 +26,14 @@ UPDATE artifacts
 SET state = CASE WHEN $2::bigint IS NULL THEN 'lost' ELSE 'stored' END, stored_bytes = $2
 WHERE id = $1 AND state = 'storing'";
 
+    DISOWN = "-- artifacts.disown
+WITH doomed AS (
+  UPDATE artifacts
+  SET state = 'doomed'
+  WHERE id = $1 AND state = 'storing'
+)
+SELECT NOT EXISTS (SELECT FROM artifacts WHERE id = $1 AND state = 'stored') AS is_orphaned";
+
     LIST = "-- artifacts.list
 SELECT id, organization_id, task_id, attempt, tool, kind, created_at, size_bytes, sha256, is_cut, state, stored_bytes
 FROM artifacts
@@ -174,13 +182,22 @@ pub async fn begin(tx: &Tx<'_>, task: &ClaimedTask, new: &NewArtifact, now: Time
     .await
 }
 
-/// Says what became of a document, in the transaction that ends its run.
+/// Says what became of a document, in the transaction that ends its run. `false` when its row was doomed or taken away
+/// meanwhile: then nobody will ever name it.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn keep(tx: &Tx<'_>, keep: &Keep) -> Result<(), StoreError> {
-    tx.execute(KEEP, &[&keep.id.uuid(), &keep.stored_bytes]).await?;
-    Ok(())
+pub async fn keep(tx: &Tx<'_>, keep: &Keep) -> Result<bool, StoreError> {
+    Ok(tx.execute(KEEP, &[&keep.id.uuid(), &keep.stored_bytes]).await? == 1)
+}
+
+/// Gives a document up of which nobody will say what became of it, by whoever stored it. Whether that is so: one that was said
+/// to be stored is not given up.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn disown(tx: &Tx<'_>, id: ArtifactId) -> Result<bool, StoreError> {
+    Ok(Columns::new("artifacts", &tx.query_one(DISOWN, &[&id.uuid()]).await?).get("is_orphaned")?)
 }
 
 /// At most `limit` documents of a scan behind that one, in the order of their ids.

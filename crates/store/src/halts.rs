@@ -180,8 +180,10 @@ pub async fn list(tx: &Tx<'_>) -> Result<Vec<Halt>, StoreError> {
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
 pub(crate) async fn closed(tx: &Tx<'_>) -> Result<Vec<Closed>, StoreError> {
-    let closed =
-        |halt: Halt| Closed { organization_id: halt.scope.organization_id, tag: None, pattern: halt.scope.pattern };
+    let closed = |halt: Halt| {
+        let HaltScope { organization_id, pattern } = halt.scope;
+        Closed { organization_id, tag: None, pattern, pauses: false }
+    };
     Ok(list(tx).await?.into_iter().map(closed).collect())
 }
 

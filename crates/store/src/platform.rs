@@ -36,16 +36,24 @@ UPDATE workers
 SET drain_requested_at = coalesce(drain_requested_at, now()), draining = true
 WHERE id = $1";
 
+    // In two parts, since each has an index of its own. What is paused is ready at no time.
     QUEUES = "-- platform.queues
-SELECT t.pool, t.organization_id,
-       count(*) FILTER (WHERE t.state = 'ready') AS ready,
-       count(*) FILTER (WHERE t.state = 'queued') AS queued,
-       count(*) FILTER (WHERE t.state = 'running') AS running,
-       extract(epoch FROM now() - min(t.ready_at) FILTER (WHERE t.state = 'ready'))::double precision AS oldest_seconds
-FROM tasks AS t
-WHERE t.state IN ('ready', 'queued', 'running')
+SELECT t.pool, t.organization_id, sum(t.ready)::bigint AS ready, sum(t.queued)::bigint AS queued,
+       sum(t.running)::bigint AS running, extract(epoch FROM now() - min(t.oldest))::double precision AS oldest_seconds
+FROM (
+  SELECT pool, organization_id, count(*) AS ready, 0 AS queued, 0 AS running,
+         min(ready_at) FILTER (WHERE ready_at < 'infinity') AS oldest
+  FROM tasks
+  WHERE state = 'ready'
+  GROUP BY pool, organization_id
+  UNION ALL
+  SELECT pool, organization_id, 0, count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'running'), NULL
+  FROM tasks
+  WHERE state IN ('queued', 'running')
+  GROUP BY pool, organization_id
+) AS t
 GROUP BY t.pool, t.organization_id
-ORDER BY t.pool, count(*) DESC, t.organization_id";
+ORDER BY t.pool, sum(t.ready + t.queued + t.running) DESC, t.organization_id";
 
     GIVEN_UP = "-- platform.given_up
 SELECT t.pool, t.organization_id, t.id, t.scan_id, t.tool, t.failures, t.gap, t.detail, t.ended_at,
@@ -67,7 +75,8 @@ SELECT (SELECT count(*) FROM organizations) AS organizations,
        (SELECT count(*) FROM tasks WHERE state = 'running') AS tasks_running,
        (SELECT count(*) FROM tasks WHERE ended_at > $1 AND state = 'done') AS tasks_done,
        (SELECT count(*) FROM tasks WHERE ended_at > $1 AND state = 'failed') AS tasks_failed,
-       (SELECT extract(epoch FROM now() - min(ready_at))::double precision FROM tasks WHERE state = 'ready')
+       (SELECT extract(epoch FROM now() - min(ready_at))::double precision
+        FROM tasks WHERE state = 'ready' AND ready_at < 'infinity')
          AS oldest_ready_seconds,
        (SELECT count(*) FROM workers WHERE heartbeat_at > now() - interval '10 seconds') AS workers_live,
        (SELECT coalesce(sum(slots), 0)::bigint FROM workers

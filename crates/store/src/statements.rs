@@ -83,6 +83,7 @@ mod tests {
         crate::tasks::admission::STATEMENTS,
         crate::tasks::admission::candidates::STATEMENTS,
         crate::tasks::authority::STATEMENTS,
+        crate::tasks::chain::STATEMENTS,
         crate::tasks::lease::STATEMENTS,
         crate::tasks::read::STATEMENTS,
         crate::webhooks::STATEMENTS,

@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod authority;
+pub mod chain;
 pub mod lease;
 pub mod read;
 

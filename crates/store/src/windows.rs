@@ -1,41 +1,56 @@
 //! Hours in which an organization wants nothing scanned. They are kept as they were read; whether one is open is asked of
 //! the domain, by the clocks of its place. Admission asks before it chooses.
 
-use jiff::Timestamp;
-use picket_domain::{OrganizationId, TargetPattern, WeeklyHours};
+use jiff::{SignedDuration, Timestamp};
+use picket_domain::{OrganizationId, Pool, TargetPattern, WeeklyHours};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
 
+/// How far back it is looked whether a window was open.
+const LONGEST_LOOK: SignedDuration = SignedDuration::from_hours(24);
+
 statements! {
     LIST = "-- windows.list
-SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern
+SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern, pauses
 FROM blackout_windows
 WHERE organization_id = picket_organization()
 ORDER BY position";
 
     // Of the organizations that have something to admit.
     WAITED_FOR = "-- windows.waited_for
-SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern
+SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern, pauses
 FROM blackout_windows AS w
 WHERE EXISTS (
   SELECT FROM tasks AS t WHERE t.organization_id = w.organization_id AND t.state = 'ready' AND t.pool = $1
 )";
 
-    // The same of those that wait for a worker.
+    // The same of those that wait for a worker, or run and may be paused.
     ADMITTED = "-- windows.admitted
-SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern
+SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern, pauses
 FROM blackout_windows AS w
-WHERE EXISTS (SELECT FROM tasks AS t WHERE t.organization_id = w.organization_id AND t.state = 'queued')";
+WHERE EXISTS (
+  SELECT FROM tasks AS t
+  WHERE t.organization_id = w.organization_id AND t.state IN ('queued', 'running') AND (w.pauses OR t.state = 'queued')
+)";
+
+    // The same of those that wait for admission to any pool.
+    READY = "-- windows.ready
+SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern, pauses
+FROM blackout_windows AS w
+WHERE EXISTS (
+  SELECT FROM tasks AS t WHERE t.organization_id = w.organization_id AND t.state = 'ready' AND t.pool = ANY($1)
+)";
 
     CLEAR = "-- windows.clear
 DELETE FROM blackout_windows
 WHERE organization_id = $1";
 
     ADD = "-- windows.add
-INSERT INTO blackout_windows (organization_id, position, name, days, begins, ends, time_zone, tag, pattern, network)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::inet)";
+INSERT INTO blackout_windows (organization_id, position, name, days, begins, ends, time_zone, tag, pattern, network,
+                              pauses)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::inet, $11)";
 }
 
 /// Hours in which nothing is scanned, or nothing that has a tag or fits a pattern.
@@ -55,6 +70,8 @@ pub struct BlackoutWindow {
     pub tag: Option<String>,
     /// What fits this pattern alone.
     pub pattern: Option<TargetPattern>,
+    /// Whether what runs when it opens is stopped and begins anew at its end; else it is let finish.
+    pub pauses: bool,
 }
 
 /// What may not be admitted at a moment. Whoever has neither tag nor pattern is closed as a whole.
@@ -66,6 +83,8 @@ pub struct Closed {
     pub tag: Option<String>,
     /// Of what fits this pattern alone.
     pub pattern: Option<TargetPattern>,
+    /// Whether what runs is stopped, too.
+    pub pauses: bool,
 }
 
 /// The tenant's windows, in their order.
@@ -86,11 +105,14 @@ pub async fn list(tx: &Tx<'_>) -> Result<Vec<BlackoutWindow>, StoreError> {
 pub async fn replace(tx: &Tx<'_>, organization: OrganizationId, windows: &[BlackoutWindow]) -> Result<(), StoreError> {
     tx.execute(CLEAR, &[&organization.uuid()]).await?;
     for (position, window) in (0_i32..).zip(windows) {
-        let BlackoutWindow { name, days, begins, ends, time_zone, tag, pattern } = window;
+        let BlackoutWindow { name, days, begins, ends, time_zone, tag, pattern, pauses } = window;
         let (text, network) = columns(pattern.as_ref());
         let organization = organization.uuid();
-        tx.execute_one(ADD, &[&organization, &position, name, days, begins, ends, time_zone, tag, &text, &network])
-            .await?;
+        tx.execute_one(
+            ADD,
+            &[&organization, &position, name, days, begins, ends, time_zone, tag, &text, &network, pauses],
+        )
+        .await?;
     }
     // What waited for an old window may go.
     tx.notify(crate::Notice::Tasks);
@@ -106,7 +128,8 @@ pub(crate) async fn open(tx: &Tx<'_>, pool: &str, now: Timestamp) -> Result<Vec<
     are_open(&tx.query(WAITED_FOR, &[&pool]).await?, now)
 }
 
-/// The same of organizations with tasks that were admitted and are not begun, in any pool.
+/// The same of organizations with tasks that were admitted and are not begun, in any pool, and of those that run under a
+/// window that pauses them.
 ///
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
@@ -114,15 +137,42 @@ pub(crate) async fn open_for_admitted(tx: &Tx<'_>, now: Timestamp) -> Result<Vec
     are_open(&tx.query(ADMITTED, &[]).await?, now)
 }
 
+/// The windows that were open at some moment of the time `waited` before `now`, of organizations with tasks that wait for
+/// admission. Of more than a day the last one counts.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub(crate) async fn closed_lately(
+    tx: &Tx<'_>,
+    now: Timestamp,
+    waited: SignedDuration,
+) -> Result<Vec<Closed>, StoreError> {
+    let pools = Pool::ALL.map(Pool::name);
+    let rows = tx.query(READY, &[&pools.as_slice()]).await?;
+    let since = now.saturating_sub(waited.min(LONGEST_LOOK)).unwrap_or(now);
+    closed(&rows, |hours| moments(since, now).any(|moment| hours.cover(moment)))
+}
+
+/// Every minute of that time, and both of its ends: windows begin and end with a minute.
+fn moments(since: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> {
+    let next = |at: &Timestamp| at.checked_add(SignedDuration::from_mins(1)).ok();
+    std::iter::successors(Some(since), next).take_while(move |at| *at < until).chain([until])
+}
+
 fn are_open(rows: &[Row], now: Timestamp) -> Result<Vec<Closed>, StoreError> {
+    closed(rows, |hours| hours.cover(now))
+}
+
+fn closed(rows: &[Row], is_so: impl Fn(&WeeklyHours) -> bool) -> Result<Vec<Closed>, StoreError> {
     let mut open = Vec::new();
     for row in rows {
         let of = Columns::new("blackout_windows", row);
         let (organization, window) = (of.get::<Uuid>("organization_id")?, window(&of)?);
         let organization_id = OrganizationId::from_uuid(organization);
         match WeeklyHours::parse(&window.days, &window.begins, &window.ends, &window.time_zone) {
-            Ok(hours) if hours.cover(now) => {
-                open.push(Closed { organization_id: Some(organization_id), tag: window.tag, pattern: window.pattern });
+            Ok(hours) if is_so(&hours) => {
+                let BlackoutWindow { tag, pattern, pauses, .. } = window;
+                open.push(Closed { organization_id: Some(organization_id), tag, pattern, pauses });
             }
             Ok(_) => {}
             Err(error) => {
@@ -154,5 +204,6 @@ fn window(columns: &Columns<'_>) -> Result<BlackoutWindow, Inconsistent> {
         time_zone: columns.get("time_zone")?,
         tag: columns.get("tag")?,
         pattern: pattern(columns)?,
+        pauses: columns.get("pauses")?,
     })
 }

@@ -10,14 +10,14 @@ use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
 statements! {
     BEAT = "-- workers.beat
 INSERT INTO workers (id, started_at, heartbeat_at, pools, level, tools, slots, busy, draining, raw, proven_at,
-                     dropped_packets, proofs, tool_versions)
-VALUES ($1, now(), now(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                     dropped_packets, proofs, tool_versions, counts_as)
+VALUES ($1, now(), now(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = now(), pools = excluded.pools, level = excluded.level, tools = excluded.tools,
     slots = excluded.slots, busy = excluded.busy,
     draining = excluded.draining OR workers.drain_requested_at IS NOT NULL, raw = excluded.raw,
     proven_at = excluded.proven_at, dropped_packets = excluded.dropped_packets, proofs = excluded.proofs,
-    tool_versions = excluded.tool_versions
+    tool_versions = excluded.tool_versions, counts_as = excluded.counts_as
 RETURNING drain_requested_at IS NOT NULL AS is_drained";
 
     // The row stays: that the pool was served a moment ago keeps its tasks waiting for the next worker.
@@ -43,7 +43,7 @@ SELECT (SELECT count(*) FROM workers
                  WHERE heartbeat_at > now() - interval '15 seconds'), false) AS broker_up";
 
     LIVE = "-- workers.live
-SELECT pools, level, tools, raw, proven_at, proofs, tool_versions
+SELECT pools, level, counts_as, tools, raw, proven_at, proofs, tool_versions
 FROM workers
 WHERE heartbeat_at > now() - interval '10 seconds' AND NOT draining
 ORDER BY id";
@@ -56,6 +56,8 @@ pub struct LiveWorker {
     pub pools: Vec<Pool>,
     /// The level that its self-test has proven.
     pub level: SandboxLevel,
+    /// As which level it counts for tasks; `None` for none.
+    pub counts_as: Option<SandboxLevel>,
     /// The tools that are installed.
     pub tools: Vec<String>,
     /// Whether raw sockets are confined as well.
@@ -72,7 +74,9 @@ impl LiveWorker {
     /// Whether it may be given a task of this tool and these needs.
     #[must_use]
     pub fn can(&self, tool: &str, needs: Needs) -> bool {
-        self.pools.contains(&needs.pool) && self.level <= needs.level && self.tools.iter().any(|one| one == tool)
+        self.pools.contains(&needs.pool)
+            && self.counts_as.is_some_and(|level| level <= needs.level)
+            && self.tools.iter().any(|one| one == tool)
     }
 }
 
@@ -87,6 +91,7 @@ pub async fn live(tx: &Tx<'_>) -> Result<Vec<LiveWorker>, StoreError> {
         Ok(LiveWorker {
             pools: pools.into_iter().filter_map(Pool::find).collect(),
             level: columns.named("level", SandboxLevel::find)?,
+            counts_as: columns.named_or_null("counts_as", SandboxLevel::find)?,
             tools: columns.get("tools")?,
             raw: columns.get("raw")?,
             proven_at: columns.get("proven_at")?,
@@ -123,6 +128,8 @@ pub struct WorkerBeat {
 pub struct WorkerProof {
     /// Whether raw sockets are confined as well.
     pub raw: bool,
+    /// Whether its operator has agreed to runs without a sandbox.
+    pub is_agreed: bool,
     /// When the self-test ended.
     pub proven_at: Option<Timestamp>,
     /// Packets of its runs to whom they may not speak to, dropped since it started.
@@ -136,7 +143,14 @@ pub struct WorkerProof {
 impl Default for WorkerProof {
     /// Nothing was tried, and nothing is installed.
     fn default() -> Self {
-        Self { raw: false, proven_at: None, dropped_packets: 0, proofs: json!([]), tool_versions: json!({}) }
+        Self {
+            raw: false,
+            is_agreed: false,
+            proven_at: None,
+            dropped_packets: 0,
+            proofs: json!([]),
+            tool_versions: json!({}),
+        }
     }
 }
 
@@ -155,6 +169,7 @@ pub struct PlatformHealth {
 /// When the database refuses.
 pub async fn beat(tx: &Tx<'_>, worker: &WorkerBeat) -> Result<bool, StoreError> {
     let pools: Vec<&str> = worker.pools.iter().map(|pool| pool.name()).collect();
+    let counts_as = worker.level.counted(worker.proof.raw, worker.proof.is_agreed).map(SandboxLevel::name);
     let row = tx
         .query_one(
             BEAT,
@@ -171,6 +186,7 @@ pub async fn beat(tx: &Tx<'_>, worker: &WorkerBeat) -> Result<bool, StoreError> 
                 &worker.proof.dropped_packets,
                 &Json(&worker.proof.proofs),
                 &Json(&worker.proof.tool_versions),
+                &counts_as,
             ],
         )
         .await?;

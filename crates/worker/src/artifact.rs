@@ -15,13 +15,15 @@ use picket_blobs::{BlobError, BlobKey, Blobs};
 use picket_domain::{ArtifactId, ClaimedTask};
 use picket_kit::Clock;
 use picket_store::{
-    Db, StoreError,
+    Db, StoreError, Tx,
     artifacts::{self, ArtifactKind, Keep, NewArtifact},
 };
 use sha2::{Digest, Sha256};
 
-/// How long the object store may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::patience::Patience;
+
+/// How long taking a document away again may take.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Bytes that are on their way to it at once.
 const PART: usize = 256 * 1024;
 
@@ -140,6 +142,8 @@ pub(crate) struct Keeper {
     pub(crate) blobs: Option<Blobs>,
     /// The most bytes of one run, before they are compressed.
     pub(crate) most_bytes: u64,
+    /// How long the object store is waited for.
+    pub(crate) patience: Patience,
 }
 
 impl Keeper {
@@ -182,7 +186,7 @@ impl Keeper {
         let stored_bytes = i64::try_from(spooled.stored_bytes).unwrap_or(i64::MAX);
         let content = Box::pin(parts(spooled.file));
         let put = blobs.put_stream(&key, content, spooled.stored_bytes);
-        let put = tokio::time::timeout(PATIENCE, put).await.map_err(|_| NotKept::Late);
+        let put = self.patience.wait(put).await.ok_or(NotKept::Late);
         match put.and_then(|put| put.map_err(NotKept::from)) {
             Ok(_) => Ok(Some(Keep { id, stored_bytes: Some(stored_bytes) })),
             Err(error) => {
@@ -190,6 +194,30 @@ impl Keeper {
                 tracing::warn!(error = picket_domain::cause(&error), artifact.id = %id, "the output of a tool is lost");
                 Ok(Some(Keep { id, stored_bytes: None }))
             }
+        }
+    }
+}
+
+impl Keeper {
+    /// Takes a document away again of which nobody will say that it is there, as its row says. What fails is told to the log:
+    /// while there is a row that names the document, the steward takes it away.
+    pub(crate) async fn discard(&self, task: &ClaimedTask, kept: &Keep) {
+        let (Some(blobs), Some(_)) = (&self.blobs, kept.stored_bytes) else { return };
+        let disown = async |tx: &Tx<'_>| artifacts::disown(tx, kept.id).await;
+        match self.db.run("worker.disown_artifact", task.organization_id, disown).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                return tracing::warn!(error = picket_domain::cause(&error), artifact.id = %kept.id, "an output stays behind");
+            }
+        }
+        let key = BlobKey::artifact(task.organization_id, kept.id);
+        match tokio::time::timeout(FAREWELL, blobs.delete(&key)).await {
+            Ok(Ok(())) => tracing::debug!(artifact.id = %kept.id, "an output that nobody keeps was taken away"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = picket_domain::cause(&error), artifact.id = %kept.id, "an output stays behind");
+            }
+            Err(_) => tracing::warn!(artifact.id = %kept.id, "an output stays behind, the object store takes too long"),
         }
     }
 }

@@ -27,7 +27,6 @@ use crate::{
     leavings::{End, Leavings, is_worth_keeping},
     running::Running,
     simulated::Simulated,
-    standing::counted,
     story::{Story, Teller},
     verdict::{Verdict, verdict},
 };
@@ -105,7 +104,7 @@ impl Execution {
     /// else ended the task.
     pub(crate) async fn execute(&self, slot: u32, task: ClaimedTask, claimed: SandboxLevel) {
         self.leases.hold(task.fence);
-        let mut left = Leavings { story: Story::begin(&task), copy: self.keeper.copy(), kept: None };
+        let mut left = Leavings::of(Story::begin(&task), self.keeper.copy());
         let ran = self.run(slot, &task, claimed, &left).await;
         if ran.as_ref().is_ok_and(|ran| is_worth_keeping(&ran.outcome.end, ran.parsed.observations)) {
             left.kept = self.keeper.keep(&task, &left.copy).await;
@@ -115,6 +114,9 @@ impl Execution {
         picket_faults::point("worker::after_commit");
         self.leases.release(task.fence);
         self.teller.hint(task.scan_id);
+        if let Some(kept) = left.kept.as_ref().filter(|_| left.may_be_orphaned(&stored)) {
+            self.keeper.discard(&task, kept).await;
+        }
         match stored {
             Ok(()) => {}
             Err(StoreError::Stale { .. }) => tracing::info!("a late result was thrown away"),
@@ -291,7 +293,7 @@ fn way(sandbox: &Sandbox, addresses: &[IpAddr], claimed: SandboxLevel, is_agreed
         Some(SandboxLevel::None) if is_agreed => sandbox.route_at(SandboxLevel::None, addresses)?,
         Some(_) | None => sandbox.route(addresses)?,
     };
-    match counted(route.level(), route.is_raw(), is_agreed) {
+    match route.level().counted(route.is_raw(), is_agreed) {
         Some(level) if level <= claimed => Ok(route),
         Some(_) | None => Err(NotRun::Downgraded),
     }

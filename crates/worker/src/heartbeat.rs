@@ -124,6 +124,7 @@ impl Heartbeat {
             draining,
             proof: WorkerProof {
                 raw: proof.raw,
+                is_agreed: self.settings.accepts_unsandboxed(),
                 proven_at: Some(proven_at),
                 dropped_packets: i64::try_from(dropped).unwrap_or(i64::MAX),
                 proofs: proof.attempts.iter().map(attempt).collect(),

@@ -1,6 +1,8 @@
 //! What a run leaves beside its result: the last lines of its story, and its output in the object store. Both are said in the
 //! transaction that ends the run, behind its fence, so that a worker that comes back from the dead leaves nothing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use jiff::Timestamp;
 use picket_domain::{AuditAction, AuditEntry, ClaimedTask, Gap, Growing, Observation};
 use picket_scanners::ParamsError;
@@ -23,9 +25,16 @@ pub(crate) struct Leavings {
     pub(crate) copy: Copied,
     /// What is kept of that.
     pub(crate) kept: Option<Keep>,
+    /// Whether the row that names it was still there when that was said.
+    pub(crate) is_told: AtomicBool,
 }
 
 impl Leavings {
+    /// Of a run that begins: nothing is kept yet.
+    pub(crate) const fn of(story: Story, copy: Copied) -> Self {
+        Self { story, copy, kept: None, is_told: AtomicBool::new(true) }
+    }
+
     /// Says it all, in a transaction that has checked the fence.
     pub(crate) async fn store(
         &self,
@@ -36,8 +45,20 @@ impl Leavings {
     ) -> Result<(), StoreError> {
         output::append(tx, task, &self.story.end(gap, again), now).await?;
         match &self.kept {
-            Some(kept) => artifacts::keep(tx, kept).await,
+            Some(kept) => {
+                self.is_told.store(artifacts::keep(tx, kept).await?, Ordering::Release);
+                Ok(())
+            }
             None => Ok(()),
+        }
+    }
+
+    /// Whether perhaps nobody names the kept output: the run was somebody else's, or the row was swept while this worker stood
+    /// still. A commit whose answer was lost looks like the first, so the row is asked.
+    pub(crate) fn may_be_orphaned(&self, stored: &Result<(), StoreError>) -> bool {
+        match stored {
+            Ok(()) => !self.is_told.load(Ordering::Acquire),
+            Err(error) => matches!(error, StoreError::Stale { .. }),
         }
     }
 }

@@ -10,6 +10,7 @@ mod execution;
 mod heartbeat;
 mod leases;
 mod leavings;
+mod patience;
 mod running;
 mod settings;
 mod simulated;

@@ -40,7 +40,7 @@ impl Standing {
     /// Who claims a task now; nobody when the level that was there at the start is lost.
     pub(crate) fn claimant(&self) -> Option<Claimant> {
         let (proof, _) = self.last();
-        let level = counted(proof.level, proof.raw, self.settings.accepts_unsandboxed())?;
+        let level = proof.level.counted(proof.raw, self.settings.accepts_unsandboxed())?;
         Some(Claimant { worker_id: self.worker_id, level, lease_seconds: f64::from(self.settings.lease_seconds) })
     }
 
@@ -82,18 +82,6 @@ impl Standing {
     /// Whether what is proven still suffices for this worker to run.
     pub(crate) fn verdict(&self) -> Result<(), WorkerError> {
         check(&self.settings, &self.last().0)
-    }
-}
-
-/// As which level of tasks a proven one counts; as none without the operator's agreement.
-pub(crate) const fn counted(level: SandboxLevel, is_raw: bool, is_agreed: bool) -> Option<SandboxLevel> {
-    match level {
-        // A task that needs this level needs raw sockets: without them it is no more than the next one.
-        SandboxLevel::L0 if !is_raw => Some(SandboxLevel::L1),
-        // The operator has agreed to it twice; no task ever asks for it by name.
-        SandboxLevel::None if is_agreed => Some(SandboxLevel::L2),
-        SandboxLevel::None => None,
-        level @ (SandboxLevel::L0 | SandboxLevel::L1 | SandboxLevel::L2) => Some(level),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     execution::Execution,
     heartbeat::Heartbeat,
     leases::{INTERRUPTED, Leases},
+    patience::Patience,
     slot,
     standing::Standing,
     story::Teller,
@@ -127,7 +128,13 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         leases: leases.clone(),
         dropped_packets: heartbeat.dropped_packets.clone(),
         teller: Teller { db: db.clone(), clock: clock.clone(), live },
-        keeper: Keeper { db: db.clone(), clock: clock.clone(), blobs, most_bytes: settings.artifact_bytes },
+        keeper: Keeper {
+            db: db.clone(),
+            clock: clock.clone(),
+            blobs,
+            most_bytes: settings.artifact_bytes,
+            patience: Patience::new(stopping.clone()),
+        },
     };
 
     go_on(&execution, &heartbeat, &standing, &broker, (&ended, &stopping)).await;

@@ -26,7 +26,7 @@ const KEPT: [HeaderName; 2] = [header::CONTENT_TYPE, header::LOCATION];
 const REPLAYED: &str = "idempotent-replayed";
 
 /// What a request has demanded of its caller.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Demands {
     pub(super) permissions: BTreeSet<Permission>,
     /// That a person has signed in lately.

@@ -1,5 +1,5 @@
 //! `/blackout-windows`: the hours in which an organization wants nothing scanned. Admission keeps to them; what runs when one
-//! opens is let finish.
+//! opens is let finish, or stopped until its end, as the window says.
 
 use actix_web::{
     get, put,
@@ -60,6 +60,21 @@ struct Window {
     /// This target alone: a host name, an address, a network, or `*.` and a name for every name below it.
     #[schema(max_length = 255, example = "*.example.com")]
     target: Option<String>,
+    /// What becomes of what runs when it opens; `finish` when absent.
+    #[serde(default)]
+    #[schema(inline)]
+    running: Running,
+}
+
+/// What becomes of tasks that run when a window opens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Running {
+    /// They are let finish.
+    #[default]
+    Finish,
+    /// Their tools are stopped within seconds, and they begin anew when the window has closed.
+    Pause,
 }
 
 /// List the hours in which nothing is scanned.
@@ -79,7 +94,8 @@ async fn list_windows(app: Data<App>, caller: Caller) -> Result<Json<Windows>, P
 
 /// Replace the hours in which nothing is scanned.
 ///
-/// While a window is open nothing that it covers begins: scans are accepted and wait. What runs already is let finish.
+/// While a window is open nothing that it covers begins: scans are accepted and wait. What runs already is let finish, or
+/// stopped and begun anew at the window's end (`running`).
 #[utoipa::path(
     tag = "schedules",
     request_body = Windows,
@@ -111,10 +127,19 @@ async fn replace_windows(
 fn shown(windows: &[BlackoutWindow]) -> Value {
     let line = |one: &BlackoutWindow| {
         let target = one.pattern.as_ref().map(TargetPattern::text);
-        let BlackoutWindow { name, days, begins, ends, time_zone, tag, .. } = one;
-        json!({"name": name, "days": days, "begins": begins, "ends": ends, "time_zone": time_zone, "tag": tag, "target": target})
+        let BlackoutWindow { name, days, begins, ends, time_zone, tag, pauses, .. } = one;
+        json!({
+            "name": name, "days": days, "begins": begins, "ends": ends, "time_zone": time_zone, "tag": tag,
+            "target": target, "running": Running::of(*pauses),
+        })
     };
     json!({"windows": windows.iter().map(line).collect::<Vec<_>>()})
+}
+
+impl Running {
+    const fn of(pauses: bool) -> Self {
+        if pauses { Self::Pause } else { Self::Finish }
+    }
 }
 
 impl Windows {
@@ -157,12 +182,13 @@ impl Window {
             time_zone: hours.zone().to_owned(),
             tag: self.tag,
             pattern: pattern.map_err(|error| ("target", error.to_string()))?,
+            pauses: self.running == Running::Pause,
         })
     }
 
     fn of(window: &BlackoutWindow) -> Self {
-        let BlackoutWindow { name, days, begins, ends, time_zone, tag, pattern } = window.clone();
+        let BlackoutWindow { name, days, begins, ends, time_zone, tag, pattern, pauses } = window.clone();
         let target = pattern.map(|pattern| pattern.text().to_owned());
-        Self { name, days, begins, ends, time_zone: Some(time_zone), tag, target }
+        Self { name, days, begins, ends, time_zone: Some(time_zone), tag, target, running: Running::of(pauses) }
     }
 }

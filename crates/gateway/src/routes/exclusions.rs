@@ -19,7 +19,9 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::{App, Body, Caller, FieldError, Id, Listed, PageQuery, Problem, RequestContext, paging::PageParams};
+use crate::{
+    App, Body, Caller, FieldError, Id, Listed, PageQuery, Problem, RequestContext, idempotency, paging::PageParams,
+};
 
 /// Characters of a reason.
 const LONGEST_REASON: usize = 500;
@@ -110,10 +112,10 @@ async fn create_exclusion(
             .entry(now, &caller.label(), AuditAction::ExclusionCreated, Some(id.to_string()))
             .change(None, Some(after));
         audit::record(tx, organization, &entry).await?;
-        Ok(stopped)
+        let view = ExclusionView::new(new, Some(stopped));
+        idempotency::keep(&app, tx, HttpResponse::Created().json(view)).await
     });
-    let stopped = stored.await?;
-    Ok(HttpResponse::Created().json(ExclusionView::new(new, Some(stopped))))
+    stored.await
 }
 
 /// List exclusions, newest first.

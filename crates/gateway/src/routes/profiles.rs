@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::scans::ask::{OptionsV2, ScanTypeV2};
-use crate::{App, Body, Caller, Id, Listed, PageQuery, Problem, RequestContext, paging::PageParams};
+use crate::{App, Body, Caller, Id, Listed, PageQuery, Problem, RequestContext, idempotency, paging::PageParams};
 
 /// Characters of a name and of a description.
 const LONGEST_NAME: usize = 100;
@@ -253,12 +253,14 @@ async fn create_profile(
     let new = Written { name: &name, description: &description, wanted: &wanted, by: &by };
     let stored = app.db.run("create_profile", organization, async |tx| {
         quota::lock(tx, organization).await?.demand(tx, |limits| Quota::Profiles(limits.profiles)).await?;
-        profiles::create(tx, organization, id, new, now).await?;
-        audit::record(tx, organization, &entry).await
+        let created = profiles::create(tx, organization, id, new, now).await;
+        created.map_err(|error| Problem::unless_taken(error, PROFILE_IS_NAMED, "scan profile"))?;
+        audit::record(tx, organization, &entry).await?;
+        let (name, description, wanted) = (name.clone(), description.clone(), wanted.clone());
+        let profile = Profile { id, name, description, version: 1, wanted, created_at: now, updated_at: now };
+        idempotency::keep(&app, tx, HttpResponse::Created().json(ScanProfileView::own(&profile))).await
     });
-    stored.await.map_err(|error| Problem::unless_taken(error, PROFILE_IS_NAMED, "scan profile"))?;
-    let profile = Profile { id, name, description, version: 1, wanted, created_at: now, updated_at: now };
-    Ok(HttpResponse::Created().json(ScanProfileView::own(&profile)))
+    stored.await
 }
 
 /// Get a profile with its versions.

@@ -9,11 +9,11 @@ use actix_web::{
     post, put,
     web::{Data, Json},
 };
-use picket_domain::{AuditAction, Cadence, Permission, ScheduleId};
+use picket_domain::{AuditAction, Cadence, InvalidTransition, Permission, ScheduleId};
 use picket_store::{
-    Tx, audit, quota,
+    audit, quota,
     scans::read::Range,
-    schedules::{self, KEPT_RUNS, Schedule, ScheduleRun},
+    schedules::{self, KEPT_RUNS, Schedule},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,7 +24,9 @@ use self::{
     request::{Owner, ScheduleRequest},
     view::{ScheduleDetailView, ScheduleView},
 };
-use crate::{App, Body, Caller, Id, Listed, OptionalBody, PageQuery, Problem, RequestContext, paging::PageParams};
+use crate::{
+    App, Body, Caller, Id, Listed, OptionalBody, PageQuery, Problem, RequestContext, idempotency, paging::PageParams,
+};
 
 /// Schedules of one organization.
 const MOST: u32 = 100;
@@ -104,11 +106,12 @@ async fn create_schedule(
                 return Err(Problem::LimitReached { what: "schedules", most: MOST });
             }
             schedules::create(tx, caller.organization_id, &new).await?;
-            Ok(audit::record(tx, caller.organization_id, &entry).await?)
+            audit::record(tx, caller.organization_id, &entry).await?;
+            let location = (LOCATION, format!("/api/{}/schedules/{}", context.dialect.name(), new.id));
+            let response = HttpResponse::Created().insert_header(location).json(ScheduleView::new(new, None));
+            idempotency::keep(&app, tx, response).await
         })
-        .await?;
-    let location = (LOCATION, format!("/api/{}/schedules/{}", context.dialect.name(), new.id));
-    Ok(HttpResponse::Created().insert_header(location).json(ScheduleView::new(new, None)))
+        .await
 }
 
 /// Get a schedule with its last runs.
@@ -144,7 +147,7 @@ async fn update_schedule(
     context: RequestContext,
     id: Id<ScheduleId>,
     Body(body): Body<ScheduleRequest>,
-) -> Result<Json<ScheduleDetailView>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
     let now = app.clock.now();
     let find = app.db.read("find_schedule", caller.organization_id, async |tx| {
@@ -216,7 +219,7 @@ async fn toggle_schedule(
     context: RequestContext,
     id: Id<ScheduleId>,
     OptionalBody(body): OptionalBody<ToggleRequest>,
-) -> Result<Json<ScheduleDetailView>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
     let now = app.clock.now();
     let owner = Owner { app: &app, caller: &caller, context: &context };
@@ -227,7 +230,7 @@ async fn toggle_schedule(
             (true, true) => known.next,
             (false, _) => None,
             (true, false) => Cadence::kept(&known.cron, &known.time_zone, known.jitter_seconds)
-                .map_err(Problem::internal)?
+                .map_err(|_| InvalidTransition { action: "switch on", entity: "schedule", from: "unreadable" })?
                 .after(known.id, now),
         };
         Ok(Schedule { enabled, next, updated_at: now, ..known.clone() })
@@ -242,10 +245,9 @@ async fn change(
     context: &RequestContext,
     id: ScheduleId,
     to: impl Fn(&Schedule) -> Result<Schedule, Problem>,
-) -> Result<Json<ScheduleDetailView>, Problem> {
+) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
-    let (schedule, runs) = app
-        .db
+    app.db
         .run("change_schedule", caller.organization_id, async |tx| {
             quota::lock(tx, caller.organization_id).await?;
             let known = schedules::lock(tx, id).await?.ok_or(Problem::NotFound("schedule"))?;
@@ -255,15 +257,10 @@ async fn change(
                 .entry(now, &caller.label(), AuditAction::ScheduleUpdated, Some(id.to_string()))
                 .change(Some(shown(&known)), Some(shown(&new)));
             audit::record(tx, caller.organization_id, &entry).await?;
-            saved(tx, new).await
+            let runs = schedules::runs(tx, &[id], KEPT_RUNS).await?;
+            idempotency::keep(app, tx, HttpResponse::Ok().json(ScheduleDetailView::new(new, &runs))).await
         })
-        .await?;
-    Ok(Json(ScheduleDetailView::new(schedule, &runs)))
-}
-
-async fn saved(tx: &Tx<'_>, schedule: Schedule) -> Result<(Schedule, Vec<ScheduleRun>), Problem> {
-    let runs = schedules::runs(tx, &[schedule.id], KEPT_RUNS).await?;
-    Ok((schedule, runs))
+        .await
 }
 
 /// What of it the audit log shows.

@@ -29,7 +29,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use self::view::{TargetDetailView, TargetView};
 use crate::{
-    App, Body, Caller, FieldError, Id, Listed, Problem, Query, RequestContext, body::Patch, paging::PageParams,
+    App, Body, Caller, FieldError, Id, Listed, Problem, Query, RequestContext, body::Patch, idempotency,
+    paging::PageParams,
 };
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
@@ -128,12 +129,14 @@ async fn create_target(
         .change(None, Some(shown(&new.target, &new.words)));
     let stored = app.db.run("create_target", organization, async |tx| {
         quota::lock(tx, organization).await?.demand(tx, |limits| Quota::Targets(limits.targets)).await?;
-        targets::create(tx, organization, &new).await?;
-        audit::record(tx, organization, &entry).await
+        let created = targets::create(tx, organization, &new).await;
+        created.map_err(|error| Problem::unless_taken(error, TARGET_IS_LISTED, "target"))?;
+        audit::record(tx, organization, &entry).await?;
+        let location = (LOCATION, format!("/api/{}/targets/{}", context.dialect.name(), new.id));
+        let response = HttpResponse::Created().insert_header(location).json(TargetView::new(new.into()));
+        idempotency::keep(&app, tx, response).await
     });
-    stored.await.map_err(|error| Problem::unless_taken(error, TARGET_IS_LISTED, "target"))?;
-    let location = (LOCATION, format!("/api/{}/targets/{}", context.dialect.name(), new.id));
-    Ok(HttpResponse::Created().insert_header(location).json(TargetView::new(new.into())))
+    stored.await
 }
 
 /// List targets, newest first.

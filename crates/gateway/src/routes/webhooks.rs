@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use self::view::{DeliveryView, WebhookCreatedView, WebhookView};
-use crate::{App, Body, Caller, Id, Listed, PageQuery, Problem, RequestContext, paging::PageParams};
+use crate::{App, Body, Caller, Id, Listed, PageQuery, Problem, RequestContext, idempotency, paging::PageParams};
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config
@@ -89,11 +89,12 @@ async fn create_webhook(
             let entry = context
                 .entry(webhook.created_at, &caller.label(), AuditAction::WebhookCreated, Some(webhook.id.to_string()))
                 .change(None, Some(json!({"host": webhook.url.url().host_str(), "dialect": webhook.dialect})));
-            Ok::<_, Problem>(audit::record(tx, caller.organization_id, &entry).await?)
+            audit::record(tx, caller.organization_id, &entry).await?;
+            let location = (LOCATION, format!("/api/{}/webhooks/{}", context.dialect.name(), webhook.id));
+            let view = WebhookCreatedView::new(&webhook, &secret);
+            idempotency::keep(&app, tx, HttpResponse::Created().insert_header(location).json(view)).await
         })
-        .await?;
-    let location = (LOCATION, format!("/api/{}/webhooks/{}", context.dialect.name(), webhook.id));
-    Ok(HttpResponse::Created().insert_header(location).json(WebhookCreatedView::new(&webhook, &secret)))
+        .await
 }
 
 impl CreateWebhook {

@@ -140,12 +140,18 @@ async fn blackout_windows_are_kept_as_they_were_sent_or_refused_with_their_field
         app.request("PUT", "/api/v1/blackout-windows", token, |request| request.json(&body)).await
     };
     let night = json!({"name": "night", "days": ["mon", "fri"], "begins": "22:00", "ends": "06:00",
-                       "time_zone": "Europe/Berlin", "tag": "prod", "target": "*.example.com"});
+                       "time_zone": "Europe/Berlin", "tag": "prod", "target": "*.example.com", "running": "pause"});
     let kept = put(json!([night, {"days": ["sat"], "begins": "00:00", "ends": "24:00"}])).await;
     assert_eq!((kept.status, &kept.json()["windows"][0]), (200, &night), "{}", kept.text);
     let listed = app.get("/api/v2/blackout-windows", token).await.json();
     assert_eq!(listed, kept.json());
-    assert_eq!(listed["windows"][1]["time_zone"], "UTC");
+    assert_eq!(
+        (&listed["windows"][1]["time_zone"], &listed["windows"][1]["running"]),
+        (&json!("UTC"), &json!("finish"))
+    );
+    put(json!([{"days": ["sat"], "begins": "00:00", "ends": "24:00", "running": "stop"}]))
+        .await
+        .assert_problem(400, "invalid_request");
     let with = |field: &str, value: Value| {
         let mut window = night.clone();
         window[field] = value;

@@ -145,6 +145,46 @@ async fn a_scan_is_repeated_whole_or_where_it_did_not_look() {
 }
 
 #[tokio::test]
+async fn what_failed_and_was_not_repeated_since_is_still_to_be_repeated() {
+    let (app, member) = start().await;
+    let base = create(&app, &member).await;
+    finish(&app, &base).await;
+    let failed = async |id: &str| {
+        let path = format!("/api/v1/scan/{id}/rerun");
+        app.post(&path, Some(&member.token), &json!({"only": "failed"})).await
+    };
+    let uuid = |id: &str| id.parse::<ScanId>().unwrap().uuid();
+    execute(&app, &format!("UPDATE tasks SET gap = 'timed_out' WHERE level = 'L0' AND scan_id = '{}'", uuid(&base)))
+        .await;
+    // What the base has looked at in full is not repeated by a repetition of its failed part.
+    let first = failed(&base).await.json();
+    let first = first["id"].as_str().unwrap();
+    finish(&app, first).await;
+    failed(first).await.assert_problem(409, "invalid_state");
+    execute(&app, &format!("UPDATE tasks SET gap = 'timed_out' WHERE scan_id = '{}'", uuid(first))).await;
+    let second = failed(first).await;
+    assert_eq!((second.status, &second.json()["tasks"]), (201, &json!(1)), "{}", second.text);
+    // A grown task of the base failed, and the repetition was stopped before it came to it.
+    let second = second.json();
+    let second = second["id"].as_str().unwrap();
+    finish(&app, second).await;
+    let grown = format!(
+        "UPDATE tasks SET grown_from = id, params = params || '{{\"ports\": \"81\"}}'
+         WHERE level <> 'L0' AND scan_id = '{0}';
+         UPDATE tasks SET gap = 'timed_out' WHERE level <> 'L0' AND scan_id = '{0}'",
+        uuid(&base)
+    );
+    execute(&app, &grown).await;
+    let third = failed(second).await;
+    assert_eq!(third.status, 201, "{}", third.text);
+    // As a whole repeated, nothing of before counts any more.
+    let whole = ask(&app, &member, second, "rerun").await.json();
+    let whole = whole["id"].as_str().unwrap();
+    finish(&app, whole).await;
+    failed(whole).await.assert_problem(409, "invalid_state");
+}
+
+#[tokio::test]
 async fn a_repeated_scan_goes_through_the_same_door() {
     let (app, member) = start().await;
     let id = create(&app, &member).await;

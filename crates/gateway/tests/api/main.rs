@@ -33,6 +33,8 @@ mod idempotency;
 mod imports;
 mod invitations;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod mfa;

@@ -69,6 +69,23 @@ async fn a_steward_that_has_just_begun_gives_nothing_up() {
 }
 
 #[tokio::test]
+async fn a_task_that_cannot_be_given_up_keeps_no_other_one_waiting() {
+    let stage = Stage::new().await;
+    stage.create(3).await;
+    let refuse = "UPDATE tasks SET ready_at = now() - interval '1 day';
+         UPDATE tasks SET ready_at = now() - interval '2 days', detail = 'stuck' WHERE id = (SELECT id FROM tasks LIMIT 1);
+         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+         CREATE TRIGGER refuse BEFORE UPDATE ON tasks
+           FOR EACH ROW WHEN (OLD.detail = 'stuck' AND NEW.state = 'failed') EXECUTE FUNCTION refuse();";
+    stage.database.connect().await.batch_execute(refuse).await.unwrap();
+    let admission = Admission::new(stage.db.clone(), stage.clock.clone(), StewardSettings::default());
+    stage.clock.advance(SignedDuration::from_secs(61));
+    assert_eq!(admission.give_up_unserved().await.unwrap(), 2);
+    // Alone, it is an error that somebody hears of.
+    assert!(admission.give_up_unserved().await.is_err());
+}
+
+#[tokio::test]
 async fn a_pool_whose_worker_left_a_moment_ago_is_waited_for() {
     let stage = Stage::new().await;
     stage.create(1).await;

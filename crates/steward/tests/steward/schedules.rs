@@ -223,7 +223,7 @@ async fn a_tick_replaces_the_scan_before() {
 async fn what_is_not_allowed_any_more_is_refused_and_the_schedule_goes_on() {
     let stage = Stage::new().await;
     stage.schedule(|new| new.request = scan_of("127.0.0.2")).await;
-    stage.schedule(|new| new.request = json!({"what": "nobody can read"})).await;
+    stage.schedule(|new| new.request = scan_of("127.0.0.3")).await;
     let steward = scheduler(&stage, &stage.clock);
     for _ in 0..2 {
         stage.clock.advance(MINUTE);
@@ -278,7 +278,7 @@ async fn a_report_covers_what_completed_lately() {
 #[tokio::test]
 async fn twenty_runs_are_kept() {
     let stage = Stage::new().await;
-    stage.schedule(|new| new.request = json!({})).await;
+    stage.schedule(|new| new.request = scan_of("127.0.0.2")).await;
     let steward = scheduler(&stage, &stage.clock);
     for _ in 0..25 {
         stage.clock.advance(MINUTE);
@@ -286,4 +286,28 @@ async fn twenty_runs_are_kept() {
     }
     assert_eq!(stage.outcomes().await.len(), 20);
     assert_eq!(stage.count("SELECT count(*) FROM schedule_runs WHERE tick_at >= '2026-01-15T14:36:00Z'").await, 20);
+}
+
+#[tokio::test]
+async fn a_schedule_that_cannot_be_read_any_more_is_switched_off_and_says_why() {
+    for broken in [
+        "UPDATE schedules SET request = '{\"what\": \"an older form\"}'",
+        "UPDATE schedules SET request = jsonb_set(request, '{wanted}', '{\"program\": \"nmap\"}')",
+        "UPDATE schedules SET cron = 'hourly'",
+    ] {
+        let stage = Stage::new().await;
+        stage.schedule(|_| {}).await;
+        stage.sql(broken).await;
+        stage.clock.advance(MINUTE);
+        let scheduler = scheduler(&stage, &stage.clock);
+        assert_eq!(scheduler.make_due().await.unwrap().0, 1, "{broken}");
+        assert_eq!((stage.outcomes().await, stage.scans().await), (vec!["refused".to_owned()], 0), "{broken}");
+        let told = "SELECT count(*) FROM schedules AS s
+                    JOIN schedule_runs AS r ON r.schedule_id = s.id AND length(r.detail) > 0
+                    JOIN audit_log AS a ON a.action = 'schedule.updated'
+                    WHERE NOT s.enabled AND s.next_run_at IS NULL";
+        assert_eq!(stage.count(told).await, 1, "{broken}");
+        stage.clock.advance(MINUTE);
+        assert_eq!(scheduler.make_due().await.unwrap().0, 0, "{broken}");
+    }
 }

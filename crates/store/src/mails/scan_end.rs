@@ -9,6 +9,8 @@ use crate::{Inconsistent, Notice, StoreError, Tx, row::Columns, scans::overview:
 
 /// How long the news are worth sending.
 const WORTH_SENDING: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Ends of scans that one organization is told of within an hour; of the others its lists and webhooks tell.
+const MOST_AN_HOUR: i64 = 60;
 
 statements! {
     // For a key it is its maker. Nobody is told who is no member any more.
@@ -18,6 +20,11 @@ SELECT $1, m.organization_id, $3, m.user_id, 'en', 'scan_ended', $6, $7, now()
 FROM memberships AS m
 WHERE m.organization_id = $2
   AND m.user_id = coalesce($4, (SELECT k.created_by FROM api_keys AS k WHERE k.id = $5 AND k.organization_id = $2))
+  AND $8 > (
+    SELECT count(*)
+    FROM mails AS e
+    WHERE e.organization_id = $2 AND e.scan_id IS NOT NULL AND e.created_at > $6::timestamptz - interval '1 hour'
+  )
 ON CONFLICT (scan_id) WHERE scan_id IS NOT NULL DO NOTHING";
 
     READ = "-- mails.scan_end.read
@@ -58,7 +65,7 @@ pub struct ScanNews {
     pub counts: SeverityCounts,
 }
 
-/// Notes that whoever asked for the scan is to be told of its end; by the label of [`picket_domain::NewScan::requested_by`].
+/// Notes that whoever asked for the scan is to be told of its end, unless the organization was told of too many lately; by the label of [`picket_domain::NewScan::requested_by`].
 pub(crate) async fn write(tx: &Tx<'_>, scan: &Scan, asker: &str, now: Timestamp) -> Result<(), StoreError> {
     let (person, key) = (asker.parse::<UserId>().ok(), asker.parse::<ApiKeyId>().ok());
     let expires_at = now.saturating_add(WORTH_SENDING).unwrap_or(Timestamp::MAX);
@@ -73,6 +80,7 @@ pub(crate) async fn write(tx: &Tx<'_>, scan: &Scan, asker: &str, now: Timestamp)
                 &key.map(ApiKeyId::uuid),
                 &now,
                 &expires_at,
+                &MOST_AN_HOUR,
             ],
         )
         .await?;

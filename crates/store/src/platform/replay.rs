@@ -34,6 +34,12 @@ SELECT pair.new, t.organization_id, t.scan_id, t.grown_from, t.tool, t.pool, t.l
 FROM unnest($1::uuid[], $2::uuid[]) AS pair (old, new)
 JOIN tasks AS t ON t.id = pair.old";
 
+    // What was shown of it was with these tasks.
+    FLOOR = "-- platform.replay.floor
+UPDATE scans
+SET progress_floor = greatest(progress_floor, picket_progress(id))
+WHERE id = $1";
+
     REMOVE = "-- platform.replay.remove
 DELETE FROM tasks
 WHERE id = ANY($1)";
@@ -72,6 +78,7 @@ pub async fn replay(
     let rows = tx.query(TASKS, &[&scan.uuid(), &pool.name()]).await?;
     let old = rows.iter().map(|row| Columns::new("tasks", row).get("id")).collect::<Result<Vec<Uuid>, _>>()?;
     let new: Vec<Uuid> = old.iter().map(|_| TaskId::mint(now).uuid()).collect();
+    tx.execute_one(FLOOR, &[&scan.uuid()]).await?;
     let copied = tx.execute(COPY, &[&old, &new, &now]).await?;
     tx.execute(REMOVE, &[&old]).await?;
     if copied > 0 {

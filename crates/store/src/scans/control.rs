@@ -11,14 +11,15 @@ use super::save;
 use crate::{Notice, StoreError, Tx, row::Columns, statements::statements};
 
 statements! {
-    // The messages of these are stale from now on, until the same task is admitted again.
+    // The messages of these are stale from now on, until the same task is admitted again. All that waits is out of the way of
+    // admission, which would look at each of a hundred thousand in every round.
     HOLD = "-- scans.control.hold
 UPDATE tasks
-SET state = 'ready', queued_at = NULL
+SET state = 'ready', queued_at = NULL, ready_at = 'infinity'
 WHERE id IN (
   SELECT id
   FROM tasks
-  WHERE scan_id = $1 AND state = 'queued'
+  WHERE scan_id = $1 AND state IN ('ready', 'queued')
   ORDER BY id
   FOR NO KEY UPDATE
 )";
@@ -30,14 +31,14 @@ SET ready_at = now()
 WHERE id IN (
   SELECT id
   FROM tasks
-  WHERE scan_id = $1 AND state = 'ready' AND ready_at < now()
+  WHERE scan_id = $1 AND state = 'ready' AND (ready_at < now() OR ready_at = 'infinity')
   ORDER BY id
   FOR NO KEY UPDATE
 )";
 
     LINK = "-- scans.control.link
 UPDATE scans
-SET rerun_of = $2
+SET rerun_of = $2, is_partial = $3
 WHERE id = $1";
 
     RERUN_OF = "-- scans.control.rerun_of
@@ -79,12 +80,13 @@ pub async fn resume(
     save(tx, change, traceparent, now).await
 }
 
-/// Notes that a scan, made in this transaction, repeats another one of the same organization.
+/// Notes that a scan, made in this transaction, repeats another one of the same organization; `is_partial` where it repeats
+/// only what was not looked at in full.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn link(tx: &Tx<'_>, scan: ScanId, rerun_of: ScanId) -> Result<(), StoreError> {
-    tx.execute_one(LINK, &[&scan.uuid(), &rerun_of.uuid()]).await
+pub async fn link(tx: &Tx<'_>, scan: ScanId, rerun_of: ScanId, is_partial: bool) -> Result<(), StoreError> {
+    tx.execute_one(LINK, &[&scan.uuid(), &rerun_of.uuid(), &is_partial]).await
 }
 
 /// The scan that this one repeats; it may be removed by now.

@@ -61,12 +61,16 @@ pub(crate) async fn grow(
     if !tasks.is_empty() {
         let TaskColumns { ids, tools, pools, levels, params, shards, opens } = TaskColumns::of(&tasks);
         let (organization, scan, ended) = (task.organization_id.uuid(), task.scan_id.uuid(), task.fence.task_id.uuid());
-        tx.execute(
-            INSERT,
-            &[&organization, &scan, &ended, &now, &ids, &tools, &pools, &levels, &params, &shards, &opens],
-        )
-        .await?;
-        tx.execute_one(COUNT, &[&scan, &i64::try_from(probes).unwrap_or(i64::MAX)]).await?;
+        let inserted = tx
+            .execute(
+                INSERT,
+                &[&organization, &scan, &ended, &now, &ids, &tools, &pools, &levels, &params, &shards, &opens],
+            )
+            .await?;
+        // Tasks that grow look at one port each, so of those that the scan has already an equal part is not counted.
+        let planned = u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+        let counted = probes.saturating_mul(inserted).div_ceil(planned);
+        tx.execute_one(COUNT, &[&scan, &i64::try_from(counted).unwrap_or(i64::MAX)]).await?;
         tx.notify(Notice::Tasks);
     }
     lack(tx, task.scan_id, &gaps).await

@@ -60,6 +60,12 @@ FROM schedules
 WHERE id = $1 AND updated_at = $2
 FOR NO KEY UPDATE";
 
+    // What cannot be read any more is not asked for again and again; its owner sees why, and saves it anew.
+    SWITCH_OFF = "-- schedules.ticks.switch_off
+UPDATE schedules
+SET enabled = false, next_tick_at = NULL, next_run_at = NULL
+WHERE id = $1 AND enabled";
+
     WAITS = "-- schedules.ticks.waits
 SELECT EXISTS (SELECT FROM schedule_runs WHERE schedule_id = $1 AND outcome = 'waiting') AS waits";
 
@@ -128,6 +134,8 @@ pub enum Work<'a> {
     Report(&'a NewReport),
     /// Nothing; what became of it, and why.
     Nothing(RunOutcome, &'a str),
+    /// It cannot be said, since the schedule cannot be read any more: it is refused, and the schedule is switched off.
+    Broken(&'a str),
 }
 
 /// What is due at the earlier of `clock` and the database's time, which is returned too; the longest overdue first.
@@ -172,6 +180,9 @@ pub async fn settle(
     }
     if outcome == RunOutcome::Started {
         make(tx, due, work, now).await?;
+    }
+    if let Work::Broken(why) = work {
+        switch_off(tx, due, why, now).await?;
     }
     tx.execute(PRUNE, &[&due.schedule.id.uuid(), &KEPT_RUNS]).await?;
     Ok(Some(outcome))
@@ -219,6 +230,7 @@ async fn decide(
     let why = |outcome, detail: &str| Ok((outcome, Some(detail.to_owned())));
     match work {
         Work::Nothing(outcome, detail) => return why(outcome, detail),
+        Work::Broken(detail) => return why(RunOutcome::Refused, detail),
         Work::Report(_) => return Ok((RunOutcome::Started, None)),
         Work::Scan(_) => {}
     }
@@ -237,6 +249,16 @@ async fn decide(
             Ok((RunOutcome::Started, None))
         }
     }
+}
+
+async fn switch_off(tx: &Tx<'_>, due: &Due, why: &str, now: Timestamp) -> Result<(), StoreError> {
+    let id = due.schedule.id;
+    if tx.execute(SWITCH_OFF, &[&id.uuid()]).await? == 0 {
+        return Ok(());
+    }
+    let (before, after) = (json!({"enabled": true}), json!({"enabled": false, "reason": why}));
+    let entry = entry(due, AuditAction::ScheduleUpdated, id.to_string(), now).change(Some(before), Some(after));
+    audit::record(tx, due.organization_id, &entry).await.map(drop)
 }
 
 async fn stop(tx: &Tx<'_>, due: &Due, id: ScanId, now: Timestamp) -> Result<(), StoreError> {
@@ -261,7 +283,7 @@ async fn record(
     let (scan, report) = match work {
         Work::Scan(scan) if is_made => (Some(scan.id.uuid()), None),
         Work::Report(report) if is_made => (None, Some(report.id.uuid())),
-        Work::Scan(_) | Work::Report(_) | Work::Nothing(..) => (None, None),
+        Work::Scan(_) | Work::Report(_) | Work::Nothing(..) | Work::Broken(_) => (None, None),
     };
     let name = outcome.name();
     let written = match due.waiting {
@@ -292,7 +314,7 @@ async fn make(tx: &Tx<'_>, due: &Due, work: Work<'_>, now: Timestamp) -> Result<
             let made = json!({"format": new.request.format, "scans": new.request.scan_ids});
             entry(due, AuditAction::ReportRequested, ReportId::to_string(&new.id), now).change(None, Some(made))
         }
-        Work::Nothing(..) => return Ok(()),
+        Work::Nothing(..) | Work::Broken(_) => return Ok(()),
     };
     audit::record(tx, due.organization_id, &entry).await.map(drop)
 }

@@ -3,9 +3,10 @@
 
 pub(crate) mod candidates;
 
+use self::candidates::ClosedColumns;
 pub use self::candidates::recall;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use picket_domain::{
     AdmissionLimits, EventBody, Gap, OrganizationId, Pool, SandboxLevel, ScanId, TaskId, TaskQueued, choose,
 };
@@ -13,7 +14,9 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::MAX_FAILURES;
-use crate::{Inconsistent, Notice, StoreError, Tx, events, row::Columns, scans, statements::statements};
+use crate::{
+    Inconsistent, Notice, StoreError, Tx, events, halts, row::Columns, scans, statements::statements, windows,
+};
 
 /// Seconds without a heartbeat after which a worker counts as gone.
 const WORKER_TIMEOUT_SECONDS: f64 = 10.0;
@@ -50,7 +53,8 @@ WHERE t.id = chosen.id AND s.state IN ('created', 'queued', 'running')
 RETURNING t.id, t.organization_id, t.scan_id, t.attempt, s.traceparent";
 
     // Ready for longer than the wait, and no worker that serves the pool was seen in that time: what nobody serves is found
-    // first, since what is served may be a hundred thousand tasks. What a client holds does not wait for a worker.
+    // first, since what is served may be a hundred thousand tasks. What a client holds does not wait for a worker, nor does
+    // what a window or an operator held in that time: the wait counts from when it could have run.
     UNSERVED = "-- tasks.admission.unserved
 WITH unserved AS MATERIALIZED (
   SELECT p.pool, l.level
@@ -58,14 +62,25 @@ WITH unserved AS MATERIALIZED (
   CROSS JOIN unnest($3::text[]) AS l (level)
   WHERE NOT EXISTS (
     SELECT FROM workers AS w
-    WHERE p.pool = ANY(w.pools) AND w.level <= l.level AND w.heartbeat_at > now() - make_interval(secs => $1)
+    WHERE p.pool = ANY(w.pools) AND picket_rank(w.counts_as) <= picket_rank(l.level) AND w.heartbeat_at > now() - make_interval(secs => $1)
   )
 )
 SELECT t.id, t.scan_id
 FROM unserved AS u
 JOIN tasks AS t ON t.pool = u.pool AND t.level = u.level
 WHERE t.state = 'ready' AND t.ready_at < now() - make_interval(secs => $1)
-  AND NOT EXISTS (SELECT FROM scans AS s WHERE s.id = t.scan_id AND s.state = 'paused')
+  AND EXISTS (
+    SELECT FROM scans AS s
+    WHERE s.id = t.scan_id AND s.state <> 'paused' AND NOT EXISTS (
+      SELECT FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) AS closed (organization_id, tag, pattern, network)
+      WHERE (closed.organization_id IS NULL OR closed.organization_id = t.organization_id)
+        AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, t.shard))
+        AND (closed.tag IS NULL OR EXISTS (
+          SELECT FROM targets AS g
+          WHERE g.organization_id = t.organization_id AND g.value = s.target AND closed.tag = ANY(g.tags)
+        ))
+    )
+  )
 ORDER BY t.ready_at
 LIMIT 256";
 
@@ -181,14 +196,19 @@ pub struct Hopeless {
     gap: Gap,
 }
 
-/// Ready tasks that no live worker could do for `wait_seconds`.
+/// Ready tasks that no live worker could do for `wait_seconds` in which nothing else held them.
 ///
 /// # Errors
 /// When the database refuses.
 #[tracing::instrument(name = "db.tasks.unserved", skip_all, err(level = "debug"))]
-pub async fn unserved(tx: &Tx<'_>, wait_seconds: f64) -> Result<Vec<Hopeless>, StoreError> {
+pub async fn unserved(tx: &Tx<'_>, wait_seconds: f64, now: Timestamp) -> Result<Vec<Hopeless>, StoreError> {
+    let waited = SignedDuration::try_from_secs_f64(wait_seconds).unwrap_or(SignedDuration::MAX);
+    let mut closed = halts::closed(tx).await?;
+    closed.extend(windows::closed_lately(tx, now, waited).await?);
+    let ClosedColumns { of, tags, patterns, networks } = ClosedColumns::of(closed);
     let (pools, levels) = (Pool::ALL.map(Pool::name), SandboxLevel::ALL.map(SandboxLevel::name));
-    let rows = tx.query(UNSERVED, &[&wait_seconds, &pools.as_slice(), &levels.as_slice()]).await?;
+    let (pools, levels) = (pools.as_slice(), levels.as_slice());
+    let rows = tx.query(UNSERVED, &[&wait_seconds, &pools, &levels, &of, &tags, &patterns, &networks]).await?;
     hopeless_of(&rows, Gap::CapabilityUnavailable)
 }
 

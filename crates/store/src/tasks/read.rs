@@ -1,10 +1,7 @@
 //! The tasks of a scan as its client sees them. Reads only; nothing here locks.
 
-use std::collections::HashSet;
-
 use jiff::Timestamp;
-use picket_domain::{Gap, SandboxLevel, ScanId, Shard, TaskId, TaskState, WorkerId};
-use serde_json::Value;
+use picket_domain::{Gap, SandboxLevel, ScanId, TaskId, TaskState, WorkerId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -18,18 +15,6 @@ FROM tasks
 WHERE scan_id = $1 AND ($2::uuid IS NULL OR id > $2)
 ORDER BY id
 LIMIT $3";
-
-    COMPLETE = "-- tasks.read.complete
-SELECT tool, params, shard
-FROM tasks
-WHERE scan_id = $1 AND state = 'done' AND gap IS NULL";
-
-    // Of the first stage a new plan has its own tasks.
-    UNEXAMINED = "-- tasks.read.unexamined
-SELECT tool, params, shard, opens
-FROM tasks
-WHERE scan_id = $1 AND grown_from IS NOT NULL AND NOT (state = 'done' AND gap IS NULL)
-ORDER BY id";
 }
 
 /// A task as a client may see it.
@@ -97,65 +82,6 @@ pub async fn list(
 ) -> Result<Vec<TaskRecord>, StoreError> {
     let rows = tx.query(LIST, &[&scan.uuid(), &behind.map(TaskId::uuid), &limit]).await?;
     Ok(rows.iter().map(record).collect::<Result<_, _>>()?)
-}
-
-/// What a scan has looked at in full: (tool, parameters, address).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Examined(HashSet<(String, String, std::net::IpAddr)>);
-
-impl Examined {
-    /// Whether every address of the shard was looked at in full by that tool with these canonical parameters.
-    #[must_use]
-    pub fn covers(&self, tool: &str, params: &Value, shard: &Shard) -> bool {
-        let params = params.to_string();
-        shard.addresses.iter().all(|address| self.0.contains(&(tool.to_owned(), params.clone(), *address)))
-    }
-}
-
-/// What the tasks of a scan have looked at in full.
-///
-/// # Errors
-/// When the database refuses, or a row is inconsistent.
-pub async fn examined(tx: &Tx<'_>, scan: ScanId) -> Result<Examined, StoreError> {
-    let mut examined = Examined::default();
-    for row in tx.query(COMPLETE, &[&scan.uuid()]).await? {
-        let columns = Columns::new("tasks", &row);
-        let (tool, params, shard): (String, Value, Shard) =
-            (columns.get("tool")?, columns.json("params")?, columns.json("shard")?);
-        let params = params.to_string();
-        examined.0.extend(shard.addresses.into_iter().map(|address| (tool.clone(), params.clone(), address)));
-    }
-    Ok(examined)
-}
-
-/// A task that grew from another one's result and did not look at everything.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Unexamined {
-    /// The tool's slug.
-    pub tool: String,
-    /// Canonical parameters.
-    pub params: Value,
-    /// What it should have examined.
-    pub shard: Shard,
-    /// What is planned from its result.
-    pub opens: Vec<String>,
-}
-
-/// The tasks of later stages that did not look at everything.
-///
-/// # Errors
-/// When the database refuses, or a row is inconsistent.
-pub async fn unexamined(tx: &Tx<'_>, scan: ScanId) -> Result<Vec<Unexamined>, StoreError> {
-    let read = |row: &Row| -> Result<_, Inconsistent> {
-        let columns = Columns::new("tasks", row);
-        Ok(Unexamined {
-            tool: columns.get("tool")?,
-            params: columns.json("params")?,
-            shard: columns.json("shard")?,
-            opens: columns.get("opens")?,
-        })
-    };
-    Ok(tx.query(UNEXAMINED, &[&scan.uuid()]).await?.iter().map(read).collect::<Result<_, _>>()?)
 }
 
 fn record(row: &Row) -> Result<TaskRecord, Inconsistent> {

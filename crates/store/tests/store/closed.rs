@@ -17,7 +17,7 @@ use picket_testkit::seed;
 use crate::scenario::{Scenario, now};
 
 /// Thursday, 2026-01-15, 14:30 UTC.
-fn window(days: &str, begins: &str, ends: &str) -> BlackoutWindow {
+pub(crate) fn window(days: &str, begins: &str, ends: &str) -> BlackoutWindow {
     BlackoutWindow {
         name: String::new(),
         days: days.split(',').map(ToOwned::to_owned).collect(),
@@ -26,6 +26,7 @@ fn window(days: &str, begins: &str, ends: &str) -> BlackoutWindow {
         time_zone: "UTC".to_owned(),
         tag: None,
         pattern: None,
+        pauses: false,
     }
 }
 
@@ -34,12 +35,12 @@ fn pattern(text: &str) -> Option<TargetPattern> {
 }
 
 impl Scenario {
-    async fn close(&self, windows: &[BlackoutWindow]) {
+    pub(crate) async fn close(&self, windows: &[BlackoutWindow]) {
         let tenant = self.organization;
         self.db.run("test", tenant, async |tx| windows::replace(tx, tenant, windows).await).await.unwrap();
     }
 
-    async fn admit_at(&self, at: &str) -> usize {
+    pub(crate) async fn admit_at(&self, at: &str) -> usize {
         let at: Timestamp = at.parse().unwrap();
         let limits = AdmissionLimits::none();
         self.db.operate("test", async |tx| admission::admit(tx, Pool::Net, 2, &limits, at).await).await.unwrap()
@@ -81,7 +82,7 @@ impl Scenario {
         stopped
     }
 
-    async fn number(&self, sql: &str) -> i64 {
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
         self.database.connect().await.query_one(sql, &[]).await.unwrap().get(0)
     }
 
@@ -285,12 +286,16 @@ async fn what_was_given_up_is_replayed_where_its_scan_goes_on() {
     assert_eq!(replayable, BTreeSet::from([(open.id, true), (over.id, false)]));
     let found = scenario.db.operate("test", async |tx| replay::open_scans(tx, Pool::Net, 10).await).await.unwrap();
     assert_eq!(found, [(scenario.organization, open.id)]);
+    let progress = async || scenario.number(&format!("SELECT picket_progress('{}')::bigint", open.id.uuid())).await;
+    scenario.execute("UPDATE tasks SET share = 0.5").await;
+    assert_eq!(progress().await, 50);
     let again = async |scan| {
         let tenant = scenario.organization;
         scenario.db.operate("test", async |tx| replay::replay(tx, tenant, scan, Pool::Net, now()).await).await.unwrap()
     };
     let (one, other) = tokio::join!(again(open.id), again(open.id));
     assert_eq!((one + other, again(over.id).await), (1, 0));
+    assert_eq!(progress().await, 50, "what was shown does not go back");
     assert_eq!(scenario.number("SELECT count(*) FROM tasks WHERE state = 'ready' AND attempt = 0").await, 2);
     assert_eq!(scenario.number("SELECT count(*) FROM tasks WHERE state = 'failed'").await, 1);
     assert_eq!(scenario.admit().await, 2);

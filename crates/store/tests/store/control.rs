@@ -91,7 +91,7 @@ async fn a_paused_scan_finishes_what_runs_and_holds_the_rest() {
     assert_eq!(scenario.admit().await, 0);
     complete(&scenario, &task, &[80]).await.unwrap();
     assert_eq!(scenario.state(&scan).await, "paused");
-    let wait = scenario.db.operate("test", async |tx| admission::unserved(tx, 0.0).await).await.unwrap();
+    let wait = scenario.db.operate("test", async |tx| admission::unserved(tx, 0.0, now()).await).await.unwrap();
     assert!(wait.is_empty(), "what is held does not wait for a worker");
 
     assert!(ask(&scenario, &scan, "resume").await);

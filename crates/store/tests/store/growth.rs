@@ -242,12 +242,15 @@ async fn what_could_not_grow_is_a_gap() {
 #[tokio::test]
 async fn what_a_scan_has_is_not_planned_again() {
     let scenario = Scenario::new().await;
-    growing(&scenario, 2).await;
+    let scan = growing(&scenario, 2).await;
     let tasks = claim_all(&scenario).await;
     for task in &tasks {
         complete(&scenario, task, |_| at(task, &[80, 443], &[])).await.unwrap();
     }
     assert_eq!(count(&scenario, "grown_from IS NOT NULL").await, 2);
+    // Nor are its probes counted again.
+    let probes: i64 = scenario.row("SELECT probes FROM scans", &[]).await.get(0);
+    assert_eq!(probes, i64::try_from(scan.probes).unwrap() + 1);
 }
 
 /// A scan whose port scan saw these ports open, and, where `grows`, whose TLS scan of port 8443 found something there.

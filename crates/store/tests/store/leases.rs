@@ -160,7 +160,7 @@ async fn what_no_live_worker_can_do_ends_with_its_reason() {
 
 /// Gives up what nobody could do for so many seconds.
 async fn unserved(scenario: &Scenario, wait: f64) -> u64 {
-    let found = scenario.db.operate("test", async |tx| admission::unserved(tx, wait).await).await.unwrap();
+    let found = scenario.db.operate("test", async |tx| admission::unserved(tx, wait, now()).await).await.unwrap();
     give_up(scenario, found).await
 }
 

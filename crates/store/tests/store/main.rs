@@ -22,6 +22,8 @@ mod grounds;
 #[cfg(test)]
 mod growth;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod leases;
 #[cfg(test)]
 mod output;

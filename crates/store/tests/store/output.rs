@@ -108,7 +108,7 @@ async fn end(scenario: &Scenario, task: &ClaimedTask, id: ArtifactId) -> Result<
         .db
         .run("test", scenario.organization, async |tx| {
             tasks::complete(tx, task, &[], &RunRecord::default(), now()).await?;
-            artifacts::keep(tx, &kept).await
+            artifacts::keep(tx, &kept).await.map(drop)
         })
         .await
 }
@@ -144,6 +144,14 @@ async fn what_a_late_worker_stored_is_shown_to_nobody_and_swept() {
     assert!(sweep(59).await.is_empty(), "a run may still say that it is whole");
     assert_eq!(sweep(61).await, [late]);
     assert_eq!(states(&scenario).await, "doomed stored");
+    // Whoever stored it may take the document away, but none that was said to be stored.
+    let disown = async |id| {
+        scenario.db.run("test", scenario.organization, async |tx| artifacts::disown(tx, id).await).await.unwrap()
+    };
+    assert_eq!((disown(late).await, disown(first).await), (true, false));
+    let kept = Keep { id: late, stored_bytes: Some(2) };
+    let told = scenario.db.run("test", scenario.organization, async |tx| artifacts::keep(tx, &kept).await).await;
+    assert!(!told.unwrap(), "nobody names it any more");
     let remove = async |tx: &picket_store::Tx<'_>| artifacts::remove(tx, &[first, late]).await;
     assert_eq!(scenario.db.operate("test", remove).await.unwrap(), 1, "only what is doomed goes");
 }

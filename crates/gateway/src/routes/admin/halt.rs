@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::operator;
-use crate::{App, Body, Caller, Problem, RequestContext};
+use crate::{App, Body, Caller, Problem, RequestContext, idempotency};
 
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 500;
@@ -118,13 +118,16 @@ async fn throw_switch(
     let reason = reason(&body.reason)?;
     let by = by(&caller, &context, person.organization_id, now);
     let halt = Halt { scope, created_at: now, created_by: caller.label(), reason };
-    let thrown = app.db.operate("throw_switch", async |tx| halts::throw(tx, &halt, &by).await).await;
-    let is_there = thrown.map_err(|error| Problem::unless_taken(error, ALREADY_THROWN, "kill switch"))?;
-    if !is_there {
-        return Err(Problem::NotFound("organization"));
-    }
+    let response = app.db.operate("throw_switch", async |tx| {
+        let thrown = halts::throw(tx, &halt, &by).await;
+        if !thrown.map_err(|error| Problem::unless_taken(error, ALREADY_THROWN, "kill switch"))? {
+            return Err(Problem::NotFound("organization"));
+        }
+        idempotency::keep(&app, tx, HttpResponse::Created().json(HaltView::new(halt.clone()))).await
+    });
+    let response = response.await?;
     tracing::warn!(scope = ?halt.scope, "an operator has stopped scanning");
-    Ok(HttpResponse::Created().json(HaltView::new(halt)))
+    Ok(response)
 }
 
 /// Let scans run again.

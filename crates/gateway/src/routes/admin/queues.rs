@@ -168,14 +168,25 @@ async fn replay_queue(app: Data<App>, caller: Caller, name: Path<String>) -> Res
         .db
         .operate("find_given_up", async |tx| Ok::<_, Problem>(replay::open_scans(tx, pool, MOST_SCANS).await?))
         .await?;
-    let (mut tasks, mut scans) = (0_u64, 0_usize);
+    let (mut tasks, mut scans, mut failed) = (0_u64, 0_usize, None);
     for (organization, scan) in found {
         let replayed = app.db.operate("replay_tasks", async |tx| {
             Ok::<_, Problem>(replay::replay(tx, organization, scan, pool, now).await?)
         });
-        let replayed = replayed.await?;
-        tasks = tasks.saturating_add(replayed);
-        scans = scans.saturating_add(usize::from(replayed > 0));
+        match replayed.await {
+            Ok(replayed) => {
+                tasks = tasks.saturating_add(replayed);
+                scans = scans.saturating_add(usize::from(replayed > 0));
+            }
+            // One scan that cannot be replayed now keeps no other one waiting.
+            Err(problem) => {
+                tracing::warn!(scan.id = %scan, error = picket_domain::cause(&problem), "tasks were not replayed");
+                failed = Some(problem);
+            }
+        }
+    }
+    if let Some(problem) = failed.filter(|_| tasks == 0) {
+        return Err(problem);
     }
     tracing::info!(queue = pool.name(), tasks, user.id = %person.user_id, "an operator replays given-up tasks");
     Ok(Json(ReplayedView { tasks, scans }))

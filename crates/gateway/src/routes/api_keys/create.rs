@@ -17,7 +17,7 @@ use super::{
     snapshot,
     view::{ApiKeyView, CreatedApiKeyView},
 };
-use crate::{App, Body, Caller, FieldError, Problem, RequestContext, key_text, ranges::Ranges};
+use crate::{App, Body, Caller, FieldError, Problem, RequestContext, idempotency, key_text, ranges::Ranges};
 
 /// The longest name of a key, in characters.
 const LONGEST_NAME: usize = 100;
@@ -108,11 +108,12 @@ async fn create_api_key(
             let entry = context
                 .entry(now, &caller.label(), AuditAction::ApiKeyCreated, Some(key.id.to_string()))
                 .change(None, Some(snapshot(&key)));
-            Ok::<_, Problem>(audit::record(tx, caller.organization_id, &entry).await?)
+            audit::record(tx, caller.organization_id, &entry).await?;
+            let secret = text.secret.expose_secret().to_owned();
+            let view = CreatedApiKeyView { key: ApiKeyView::new(key), secret };
+            idempotency::keep(&app, tx, HttpResponse::Created().json(view)).await
         })
-        .await?;
-    let secret = text.secret.expose_secret().to_owned();
-    Ok(HttpResponse::Created().json(CreatedApiKeyView { key: ApiKeyView::new(key), secret }))
+        .await
 }
 
 /// The row of a new key.

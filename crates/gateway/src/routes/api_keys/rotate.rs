@@ -19,7 +19,7 @@ use super::{
     view::{ApiKeyView, CreatedApiKeyView},
 };
 use crate::{
-    App, Body, Caller, Id, Problem, RequestContext,
+    App, Body, Caller, Id, Problem, RequestContext, idempotency,
     key_text::{self, NewKey},
     ranges::Ranges,
 };
@@ -68,7 +68,7 @@ async fn rotate_api_key(
     let until = body.check(now)?;
     caller.fresh(now)?;
     let NewKey { secret, prefix, digest } = key_text::generate();
-    let made = app
+    let response = app
         .db
         .run("rotate_api_key", caller.organization_id, async |tx| {
             let allowance = quota::lock(tx, caller.organization_id).await?;
@@ -86,12 +86,13 @@ async fn rotate_api_key(
                 .entry(now, &caller.label(), AuditAction::ApiKeyRotated, Some(id.to_string()))
                 .change(Some(snapshot(&old)), Some(after));
             audit::record(tx, caller.organization_id, &entry).await?;
-            Ok(new)
+            let secret = secret.expose_secret().to_owned();
+            let view = CreatedApiKeyView { key: ApiKeyView::new(new), secret };
+            idempotency::keep(&app, tx, HttpResponse::Created().json(view)).await
         })
         .await?;
     app.callers.forget();
-    let secret = secret.expose_secret().to_owned();
-    Ok(HttpResponse::Created().json(CreatedApiKeyView { key: ApiKeyView::new(made), secret }))
+    Ok(response)
 }
 
 /// Whether the caller may hold another key like this one.

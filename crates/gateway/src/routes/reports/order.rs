@@ -3,6 +3,7 @@
 //!
 //! A scan that is not the caller's is 404, as anything foreign is, and cannot be told from one that does not exist.
 
+use actix_web::HttpResponse;
 use picket_domain::{AuditAction, Branding, ReportFormat, ReportId, ReportRequest, ReportRequestError, ScanId};
 use picket_store::{
     audit, organizations,
@@ -14,7 +15,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::logo;
-use crate::{App, Caller, Problem, RequestContext};
+use crate::{App, Caller, Problem, RequestContext, idempotency};
 
 /// The form of a report.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -94,7 +95,12 @@ impl Customer<'_> {
     }
 
     /// Accepts a report.
-    pub(super) async fn order(&self, scan_ids: Vec<ScanId>, order: Order) -> Result<Ordered, Problem> {
+    pub(super) async fn order(
+        &self,
+        scan_ids: Vec<ScanId>,
+        order: Order,
+        answer: impl FnOnce(Ordered) -> HttpResponse,
+    ) -> Result<HttpResponse, Problem> {
         let (app, now) = (self.app, self.app.clock.now());
         let choice = match order.branding {
             Some(choice) => choice,
@@ -113,8 +119,7 @@ impl Customer<'_> {
             requested_by: self.caller.label(),
             traceparent: Some(self.context.traceparent()),
         };
-        let created = app
-            .db
+        app.db
             .run("create_report", self.caller.organization_id, async |tx| {
                 let created = reports::create(tx, &new, now).await?.ok_or(Problem::NotFound("scan"))?;
                 let entry = self
@@ -122,11 +127,10 @@ impl Customer<'_> {
                     .entry(now, &new.requested_by, AuditAction::ReportRequested, Some(id.to_string()))
                     .change(None, Some(json!({"format": new.request.format, "scans": new.request.scan_ids})));
                 audit::record(tx, new.organization_id, &entry).await?;
-                Ok::<_, Problem>(created)
+                let CreatedReport { number } = created;
+                idempotency::keep(app, tx, answer(Ordered { id, number, format: new.request.format })).await
             })
-            .await?;
-        let CreatedReport { number } = created;
-        Ok(Ordered { id, number, format: new.request.format })
+            .await
     }
 
     /// What the organization's reports look like when nothing else is asked for.

@@ -16,7 +16,7 @@ use super::{
     ReportKey,
     download::download,
     load,
-    order::{BrandingChoice, Customer, FormatChoice, Order},
+    order::{BrandingChoice, Customer, FormatChoice, Order, Ordered},
     view::{ReportAcceptedV1, ReportV1},
 };
 use crate::{App, Body, Caller, Id, Page, Problem, Query, RequestContext, V1Page};
@@ -70,14 +70,16 @@ async fn generate_report(
         branding: body.custom_branding,
     };
     let customer = Customer { app: &app, caller: &caller, context: &context };
-    let ordered = customer.order(body.scan_ids, order).await?;
-    let location = (LOCATION, format!("/api/v1/reports/{}", ordered.id));
-    Ok(HttpResponse::Accepted().insert_header(location).json(ReportAcceptedV1 {
-        id: ordered.id,
-        report_id: ordered.id,
-        status: "queued",
-        format: ordered.format.name(),
-    }))
+    let answer = |ordered: Ordered| {
+        let location = (LOCATION, format!("/api/v1/reports/{}", ordered.id));
+        HttpResponse::Accepted().insert_header(location).json(ReportAcceptedV1 {
+            id: ordered.id,
+            report_id: ordered.id,
+            status: "queued",
+            format: ordered.format.name(),
+        })
+    };
+    customer.order(body.scan_ids, order, answer).await
 }
 
 /// Which reports.

@@ -16,7 +16,7 @@ use super::{
     ReportKey,
     download::download,
     find, load,
-    order::{BrandingChoice, Customer, FormatChoice, Order},
+    order::{BrandingChoice, Customer, FormatChoice, Order, Ordered},
     view::{ReportAcceptedV2, ReportV2},
 };
 use crate::{App, Body, Caller, Id, Problem, RequestContext};
@@ -71,14 +71,16 @@ async fn create_report(
     };
     let customer = Customer { app: &app, caller: &caller, context: &context };
     let scan_ids = customer.scans(&body.scan_ids).await?;
-    let ordered = customer.order(scan_ids, order).await?;
-    let location = (LOCATION, format!("/api/v2/reports/{}", ordered.number));
-    Ok(HttpResponse::Accepted().insert_header(location).json(ReportAcceptedV2 {
-        id: ordered.number,
-        report_id: ordered.number,
-        status: "queued",
-        format: ordered.format.name(),
-    }))
+    let answer = |ordered: Ordered| {
+        let location = (LOCATION, format!("/api/v2/reports/{}", ordered.number));
+        HttpResponse::Accepted().insert_header(location).json(ReportAcceptedV2 {
+            id: ordered.number,
+            report_id: ordered.number,
+            status: "queued",
+            format: ordered.format.name(),
+        })
+    };
+    customer.order(scan_ids, order, answer).await
 }
 
 /// Get a report: how far it is, and what there is to know of its document.

@@ -1,5 +1,6 @@
 //! What a create of either version asks for, until it is stored: a choice, what is wanted by it, and the plan of it.
 
+use actix_web::HttpResponse;
 use jiff::Timestamp;
 use picket_domain::{AuditAction, Dialect, NewScan, Plan, ProfileId};
 use picket_planner::{Asker, BuiltIn, PlanRefused, ScanOptions, ScanOrder, Wanted};
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::{App, Caller, Problem, RequestContext};
+use crate::{App, Caller, Problem, RequestContext, idempotency};
 
 /// A plan by its name.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -150,14 +151,15 @@ impl Chosen {
 }
 
 impl Planned {
-    /// Stores it with its audit row.
+    /// Stores it with its audit row, and in the same transaction the `answer` under the client's key.
     pub(super) async fn store(
         &self,
         app: &App,
         caller: &Caller,
         context: &RequestContext,
         now: Timestamp,
-    ) -> Result<Created, Problem> {
+        answer: impl FnOnce(Created) -> HttpResponse,
+    ) -> Result<HttpResponse, Problem> {
         let Self { scan, profile } = self;
         let mut about = match scan.tool {
             Some(tool) => json!({"target": scan.target, "tool": tool}),
@@ -177,8 +179,9 @@ impl Planned {
                     .entry(now, &caller.label(), AuditAction::ScanCreated, Some(scan.id.to_string()))
                     .change(None, Some(about.clone()));
                 audit::record(tx, caller.organization_id, &entry).await?;
+                let response = idempotency::keep(app, tx, answer(created)).await;
                 picket_faults::point("gateway::before_create_commit");
-                Ok::<_, Problem>(created)
+                response
             })
             .await
     }

@@ -2,6 +2,7 @@
 //! organization's counters and then the scan, so that whatever else happens to it comes before or after as a whole; the
 //! state decides, and what it does not allow is a conflict.
 
+use actix_web::HttpResponse;
 use jiff::Timestamp;
 use picket_domain::{AuditAction, InvalidTransition, Scan, ScanId, Transition};
 use picket_store::{
@@ -11,7 +12,7 @@ use picket_store::{
 use serde_json::json;
 
 use super::{LoadedScan, find, with_counts};
-use crate::{App, Caller, Problem, RequestContext};
+use crate::{App, Caller, Problem, RequestContext, idempotency};
 
 /// A change of state that a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,26 +57,28 @@ async fn locked(tx: &Tx<'_>, caller: &Caller, key: ScanKey) -> Result<Locked, Pr
     scans::lock(tx, id).await?.ok_or(Problem::NotFound("scan"))
 }
 
-/// Changes a scan's state; a state from which that is not possible is a conflict.
+/// Changes a scan's state; a state from which that is not possible is a conflict. The answer is kept in the same transaction.
 pub(super) async fn change(
     app: &App,
     caller: &Caller,
     context: &RequestContext,
     key: impl Into<ScanKey>,
     control: Control,
-) -> Result<LoadedScan, Problem> {
+    answer: impl FnOnce(&LoadedScan) -> HttpResponse,
+) -> Result<HttpResponse, Problem> {
     let (key, now) = (key.into(), app.clock.now());
-    let changed = app
+    let (scan, response) = app
         .db
         .run("control_scan", caller.organization_id, async |tx| {
             let scan = control.store(tx, locked(tx, caller, key).await?, now).await?;
             let entry = context.entry(now, &caller.label(), control.action(), Some(scan.id.to_string()));
             audit::record(tx, caller.organization_id, &entry).await?;
-            with_counts(tx, find(tx, key).await?).await
+            let changed = with_counts(tx, find(tx, key).await?).await?;
+            Ok::<_, Problem>((scan.id, idempotency::keep(app, tx, answer(&changed)).await?))
         })
         .await?;
-    app.streams.tell(changed.record.scan.id);
-    Ok(changed)
+    app.streams.tell(scan);
+    Ok(response)
 }
 
 /// Stops a scan; one that has ended is a conflict.
@@ -84,8 +87,9 @@ pub(super) async fn cancel(
     caller: &Caller,
     context: &RequestContext,
     key: impl Into<ScanKey>,
-) -> Result<LoadedScan, Problem> {
-    change(app, caller, context, key, Control::Stop).await
+    answer: impl FnOnce(&LoadedScan) -> HttpResponse,
+) -> Result<HttpResponse, Problem> {
+    change(app, caller, context, key, Control::Stop, answer).await
 }
 
 /// Removes a scan that has ended; one that has not, or of which a report is being made, is a conflict.

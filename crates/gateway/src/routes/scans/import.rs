@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use actix_web::{HttpRequest, http::header, web::Payload};
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use picket_domain::{
     AuditAction, Authority, Basis, Dialect, Grounds, Needs, NewScan, NewTask, Observation, Permission, Plan, Pool,
     SandboxLevel, ScanId, Shard, Target, TaskId,
@@ -18,6 +18,7 @@ use super::{LoadedScan, ScanKey, find, with_counts};
 use crate::{
     App, Caller, Problem, RequestContext,
     body::Spool,
+    idempotency,
     imports::{self, Claim, Report},
 };
 
@@ -44,14 +45,15 @@ pub(super) struct ImportQuery {
     target: Option<String>,
 }
 
-/// Reads the body and stores it as a scan that has ended.
+/// Reads the body and stores it as a scan that has ended, with the `answer` under the client's key.
 pub(super) async fn import(
     app: &App,
     caller: &Caller,
     context: &RequestContext,
     query: ImportQuery,
     (request, payload): (HttpRequest, Payload),
-) -> Result<LoadedScan, Problem> {
+    answer: impl FnOnce(&LoadedScan) -> HttpResponse,
+) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
     let target = query.target.as_deref().map(Target::parse).transpose();
     let target = target.map_err(|error| Problem::target("target", &error))?;
@@ -72,7 +74,7 @@ pub(super) async fn import(
         detail: report.parsed.gap.map(|_| report.parsed.reason.clone()),
         ..RunRecord::default()
     };
-    store(app, caller, context, &new, (&report.observations, &run)).await
+    store(app, caller, context, &new, (&report.observations, &run), answer).await
 }
 
 async fn store(
@@ -81,7 +83,8 @@ async fn store(
     context: &RequestContext,
     new: &NewScan,
     (observations, run): (&[Observation], &RunRecord),
-) -> Result<LoadedScan, Problem> {
+    answer: impl FnOnce(&LoadedScan) -> HttpResponse,
+) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     app.db
         .run("import_scan", caller.organization_id, async |tx| {
@@ -90,7 +93,8 @@ async fn store(
                 .entry(now, &caller.label(), AuditAction::ScanImported, Some(new.id.to_string()))
                 .change(None, Some(json!({"target": new.target, "tool": new.tool, "report": new.request})));
             audit::record(tx, caller.organization_id, &entry).await?;
-            with_counts(tx, find(tx, ScanKey::Id(new.id)).await?).await
+            let scan = with_counts(tx, find(tx, ScanKey::Id(new.id)).await?).await?;
+            idempotency::keep(app, tx, answer(&scan)).await
         })
         .await
 }

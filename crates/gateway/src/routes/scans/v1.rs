@@ -25,6 +25,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub(in crate::routes) use self::order::order;
 use self::view::{ScanCreatedV1, ScanDetailV1, ScanResultV1, ScanStatusV1, ScanV1};
 use super::{
+    LoadedScan,
     ask::{Ask, Choice, beside_a_profile},
     estimate::{EstimateView, estimate},
     import::{ImportQuery, ReportFile, import},
@@ -132,18 +133,21 @@ async fn create_scan(
         Ok(planned) => planned,
         Err(refused) => return Err(noted(&app, &caller, &context, tool.as_deref(), refused.into()).await?),
     };
-    planned.store(&app, &caller, &context, asker.now).await?;
+    let new = &planned.scan;
+    let answer = |_| {
+        HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/scan/{}", new.id))).json(ScanCreatedV1 {
+            id: new.id,
+            status: "created",
+            target: new.target.clone(),
+            tool: new.tool,
+            created_at: asker.now,
+            tasks: new.tasks.len(),
+        })
+    };
+    let response = planned.store(&app, &caller, &context, asker.now, answer).await?;
     picket_faults::point("gateway::after_create_commit");
-    let new = planned.scan;
     tracing::Span::current().record("scan.id", tracing::field::display(new.id));
-    Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/scan/{}", new.id))).json(ScanCreatedV1 {
-        id: new.id,
-        status: "created",
-        target: new.target,
-        tool: new.tool,
-        created_at: asker.now,
-        tasks: new.tasks.len(),
-    }))
+    Ok(response)
 }
 
 /// Show what a scan would come to.
@@ -187,11 +191,12 @@ async fn import_scan(
     query: Query<ImportQuery>,
     body: (HttpRequest, Payload),
 ) -> Result<HttpResponse, Problem> {
-    let scan = import(&app, &caller, &context, query.0, body).await?;
-    tracing::Span::current().record("scan.id", tracing::field::display(scan.record.scan.id));
-    let location = (LOCATION, format!("/api/v1/scan/{}", scan.record.scan.id));
-    let view = ScanDetailV1::new(&scan);
-    Ok(HttpResponse::Created().insert_header(location).json(view))
+    let answer = |scan: &LoadedScan| {
+        tracing::Span::current().record("scan.id", tracing::field::display(scan.record.scan.id));
+        let location = (LOCATION, format!("/api/v1/scan/{}", scan.record.scan.id));
+        HttpResponse::Created().insert_header(location).json(ScanDetailV1::new(scan))
+    };
+    import(&app, &caller, &context, query.0, body, answer).await
 }
 
 /// Which scans, and in which order.
@@ -323,8 +328,7 @@ async fn stop_scan(
     caller: Caller,
     context: RequestContext,
     id: Id<ScanId>,
-) -> Result<Json<ScanDetailV1>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
-    let scan = super::cancel(&app, &caller, &context, id.0).await?;
-    Ok(Json(ScanDetailV1::new(&scan)))
+    super::cancel(&app, &caller, &context, id.0, view::changed).await
 }

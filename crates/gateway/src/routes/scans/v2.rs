@@ -11,7 +11,10 @@ use actix_web::{
 };
 use picket_domain::{Permission, Plan};
 use picket_planner::{Estimate, Wanted};
-use picket_store::scans::read::{Direction, Range, ScanOrder};
+use picket_store::scans::{
+    Created,
+    read::{Direction, Range, ScanOrder},
+};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -19,6 +22,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub(in crate::routes) use self::order::order;
 use self::view::{ScanCreatedV2, ScanDetailV2, ScanV2, StatusV2};
 use super::{
+    LoadedScan,
     ask::{Ask, Choice, OptionsV2, ScanTypeV2, beside_a_profile},
     estimate::{EstimateView, durations, estimate},
     import::{ImportQuery, ReportFile, import},
@@ -92,18 +96,21 @@ async fn create_scan(
     let planned = chosen.plan(&app, &asker, context.dialect).await?;
     let at_once = asker.subscription.limits().tasks_in_flight;
     let estimate = Estimate::of(&planned.scan, &durations(&app).await?, at_once);
-    let created = planned.store(&app, &caller, &context, asker.now).await?;
+    let new = &planned.scan;
+    let answer = |created: Created| {
+        let location = (LOCATION, format!("/api/v2/scans/{}", created.number));
+        HttpResponse::Created().insert_header(location).json(ScanCreatedV2 {
+            scan_id: created.number,
+            status: "pending",
+            target: new.target.clone(),
+            estimated_duration: estimate.words(),
+            message: "Scan has been queued successfully",
+        })
+    };
+    let response = planned.store(&app, &caller, &context, asker.now, answer).await?;
     picket_faults::point("gateway::after_create_commit");
-    let new = planned.scan;
     tracing::Span::current().record("scan.id", tracing::field::display(new.id));
-    let location = (LOCATION, format!("/api/v2/scans/{}", created.number));
-    Ok(HttpResponse::Created().insert_header(location).json(ScanCreatedV2 {
-        scan_id: created.number,
-        status: "pending",
-        target: new.target,
-        estimated_duration: estimate.words(),
-        message: "Scan has been queued successfully",
-    }))
+    Ok(response)
 }
 
 /// Show what a scan would come to.
@@ -147,10 +154,12 @@ async fn import_scan(
     query: Query<ImportQuery>,
     body: (HttpRequest, Payload),
 ) -> Result<HttpResponse, Problem> {
-    let scan = import(&app, &caller, &context, query.0, body).await?;
-    tracing::Span::current().record("scan.id", tracing::field::display(scan.record.scan.id));
-    let location = (LOCATION, format!("/api/v2/scans/{}", scan.record.number));
-    Ok(HttpResponse::Created().insert_header(location).json(ScanV2::new(&scan.record, scan.counts)))
+    let answer = |scan: &LoadedScan| {
+        tracing::Span::current().record("scan.id", tracing::field::display(scan.record.scan.id));
+        let location = (LOCATION, format!("/api/v2/scans/{}", scan.record.number));
+        HttpResponse::Created().insert_header(location).json(ScanV2::new(&scan.record, scan.counts))
+    };
+    import(&app, &caller, &context, query.0, body, answer).await
 }
 
 /// Which scans.
@@ -223,8 +232,8 @@ async fn cancel_scan(
     caller: Caller,
     context: RequestContext,
     id: Id<i64>,
-) -> Result<Json<ScanV2>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
-    let scan = super::cancel(&app, &caller, &context, id.0).await?;
-    Ok(Json(ScanV2::new(&scan.record, scan.counts)))
+    let answer = |scan: &LoadedScan| HttpResponse::Ok().json(ScanV2::new(&scan.record, scan.counts));
+    super::cancel(&app, &caller, &context, id.0, answer).await
 }

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{
-    post,
-    web::{Data, Json},
-};
+use actix_web::{HttpResponse, post, web::Data};
 use jiff::Timestamp;
 use picket_domain::{AuditAction, Criticality, Permission, Subscription, Target, TargetId};
 use picket_store::{
@@ -20,7 +17,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::words;
-use crate::{App, Body, Caller, FieldError, Problem, RequestContext};
+use crate::{App, Body, Caller, FieldError, Problem, RequestContext, idempotency};
 
 /// The most rows of one request.
 const MOST_ROWS: usize = 1_000;
@@ -107,15 +104,14 @@ pub(super) async fn upsert_targets(
     caller: Caller,
     context: RequestContext,
     Body(body): Body<BulkRequest>,
-) -> Result<Json<BulkView>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.may(Permission::TargetsWrite)?;
     if !(1..=MOST_ROWS).contains(&body.targets.len()) {
         return Err(Problem::field("targets", "out_of_range", format!("expected 1 to {MOST_ROWS} targets")));
     }
     let rows = read(body.targets, caller.subscription);
     let (now, organization) = (app.clock.now(), caller.organization_id);
-    let view = app
-        .db
+    app.db
         .run("upsert_targets", organization, async |tx| {
             let allowance = quota::lock(tx, organization).await?;
             let (plan, left) = (allowance.plan(), allowance.targets_left(tx).await?);
@@ -130,10 +126,9 @@ pub(super) async fn upsert_targets(
                     .change(None, Some(json!({"created": created, "updated": updated})));
                 audit::record(tx, organization, &entry).await?;
             }
-            Ok::<_, Problem>(view)
+            idempotency::keep(&app, tx, HttpResponse::Ok().json(view)).await
         })
-        .await?;
-    Ok(Json(view))
+        .await
 }
 
 /// Reads the rows; a target that is named twice is refused the second time.

@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::find;
-use crate::{App, Body, Caller, Id, Problem, RequestContext, proof_text};
+use crate::{App, Body, Caller, Id, Problem, RequestContext, idempotency, proof_text};
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config.service(start_verification).service(get_verification).service(check_verification).service(end_verification);
@@ -147,8 +147,7 @@ async fn start_verification(
     let expires_at = now.saturating_add(TOKEN_LASTS).map_err(Problem::internal)?;
     let digest = ProofDigest::of(token.expose_secret());
     let new = NewProof { id: ProofId::mint(now), target_id: id.0, method, digest, created_at: now, expires_at };
-    let target = app
-        .db
+    app.db
         .run("start_verification", organization, async |tx| {
             quota::lock(tx, organization).await?;
             let target = find(tx, id.0, now).await?.target;
@@ -164,10 +163,10 @@ async fn start_verification(
                 .entry(now, &caller.label(), AuditAction::TargetProofStarted, Some(id.0.to_string()))
                 .change(None, Some(json!({"proof": new.id, "method": method})));
             audit::record(tx, organization, &entry).await?;
-            Ok(target)
+            let view = TokenView::new(&new, &target, token.expose_secret());
+            idempotency::keep(&app, tx, HttpResponse::Created().json(view)).await
         })
-        .await?;
-    Ok(HttpResponse::Created().json(TokenView::new(&new, &target, token.expose_secret())))
+        .await
 }
 
 /// How the proofs of a target stand.

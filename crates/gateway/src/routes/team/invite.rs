@@ -20,7 +20,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{rank, view::InvitationView};
 use crate::{
-    App, Body, Caller, FieldError, Id, Listed, PageQuery, Problem, RequestContext,
+    App, Body, Caller, FieldError, Id, Listed, PageQuery, Problem, RequestContext, idempotency,
     mailbox::{self, Recipient},
     paging::PageParams,
     routes::auth::views::check_address,
@@ -101,12 +101,13 @@ async fn invite(
             let entry = context
                 .entry(now, &caller.label(), AuditAction::InvitationCreated, Some(new.id.to_string()))
                 .change(None, Some(json!({"email": email, "role": new.role, "expires_at": expires_at})));
-            Ok::<_, Problem>(audit::record(tx, caller.organization_id, &entry).await?)
+            audit::record(tx, caller.organization_id, &entry).await?;
+            let (id, role, invited_by) = (new.id, new.role, new.invited_by);
+            let email = email.clone();
+            let view = InvitationView::new(Invitation { id, email, role, invited_by, created_at: now, expires_at });
+            idempotency::keep(&app, tx, HttpResponse::Created().json(view)).await
         })
-        .await?;
-    let (id, role, invited_by) = (new.id, new.role, new.invited_by);
-    let view = InvitationView::new(Invitation { id, email, role, invited_by, created_at: now, expires_at });
-    Ok(HttpResponse::Created().json(view))
+        .await
 }
 
 /// Whether this may be stored: the inviter has the role and a proven address, the invited is no member, and there is room. Takes the lock.

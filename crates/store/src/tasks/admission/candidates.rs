@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::WORKER_TIMEOUT_SECONDS;
 use crate::{
-    Inconsistent, StoreError, Tx, halts,
+    Inconsistent, Notice, StoreError, Tx, halts,
     row::Columns,
     statements::statements,
     windows::{self, Closed},
@@ -51,8 +51,8 @@ CROSS JOIN LATERAL (
   JOIN scans AS s ON s.id = c.scan_id
   WHERE c.state = 'ready' AND c.pool = $1 AND c.organization_id = o.id AND c.ready_at <= now()
     AND s.state IN ('created', 'queued', 'running')
-    AND c.level >= (
-      SELECT min(w.level)
+    AND picket_rank(c.level) >= (
+      SELECT min(picket_rank(w.counts_as))
       FROM workers AS w
       WHERE $1 = ANY(w.pools) AND NOT w.draining AND w.heartbeat_at > now() - make_interval(secs => $2)
     )
@@ -101,9 +101,31 @@ WHERE id IN (
   ORDER BY t.id
   FOR NO KEY UPDATE OF t SKIP LOCKED
 )";
+
+    // As when a worker hands back because it stops. Whatever is locked ends at this moment.
+    SUSPEND = "-- tasks.admission.suspend
+UPDATE tasks
+SET state = 'ready', ready_at = now(), lease_until = NULL, worker_id = NULL, queued_at = NULL
+WHERE id IN (
+  SELECT t.id
+  FROM tasks AS t
+  JOIN scans AS s ON s.id = t.scan_id
+  WHERE t.state = 'running' AND EXISTS (
+    SELECT FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS closed (organization_id, tag, pattern, network)
+    WHERE closed.organization_id = t.organization_id
+      AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, t.shard))
+      AND (closed.tag IS NULL OR EXISTS (
+        SELECT FROM targets AS g
+        WHERE g.organization_id = t.organization_id AND g.value = s.target AND closed.tag = ANY(g.tags)
+      ))
+  )
+  ORDER BY t.id
+  FOR NO KEY UPDATE OF t SKIP LOCKED
+)";
 }
 
-/// Takes back what was admitted and not begun when a blackout window opens; returns how many tasks.
+/// Takes back what was admitted and not begun when a blackout window opens, and what runs under one that pauses: its lease is
+/// gone, so its tool is killed, and nothing is counted as a failure. Returns how many tasks.
 ///
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
@@ -113,20 +135,27 @@ pub async fn recall(tx: &Tx<'_>, now: Timestamp) -> Result<u64, StoreError> {
     if closed.is_empty() {
         return Ok(0);
     }
+    let pausing = closed.iter().filter(|one| one.pauses).cloned().collect::<Vec<_>>();
     let ClosedColumns { of, tags, patterns, networks } = ClosedColumns::of(closed);
-    tx.execute(RECALL, &[&of, &tags, &patterns, &networks]).await
+    let recalled = tx.execute(RECALL, &[&of, &tags, &patterns, &networks]).await?;
+    let ClosedColumns { of, tags, patterns, networks } = ClosedColumns::of(pausing);
+    let suspended = if of.is_empty() { 0 } else { tx.execute(SUSPEND, &[&of, &tags, &patterns, &networks]).await? };
+    if suspended > 0 {
+        tx.notify(Notice::Leases);
+    }
+    Ok(recalled.saturating_add(suspended))
 }
 
 /// What is closed, column by column.
-struct ClosedColumns {
-    of: Vec<Option<Uuid>>,
-    tags: Vec<Option<String>>,
-    patterns: Vec<Option<String>>,
-    networks: Vec<Option<String>>,
+pub(super) struct ClosedColumns {
+    pub(super) of: Vec<Option<Uuid>>,
+    pub(super) tags: Vec<Option<String>>,
+    pub(super) patterns: Vec<Option<String>>,
+    pub(super) networks: Vec<Option<String>>,
 }
 
 impl ClosedColumns {
-    fn of(closed: Vec<Closed>) -> Self {
+    pub(super) fn of(closed: Vec<Closed>) -> Self {
         let of = closed.iter().map(|one| one.organization_id.map(OrganizationId::uuid)).collect();
         let (patterns, networks) = closed.iter().map(|one| windows::columns(one.pattern.as_ref())).unzip();
         Self { of, tags: closed.into_iter().map(|one| one.tag).collect(), patterns, networks }

@@ -1,26 +1,21 @@
 //! What a client does to a scan in the v1 dialect, besides stopping it: pause, resume, repeat, delete.
 
-use actix_web::{
-    HttpResponse, delete,
-    http::header::LOCATION,
-    post,
-    web::{Data, Json},
-};
+use actix_web::{HttpResponse, delete, http::header::LOCATION, post, web::Data};
 use picket_domain::{AuditAction, InvalidTransition, NewScan, NewTask, Permission, ScanId};
 use picket_planner::{Earlier, LeftOver, what_is_missing};
 use picket_store::{
     StoreError, Tx, audit, profiles,
     scans::{self, control::link, overview::ScanKey, read::ScanRecord},
-    tasks::read::{Examined, Unexamined, examined, unexamined},
+    tasks::chain::{Examined, Standing, Unexamined, standing},
 };
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::view::{ScanCreatedV1, ScanDetailV1, ScanRepeatedV1};
+use super::view::{ScanCreatedV1, ScanDetailV1, ScanRepeatedV1, changed};
 use crate::{
-    App, Body, Caller, Id, Problem, RequestContext,
+    App, Body, Caller, Id, Problem, RequestContext, idempotency,
     routes::scans::{
         control::{self, Control},
         find,
@@ -49,10 +44,9 @@ async fn pause_scan(
     caller: Caller,
     context: RequestContext,
     id: Id<ScanId>,
-) -> Result<Json<ScanDetailV1>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
-    let scan = control::change(&app, &caller, &context, id.0, Control::Pause).await?;
-    Ok(Json(ScanDetailV1::new(&scan)))
+    control::change(&app, &caller, &context, id.0, Control::Pause, changed).await
 }
 
 /// Resume a paused scan: it goes on from its first unfinished task.
@@ -70,10 +64,9 @@ async fn resume_scan(
     caller: Caller,
     context: RequestContext,
     id: Id<ScanId>,
-) -> Result<Json<ScanDetailV1>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
-    let scan = control::change(&app, &caller, &context, id.0, Control::Resume).await?;
-    Ok(Json(ScanDetailV1::new(&scan)))
+    control::change(&app, &caller, &context, id.0, Control::Resume, changed).await
 }
 
 /// Delete a scan that has ended.
@@ -124,7 +117,8 @@ enum RerunOnly {
 /// Repeat a scan that has ended.
 ///
 /// The same is asked again, and judged, resolved and planned as if it were new: a target that you may not scan any more is
-/// refused. With `failed`, only what the first scan did not look at in full; 409 when there is no such thing.
+/// refused. With `failed`, only what the scan did not look at in full, nor a scan that it repeats in part; 409 when there is no such
+/// thing.
 #[utoipa::path(
     tag = "scans",
     params(("id" = String, Path, description = "The scan to repeat.")),
@@ -159,18 +153,23 @@ async fn rerun_scan(
             InvalidTransition { action: "repeat the failed tasks of", entity: "scan", from: "looked at in full" };
         return Err(refused.into());
     }
-    store(&app, &caller, &context, &new, (record.scan.id, asker.now)).await?;
+    let response = store(&app, &caller, &context, &new, (record.scan.id, only, asker.now)).await?;
     tracing::Span::current().record("scan.id", tracing::field::display(new.id));
+    Ok(response)
+}
+
+/// The answer to a repetition that is stored.
+fn repeated(new: &NewScan, base: ScanId, now: jiff::Timestamp) -> HttpResponse {
     let location = (LOCATION, format!("/api/v1/scan/{}", new.id));
     let scan = ScanCreatedV1 {
         id: new.id,
         status: "created",
-        target: new.target,
+        target: new.target.clone(),
         tool: new.tool,
-        created_at: asker.now,
+        created_at: now,
         tasks: new.tasks.len(),
     };
-    Ok(HttpResponse::Created().insert_header(location).json(ScanRepeatedV1 { scan, rerun_of: record.scan.id }))
+    HttpResponse::Created().insert_header(location).json(ScanRepeatedV1 { scan, rerun_of: base })
 }
 
 fn earlier(record: &ScanRecord) -> Earlier<'_> {
@@ -178,7 +177,7 @@ fn earlier(record: &ScanRecord) -> Earlier<'_> {
     Earlier { target, dialect: *dialect, plan: *plan, tool: tool.as_deref(), request, notify }
 }
 
-/// What a scan looked at in full, and what of its later stages it did not.
+/// What a scan, with those that it repeats in part, looked at in full, and what beside a new plan it did not.
 struct Seen {
     examined: Examined,
     left_over: Vec<LeftOver>,
@@ -190,8 +189,8 @@ impl Seen {
             let addresses = shard.addresses;
             LeftOver { tool, params, addresses, opens }
         };
-        let left_over = unexamined(tx, id).await?.into_iter().map(left_over).collect();
-        Ok(Self { examined: examined(tx, id).await?, left_over })
+        let Standing { examined, unexamined } = standing(tx, id).await?;
+        Ok(Self { examined, left_over: unexamined.into_iter().map(left_over).collect() })
     }
 }
 
@@ -222,18 +221,18 @@ async fn store(
     caller: &Caller,
     context: &RequestContext,
     new: &NewScan,
-    (base, now): (ScanId, jiff::Timestamp),
-) -> Result<(), Problem> {
+    (base, only, now): (ScanId, RerunOnly, jiff::Timestamp),
+) -> Result<HttpResponse, Problem> {
     app.db
         .run("rerun_scan", caller.organization_id, async |tx| {
             scans::create(tx, new, now).await?;
-            link(tx, new.id, base).await?;
+            link(tx, new.id, base, only == RerunOnly::Failed).await?;
             profiles::copy(tx, new.id, base).await?;
             let entry = context
                 .entry(now, &caller.label(), AuditAction::ScanCreated, Some(new.id.to_string()))
                 .change(None, Some(json!({"target": new.target, "tool": new.tool, "rerun_of": base})));
             audit::record(tx, caller.organization_id, &entry).await?;
-            Ok::<_, Problem>(())
+            idempotency::keep(app, tx, repeated(new, base, now)).await
         })
         .await
 }

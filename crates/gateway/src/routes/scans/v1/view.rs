@@ -1,5 +1,6 @@
 //! Scans as the v1 dialect shows them (CyberSec Pro's reference). The printed fields come first; what is ours follows.
 
+use actix_web::HttpResponse;
 use jiff::Timestamp;
 use picket_domain::{Confidence, Coverage, FindingId, ScanId, ScanState, SeverityCounts};
 use picket_store::scans::read::{ScanRecord, SightedFinding};
@@ -122,6 +123,11 @@ pub(super) struct ScanDetailV1 {
     profile: Option<String>,
     /// Of a profile of yours: its version at that time.
     profile_version: Option<i32>,
+}
+
+/// The answer to a change of a scan's state.
+pub(super) fn changed(scan: &LoadedScan) -> HttpResponse {
+    HttpResponse::Ok().json(ScanDetailV1::new(scan))
 }
 
 impl ScanDetailV1 {
