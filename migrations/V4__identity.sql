@@ -205,6 +205,8 @@ CREATE TABLE mails (
     template        text NOT NULL,
     -- The scan whose end it tells of, which may be removed by now, and to whom.
     scan_id         uuid,
+    -- The same of a target whose proof it tells of.
+    target_id       uuid,
     reader          uuid REFERENCES users,
     created_at      timestamptz NOT NULL,
     -- From then on it is worth nothing to its reader, and is not sent any more.
@@ -224,9 +226,9 @@ CREATE TABLE mails (
     CONSTRAINT a_mail_being_sent_has_a_lease CHECK ((state = 'sending') = (lease_until IS NOT NULL)),
     CONSTRAINT a_final_mail_has_an_end_and_no_letter
         CHECK ((state IN ('sent', 'failed')) = (ended_at IS NOT NULL)
-               AND (ended_at IS NULL AND scan_id IS NULL) = (letter IS NOT NULL)),
+               AND (ended_at IS NULL AND scan_id IS NULL AND target_id IS NULL) = (letter IS NOT NULL)),
     CONSTRAINT a_mail_has_a_recipient_or_a_reader
-        CHECK ((recipient IS NULL) = (scan_id IS NOT NULL) AND (scan_id IS NULL) = (reader IS NULL))
+        CHECK ((recipient IS NULL) = (reader IS NOT NULL) AND num_nonnulls(recipient, scan_id, target_id) = 1)
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX a_scans_end_is_told_once ON mails (scan_id) WHERE scan_id IS NOT NULL;
 CREATE INDEX due_mails ON mails (next_attempt_at) WHERE state = 'pending';
@@ -234,6 +236,7 @@ CREATE INDEX due_mails ON mails (next_attempt_at) WHERE state = 'pending';
 CREATE INDEX mails_to_an_address ON mails (lower(recipient), created_at);
 -- How many ends of scans an organization was told of lately.
 CREATE INDEX told_ends ON mails (organization_id, created_at) WHERE scan_id IS NOT NULL;
+CREATE INDEX mails_to_a_reader ON mails (reader, created_at) WHERE target_id IS NOT NULL;
 CREATE INDEX leased_mails ON mails (lease_until) WHERE state = 'sending';
 CREATE INDEX ended_mails ON mails (ended_at) WHERE ended_at IS NOT NULL;
 CALL picket_isolate('mails');

@@ -8,7 +8,7 @@ ALTER TABLE targets
     -- So that what belongs to a target belongs to its organization too.
     ADD CONSTRAINT a_target_belongs_to_its_organization UNIQUE (organization_id, id);
 
--- What a scan relies on: {by, id, ranges} (`domain/grounds.rs`).
+-- What a scan relies on: {by, id, also: [{by, id}], ranges} (`domain/grounds.rs`); of the grounds one is enough.
 ALTER TABLE scans ADD COLUMN authority jsonb NOT NULL DEFAULT '{"by": "operator", "id": null, "ranges": []}';
 -- Unfinished scans that end with what they rely on.
 CREATE INDEX scans_that_rely ON scans (organization_id, id)
@@ -34,6 +34,8 @@ CREATE TABLE target_proofs (
     failures        integer NOT NULL DEFAULT 0,
     -- When it had been missing too often.
     ended_at        timestamptz,
+    -- When it was looked whether somebody else has proven the same.
+    compared_at     timestamptz,
 
     FOREIGN KEY (organization_id, target_id) REFERENCES targets (organization_id, id) ON DELETE CASCADE,
     CONSTRAINT a_target_is_proven_once_by_each_method UNIQUE (target_id, method),
@@ -43,6 +45,8 @@ CREATE TABLE target_proofs (
     CONSTRAINT only_a_found_proof_ends CHECK (ended_at IS NULL OR verified_at IS NOT NULL)
 );
 CREATE INDEX proofs_to_check ON target_proofs (checked_at) WHERE verified_at IS NOT NULL AND ended_at IS NULL;
+CREATE INDEX proofs_to_compare ON target_proofs (id) WHERE verified_at IS NOT NULL AND compared_at IS NULL;
+CREATE INDEX targets_by_value ON targets (value);
 CALL picket_isolate('target_proofs');
 
 CREATE TABLE target_authorizations (
@@ -113,21 +117,24 @@ SELECT CASE kind
 END
 $$;
 
--- Whether what a scan relies on holds at that moment.
+-- Whether what a scan relies on holds at that moment: one of its grounds, where it has some, and all of its ranges.
 CREATE FUNCTION picket_stands(organization uuid, authority jsonb, moment timestamptz) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$
-SELECT CASE authority ->> 'by'
-    WHEN 'proof' THEN EXISTS (
-        SELECT FROM target_proofs AS p
-        WHERE p.id = (authority ->> 'id')::uuid AND p.organization_id = organization AND p.verified_until > moment
-          AND p.ended_at IS NULL)
-    WHEN 'authorization' THEN EXISTS (
-        SELECT FROM target_authorizations AS a
-        WHERE a.id = (authority ->> 'id')::uuid AND a.organization_id = organization AND a.not_before <= moment
-          AND a.not_after > moment)
-    ELSE true
-END AND NOT EXISTS (
+SELECT (authority ->> 'by' NOT IN ('proof', 'authorization') OR EXISTS (
+    SELECT FROM jsonb_array_elements(jsonb_build_array(authority) || coalesce(authority -> 'also', '[]')) AS g (ground)
+    WHERE CASE g.ground ->> 'by'
+        WHEN 'proof' THEN EXISTS (
+            SELECT FROM target_proofs AS p
+            WHERE p.id = (g.ground ->> 'id')::uuid AND p.organization_id = organization AND p.verified_until > moment
+              AND p.ended_at IS NULL)
+        WHEN 'authorization' THEN EXISTS (
+            SELECT FROM target_authorizations AS a
+            WHERE a.id = (g.ground ->> 'id')::uuid AND a.organization_id = organization AND a.not_before <= moment
+              AND a.not_after > moment)
+        ELSE false
+    END
+)) AND NOT EXISTS (
     SELECT FROM jsonb_array_elements_text(authority -> 'ranges') AS r (range)
     WHERE NOT EXISTS (SELECT FROM organization_ranges AS o WHERE o.organization_id = organization AND o.range = r.range))
 $$;

@@ -79,7 +79,8 @@ CREATE TABLE blackout_windows (
 );
 CALL picket_isolate('blackout_windows');
 
--- Whether a pattern covers a part of a scan's target: every address of a network, every name below `*.`, or one target.
+-- Whether a pattern covers a part of a scan's target: every address of a network, every name below `*.`, or one target; or a
+-- name below the target that the scan has found, which is the target of its task.
 CREATE FUNCTION picket_covers(pattern text, network inet, target text, shard jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     RETURN CASE
@@ -87,7 +88,8 @@ CREATE FUNCTION picket_covers(pattern text, network inet, target text, shard jso
             SELECT FROM jsonb_array_elements_text(shard -> 'addresses') AS a (address) WHERE a.address::inet <<= network
         )
         WHEN starts_with(pattern, '*.') THEN right(target, length(pattern) - 1) = substr(pattern, 2)
-        ELSE target = pattern
+            OR right(shard ->> 'target', length(pattern) - 1) = substr(pattern, 2)
+        ELSE target = pattern OR shard ->> 'target' = pattern
     END;
 
 -- What operators have stopped: everything, an organization, or a target. Rows stay when they are lifted. Only the operator

@@ -18,6 +18,7 @@ use picket_store::{
         self,
         lease::{self, ClaimedMail, MailEnd, MailFence, WrittenMail},
         scan_end::{self, ScanNews},
+        target_news::{self, TargetNews},
     },
 };
 use tracing::Instrument;
@@ -135,12 +136,27 @@ impl Post {
             tracing::warn!(error = cause(&error), "news of a scan could not be read");
             Failure::passing("database")
         })?;
+        if news.is_none() {
+            return self.target_news(id).await;
+        }
         let ScanNews { recipient, name, locale, organization, scan_id, target, state, ended_at, counts } =
             news.ok_or_else(|| Failure::permanent("nobody to tell"))?;
         let outcome = ScanOutcome::find(&state).ok_or_else(|| Failure::permanent("unfinished scan"))?;
         let link = format!("{}/api/v1/scan/{scan_id}/result", self.origin);
         let letter = Letter::ScanEnded { name, organization, target, outcome, at: ended_at, counts, link };
         Ok((letter, recipient, locale))
+    }
+
+    /// The letter about a target's proof, as things are now.
+    async fn target_news(&self, id: MailId) -> Result<Addressed, Failure> {
+        let read = self.db.operate("mails.target_news", async |tx| target_news::read(tx, id).await).await;
+        let news = read.map_err(|error| {
+            tracing::warn!(error = cause(&error), "news of a target could not be read");
+            Failure::passing("database")
+        })?;
+        let TargetNews { recipient, name, locale, organization, target, news, at } =
+            news.ok_or_else(|| Failure::permanent("nobody to tell"))?;
+        Ok((Letter::TargetProof { name, organization, target, news, at }, recipient, locale))
     }
 
     /// Writes how a claim ended. When that cannot be written, the lease ends by itself and the letter is sent once more.

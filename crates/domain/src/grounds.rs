@@ -5,10 +5,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     AllowList, AuthorizationId, Exclusion, HostName, ProofId, ProofMethod, Target, TargetKind, TargetVerdict, judge,
 };
+
+/// The most further grounds that a scan remembers; each is looked at with every claim.
+const MOST_FURTHER: usize = 16;
 
 /// What holds for an organization at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +67,8 @@ pub enum Basis {
 pub struct Authority {
     /// Why it is allowed.
     pub basis: Basis,
+    /// Further proofs and written authorizations that allow it: it goes on while one of them all stands.
+    pub also: Vec<Basis>,
     /// The organization's ranges that opened addresses of it.
     pub ranges: Vec<IpNet>,
 }
@@ -107,21 +113,70 @@ impl Authority {
     /// One that no range of the organization's is part of.
     #[must_use]
     pub const fn of(basis: Basis) -> Self {
-        Self { basis, ranges: Vec::new() }
+        Self { basis, also: Vec::new(), ranges: Vec::new() }
+    }
+
+    /// The proofs and written authorizations that it relies on, any one of which is enough; none where it relies on none.
+    pub fn grounds(&self) -> impl Iterator<Item = Basis> {
+        let is_ground = |basis: &Basis| basis.ground().is_some();
+        std::iter::once(self.basis).chain(self.also.iter().copied()).filter(is_ground)
     }
 
     /// As it is stored with the scan. Ids are in their stored form, since the database compares them.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let (by, id) = match self.basis {
-            Basis::Import => ("import", None),
-            Basis::Operator => ("operator", None),
-            Basis::Passive => ("passive", None),
-            Basis::Ranges => ("ranges", None),
-            Basis::Proof(id) => ("proof", Some(id.uuid())),
-            Basis::Authorization(id) => ("authorization", Some(id.uuid())),
-        };
-        json!({"by": by, "id": id.map(|id| id.to_string()), "ranges": self.ranges})
+        let also: Vec<Value> = self.also.iter().copied().map(Basis::to_json).collect();
+        let Value::Object(mut stored) = self.basis.to_json() else { return Value::Null };
+        stored.insert("also".to_owned(), Value::Array(also));
+        stored.insert("ranges".to_owned(), json!(self.ranges));
+        Value::Object(stored)
+    }
+
+    /// As `to_json` wrote it; `None` for everything else.
+    #[must_use]
+    pub fn from_json(stored: &Value) -> Option<Self> {
+        let ranges = stored.get("ranges")?.as_array()?.iter().map(|range| range.as_str()?.parse().ok());
+        let also = stored.get("also").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        Some(Self {
+            basis: Basis::from_json(stored)?,
+            also: also.iter().map(Basis::from_json).collect::<Option<_>>()?,
+            ranges: ranges.collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl Basis {
+    /// Its id, where it is a proof or a written authorization.
+    const fn ground(self) -> Option<Uuid> {
+        match self {
+            Self::Proof(id) => Some(id.uuid()),
+            Self::Authorization(id) => Some(id.uuid()),
+            Self::Import | Self::Operator | Self::Passive | Self::Ranges => None,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Operator => "operator",
+            Self::Passive => "passive",
+            Self::Ranges => "ranges",
+            Self::Proof(_) => "proof",
+            Self::Authorization(_) => "authorization",
+        }
+    }
+
+    fn to_json(self) -> Value {
+        json!({"by": self.name(), "id": self.ground().map(|id| id.to_string())})
+    }
+
+    fn from_json(stored: &Value) -> Option<Self> {
+        let id = || stored.get("id")?.as_str()?.parse::<Uuid>().ok();
+        match stored.get("by")?.as_str()? {
+            "proof" => Some(Self::Proof(ProofId::from_uuid(id()?))),
+            "authorization" => Some(Self::Authorization(AuthorizationId::from_uuid(id()?))),
+            by => [Self::Import, Self::Operator, Self::Passive, Self::Ranges].into_iter().find(|one| one.name() == by),
+        }
     }
 }
 
@@ -177,15 +232,24 @@ impl Grounds {
         if judge(target, resolved, pinned_by_operator, list) == TargetVerdict::Allowed {
             return Ok(Authority::of(Basis::Operator));
         }
-        let basis = match judge(target, resolved, pinned_by_operator, &list.with_ranges(&self.ranges)) {
+        let mut covering = self.grounds.iter().filter(|ground| ground.covers(target, resolved)).map(|one| one.basis);
+        let (basis, also) = match judge(target, resolved, pinned_by_operator, &list.with_ranges(&self.ranges)) {
             TargetVerdict::Forbidden { address } => return Err(GroundRefused::Forbidden(address)),
-            TargetVerdict::Allowed => Basis::Ranges,
+            TargetVerdict::Allowed => (Basis::Ranges, Vec::new()),
             TargetVerdict::NotAuthorized => {
-                let ground = self.grounds.iter().find(|ground| ground.covers(target, resolved)).map(|one| one.basis);
-                ground.or(passive.then_some(Basis::Passive)).ok_or(GroundRefused::NotAuthorized)?
+                let first =
+                    covering.next().or(passive.then_some(Basis::Passive)).ok_or(GroundRefused::NotAuthorized)?;
+                (first, covering.take(MOST_FURTHER).collect())
             }
         };
-        Ok(Authority { basis, ranges: self.ranges_around(target, resolved) })
+        Ok(Authority { basis, also, ranges: self.ranges_around(target, resolved) })
+    }
+
+    /// The same without the proofs and written authorizations that are not among these.
+    #[must_use]
+    pub fn only(mut self, bases: &[Basis]) -> Self {
+        self.grounds.retain(|ground| bases.contains(&ground.basis));
+        self
     }
 
     /// The organization's ranges that hold an address of the target.

@@ -1,7 +1,9 @@
 //! A scan that grows: what is planned from the result of one of its tasks. Nothing here names an address; whoever plans may
-//! only take those that were judged when the scan was made.
+//! only take those that were judged: when the scan was made, or, of names below the target, when they were found.
 
-use crate::{NewTask, Plan, PlanGap};
+use serde_json::Value;
+
+use crate::{Authority, NewTask, Plan, PlanGap};
 
 /// How far a scan has grown, as of the transaction that ends one of its tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +12,8 @@ pub struct Growing {
     pub plan: Plan,
     /// Its target, canonical.
     pub target: String,
+    /// What was asked for, as it was stored.
+    pub request: Value,
     /// Tasks that it may still get under the organization's subscription.
     pub tasks_left: u64,
     /// Hosts × ports that it may still examine.
@@ -25,4 +29,6 @@ pub struct Grown {
     pub probes: u64,
     /// What is not planned, and why.
     pub gaps: Vec<PlanGap>,
+    /// What the whole scan relies on from here on, where that is less than before.
+    pub authority: Option<Authority>,
 }

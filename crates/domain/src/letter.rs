@@ -70,6 +70,36 @@ impl ScanOutcome {
     }
 }
 
+/// What happened to the proof of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProofNews {
+    /// It was not found where it should be.
+    Missing,
+    /// It was missing too often, and proves nothing any more.
+    Ended,
+    /// Another organization has proven the same target.
+    Shared,
+}
+
+impl ProofNews {
+    /// The name of its letter's template, also in the database.
+    #[must_use]
+    pub const fn template(self) -> &'static str {
+        match self {
+            Self::Missing => "proof_missing",
+            Self::Ended => "proof_ended",
+            Self::Shared => "target_shared",
+        }
+    }
+
+    /// The news of that template.
+    #[must_use]
+    pub fn find(template: &str) -> Option<Self> {
+        [Self::Missing, Self::Ended, Self::Shared].into_iter().find(|news| news.template() == template)
+    }
+}
+
 /// What a mail says.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "template", rename_all = "snake_case", deny_unknown_fields)]
@@ -172,6 +202,19 @@ pub enum Letter {
         /// Where the result is.
         link: String,
     },
+    /// Something happened to the proof of a target.
+    TargetProof {
+        /// The person.
+        name: String,
+        /// Whose target it is.
+        organization: String,
+        /// The target.
+        target: String,
+        /// What.
+        news: ProofNews,
+        /// When.
+        at: Timestamp,
+    },
     /// Join an organization.
     Invitation {
         /// Who invites.
@@ -202,6 +245,7 @@ impl Letter {
             Self::AddressChangeAsked { .. } => "address_change_asked",
             Self::AddressChanged { .. } => "address_changed",
             Self::ScanEnded { .. } => "scan_ended",
+            Self::TargetProof { news, .. } => news.template(),
             Self::Invitation { .. } => "invitation",
         }
     }
@@ -220,7 +264,8 @@ impl Letter {
             | Self::IdentityChanged { .. }
             | Self::AddressChangeAsked { .. }
             | Self::AddressChanged { .. }
-            | Self::ScanEnded { .. } => written.saturating_add(WORTH_SENDING).unwrap_or(Timestamp::MAX),
+            | Self::ScanEnded { .. }
+            | Self::TargetProof { .. } => written.saturating_add(WORTH_SENDING).unwrap_or(Timestamp::MAX),
         }
     }
 }

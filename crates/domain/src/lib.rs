@@ -52,7 +52,7 @@ pub use id::{
     TaskId, UserId, WebhookId, WorkerId,
 };
 pub use invocation::{Egress, InputFile, Invocation, Network, PinnedHost, ToolOutput, TopPorts};
-pub use letter::{Letter, Locale, ScanOutcome};
+pub use letter::{Letter, Locale, ProofNews, ScanOutcome};
 pub use output::OutputLine;
 pub use permission::{Permission, Role};
 pub use plan::{Coverage, CoverageState, Dialect, NewScan, Plan, PlanGap};

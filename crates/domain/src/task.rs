@@ -229,11 +229,15 @@ pub enum Gap {
     TargetNotAuthorized,
     /// The organization says that what the task looks at is never scanned.
     TargetExcluded,
+    /// The name led elsewhere, when the task began, than when the scan was made.
+    TargetChanged,
+    /// What was found below the target is nothing that anybody may scan here, or an operator has stopped scanning it.
+    TargetForbidden,
 }
 
 impl Gap {
     /// Every gap.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::CapabilityUnavailable,
         Self::ToolUnavailable,
         Self::ToolFailed,
@@ -246,6 +250,8 @@ impl Gap {
         Self::InvalidParameters,
         Self::TargetNotAuthorized,
         Self::TargetExcluded,
+        Self::TargetChanged,
+        Self::TargetForbidden,
     ];
 
     /// The name on the wire and in the database.
@@ -264,6 +270,8 @@ impl Gap {
             Self::InvalidParameters => "invalid_parameters",
             Self::TargetNotAuthorized => "target_not_authorized",
             Self::TargetExcluded => "target_excluded",
+            Self::TargetChanged => "target_changed",
+            Self::TargetForbidden => "target_forbidden",
         }
     }
 

@@ -9,6 +9,7 @@
 //! The calls are made with `hyper` directly, because a client with a connection pool offers no place between connecting
 //! and speaking.
 
+mod certificate;
 mod client;
 mod dial;
 mod error;
@@ -17,6 +18,7 @@ mod image;
 mod resolver;
 mod settings;
 
+pub use certificate::certified_names;
 pub use client::{Attempted, HttpClient, Limits, Method, Request, Response};
 pub use error::{ErrorClass, OutboundError};
 pub use guard::{Endpoint, Guard};

@@ -111,6 +111,7 @@ impl Parts {
         let parts = picket_worker::Parts {
             db: self.db.clone(),
             broker: self.broker("worker")?,
+            planner: self.planner()?,
             blobs: if is_alone && self.settings.blobs.is_none() { None } else { Some(self.blobs()?) },
             live: self.settings.redis.as_ref().map(Live::new).transpose()?,
             clock: self.clock.clone(),

@@ -8,6 +8,8 @@
 //! Whoever makes scans plans here: the gateway for a request, the steward for what is due. It must never store anything.
 
 mod again;
+mod compare;
+mod discovery;
 mod estimate;
 mod grow;
 mod options;
@@ -29,12 +31,14 @@ use picket_domain::{
     AllowList, Dialect, Gap, Grounds, NewScan, NewTask, OrganizationId, Plan, PlanGap, ScanId, Subscription, TaskId,
 };
 use picket_outbound::Resolver;
-use picket_scanners::{Asked, FanOut, ScanSpec, TaskShape};
+use picket_scanners::{Asked, DISCOVERY, FanOut, ScanSpec, TaskShape};
 use serde_json::Value;
 
-use self::options::Run;
+use self::options::{INCLUDE_SUBDOMAIN, Run};
 pub use self::{
     again::{Earlier, LeftOver, what_is_missing},
+    compare::without,
+    discovery::{Names, NotSearched, grow_names},
     estimate::{Durations, Estimate},
     grow::grow,
     options::ScanOptions,
@@ -113,6 +117,7 @@ impl Planner {
     pub async fn plan_tool(&self, asker: &Asker, request: ToolRequest<'_>) -> Result<NewScan, PlanRefused> {
         let spec = self.spec(request.tool, request.parameters)?;
         let scope = self.authorize(asker, request.target, spec.tool().is_passive()).await?;
+        demand_name(&spec, &scope)?;
         let tasks = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
         Ok(NewScan {
             dialect: Dialect::V1,
@@ -141,18 +146,7 @@ impl Planner {
             return Err(wanted::nothing_to_do());
         }
         let scope = self.authorize(asker, target, false).await?;
-        let mut whole = Whole::default();
-        let opened = wanted.opened_by_ports(plan);
-        for run in wanted.runs(plan) {
-            if opened.contains(&run.option) {
-                whole.wait(&run);
-            } else {
-                whole.add(&run, &scope, asker.now);
-            }
-        }
-        for task in &mut whole.tasks {
-            task.opens = opened.iter().map(|name| (*name).to_owned()).collect();
-        }
+        let whole = Whole::of(wanted, plan, &scope, asker.now);
         Ok(NewScan {
             dialect: Dialect::V2,
             plan,
@@ -178,6 +172,23 @@ struct Whole {
 }
 
 impl Whole {
+    /// The first stage of a plan for one target.
+    fn of(wanted: ScanOptions, plan: Plan, scope: &Scope, now: Timestamp) -> Self {
+        let mut whole = Self::default();
+        let opened = wanted.opened_by_ports(plan);
+        for run in wanted.runs(plan) {
+            if opened.contains(&run.option) {
+                whole.wait(&run);
+            } else {
+                whole.add(&run, scope, now);
+            }
+        }
+        for task in whole.tasks.iter_mut().filter(|task| task.tool != DISCOVERY.slug()) {
+            task.opens = opened.iter().map(|name| (*name).to_owned()).collect();
+        }
+        whole
+    }
+
     /// What is planned later, from open ports; only a tool that there is not is known to be missing already.
     fn wait(&mut self, run: &Run) {
         match ScanSpec::try_from(Asked { tool: run.tool, parameters: Some(&run.params) }) {
@@ -191,6 +202,7 @@ impl Whole {
         // Whether our own parameters fit is a test's to say; here it is the same as having no such tool.
         let spec = ScanSpec::try_from(Asked { tool: run.tool, parameters: Some(&run.params) });
         let made = spec.map_err(|_| Gap::ToolUnavailable).and_then(|spec| {
+            demand_name(&spec, scope).map_err(|_| Gap::ToolUnavailable)?;
             let tasks = tasks(&spec, scope, now).ok_or(Gap::LimitExceeded)?;
             Ok((tasks, probes(spec.shapes(), scope)))
         });
@@ -248,19 +260,30 @@ fn tasks(spec: &ScanSpec, scope: &Scope, now: Timestamp) -> Option<Vec<NewTask>>
     if tool.fan_out() == FanOut::OneEach && scope.addresses.len() > shards::MOST_RUNS {
         return None;
     }
+    let is_search = tool.slug() == DISCOVERY.slug();
     let task = |shape: &TaskShape, shard| NewTask {
         id: TaskId::mint(now),
         tool: tool.slug(),
         needs: shape.needs,
         params: shape.params.clone(),
         shard,
-        opens: Vec::new(),
+        opens: is_search.then(|| INCLUDE_SUBDOMAIN.to_owned()).into_iter().collect(),
     };
     let mut tasks = Vec::new();
     for shape in spec.shapes() {
-        tasks.extend(shards::cut(scope, tool.fan_out(), shape.ports).into_iter().map(|shard| task(shape, shard)));
+        let shards =
+            if is_search { vec![shards::whole(scope)] } else { shards::cut(scope, tool.fan_out(), shape.ports) };
+        tasks.extend(shards.into_iter().map(|shard| task(shape, shard)));
     }
     Some(tasks)
+}
+
+/// Refuses to look for names below something that has none.
+fn demand_name(spec: &ScanSpec, scope: &Scope) -> Result<(), PlanRefused> {
+    if spec.tool().slug() != DISCOVERY.slug() || scope.target.host().is_some() {
+        return Ok(());
+    }
+    Err(PlanRefused::field("target", "not_a_name", "expected a host name, which can have names below it"))
 }
 
 /// Hosts × ports of all runs; the store holds it against the plan of the organization.

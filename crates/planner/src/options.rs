@@ -2,6 +2,7 @@
 //! line in `grow.rs` when it waits for the open ports.
 
 use picket_domain::Plan;
+use picket_scanners::DISCOVERY;
 use serde_json::{Value, json};
 
 /// What a plan looks at.
@@ -62,7 +63,7 @@ impl ScanOptions {
     /// What is asked of which tool. An option without a tool yet is one that no run has.
     pub(super) fn runs(self, plan: Plan) -> Vec<Run> {
         let wanted = [
-            (self.include_subdomain, INCLUDE_SUBDOMAIN, Vec::new()),
+            (self.include_subdomain, INCLUDE_SUBDOMAIN, vec![(DISCOVERY.slug(), json!({}))]),
             (self.port_scan, PORT_SCAN, port_scan(plan)),
             (self.web_scan, WEB_SCAN, web_scan(plan)),
             (self.ssl_scan, SSL_SCAN, ssl_scan(plan)),
@@ -92,7 +93,7 @@ impl ScanOptions {
     }
 }
 
-const INCLUDE_SUBDOMAIN: &str = "include_subdomain";
+pub(super) const INCLUDE_SUBDOMAIN: &str = "include_subdomain";
 const PORT_SCAN: &str = "port_scan";
 pub(super) const WEB_SCAN: &str = "web_scan";
 pub(super) const SSL_SCAN: &str = "ssl_scan";

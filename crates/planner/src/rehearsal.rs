@@ -2,7 +2,7 @@
 
 use picket_domain::{Invocation, NewTask};
 
-use super::{Asker, PlanRefused, Planner, ToolRequest, probes, tasks, too_many_runs};
+use super::{Asker, PlanRefused, Planner, ToolRequest, demand_name, probes, tasks, too_many_runs};
 
 /// What would happen.
 pub struct Rehearsal {
@@ -39,6 +39,7 @@ impl Planner {
             }
             Err(refused) => return Err(refused),
         };
+        demand_name(&spec, &scope)?;
         let tasks = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
         let (all, probes) = (tasks.len(), probes(spec.shapes(), &scope));
         let runs = tasks.into_iter().take(most).map(|task| self.command(task)).collect::<Result<_, _>>()?;

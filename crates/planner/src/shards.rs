@@ -28,6 +28,11 @@ pub(super) fn cut(scope: &Scope, fan_out: FanOut, ports: u32) -> Vec<Shard> {
     scope.addresses.chunks(size).flat_map(|addresses| split_by_family(&shard(scope, addresses))).collect()
 }
 
+/// The whole target as one.
+pub(super) fn whole(scope: &Scope) -> Shard {
+    shard(scope, &scope.addresses)
+}
+
 fn shard(scope: &Scope, addresses: &[IpAddr]) -> Shard {
     Shard { target: scope.target.to_string(), addresses: addresses.to_vec(), hosts: scope.hosts(addresses) }
 }

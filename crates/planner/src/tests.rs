@@ -185,16 +185,29 @@ async fn a20_only_the_exact_name_of_a_tool_finds_it() {
 }
 
 #[tokio::test]
-async fn options_without_a_tool_are_gaps_of_the_plan() {
+async fn names_below_are_looked_for_beside_the_port_scan_and_below_a_name_alone() {
     let all = ScanOptions { include_subdomain: true, port_scan: true, web_scan: true, ssl_scan: true };
     let scan = planner(&["example.com"])
         .plan_options(&asker(Subscription::Trial), "example.com", Plan::Full, all)
         .await
         .unwrap();
     assert_eq!((scan.tool, scan.dialect), (None, Dialect::V2));
+    assert_eq!(scan.gaps, []);
+    let tasks: Vec<_> = scan.tasks.iter().map(|task| (task.tool, task.opens.join(","))).collect();
+    let expected = [("subdomains", "include_subdomain".to_owned()), ("nmap", "web_scan,ssl_scan,ssh-audit".to_owned())];
+    assert_eq!(tasks, expected);
+
+    let address = planner(&["192.0.2.7"]);
+    let scan = address.plan_options(&asker(Subscription::Trial), "192.0.2.7", Plan::Full, all).await.unwrap();
     let gaps: Vec<_> = scan.gaps.iter().map(|gap| (gap.tool.as_str(), gap.gap)).collect();
-    assert_eq!(gaps[0], ("include_subdomain", Gap::ToolUnavailable));
-    assert!(gaps.iter().all(|(name, _)| all.runs(Plan::Full).iter().all(|run| *name != run.tool)), "{gaps:?}");
+    assert_eq!(gaps, [("include_subdomain", Gap::ToolUnavailable)]);
+    let request = ToolRequest { target: "192.0.2.7", tool: "subdomains", parameters: None, notify: &[] };
+    let refused = address.plan_tool(&asker(Subscription::Trial), request).await;
+    assert_eq!(refusal(refused), ("target".to_owned(), "not_a_name"));
+    // One search for a name, however many addresses it has.
+    let public = ToolRequest { target: "public.example.net", tool: "subdomains", parameters: None, notify: &[] };
+    let scan = planner(&["public.example.net"]).plan_tool(&asker(Subscription::Trial), public).await.unwrap();
+    assert_eq!((scan.tasks.len(), scan.tasks[0].shard.addresses.len()), (1, 2));
 }
 
 #[tokio::test]

@@ -165,6 +165,8 @@ pub(crate) const fn gap_words(gap: Gap) -> &'static str {
         Gap::InvalidParameters => "its parameters do not fit the tool",
         Gap::TargetNotAuthorized => "what allowed the scan had ended",
         Gap::TargetExcluded => "the organization has excluded the target",
+        Gap::TargetChanged => "the name led elsewhere than when the scan was made",
+        Gap::TargetForbidden => "nobody may scan it here",
     }
 }
 

@@ -2,6 +2,7 @@
 //! Pure: it starts no process, opens no socket and reads no clock.
 
 mod aim;
+mod discovery;
 mod format;
 mod headers;
 mod import;
@@ -28,6 +29,7 @@ mod typed;
 mod weakness;
 mod xml;
 
+pub use discovery::{DISCOVERY, NameLine};
 pub use format::{Context, Format, HEAD_BYTES, Head, blank, formats, parsed_blank, recognize, strange};
 pub use import::is_nameless;
 pub use open_port::{OpenPort, Speaks, open_port};
@@ -35,4 +37,4 @@ pub use parameters::{Parameters, ParamsError};
 pub use simulate::{SIMULATOR, SimulatedEnd, Simulation};
 pub use spec::{Asked, ScanSpec, UNKNOWN_TOOL};
 pub use tool::{Appetite, FanOut, Parsed, TaskShape, Tool, split_by_family};
-pub use tools::{ALL, IMPORTS, ImportOnly, find, page};
+pub use tools::{ALL, IMPORTS, ImportOnly, find, offered, page};

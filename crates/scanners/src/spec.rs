@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     FanOut, ParamsError, TaskShape, Tool,
+    discovery::{self, DISCOVERY},
     simulate::{self, SIMULATOR, Simulation},
     tools,
 };
@@ -99,6 +100,19 @@ impl ScanSpec {
         self.shapes.first().map(|shape| simulate::simulation(&shape.params)).transpose()
     }
 
+    /// The port whose certificate the only task looks at when it is a search for names: its worker does that, and runs no
+    /// command line.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub fn discovery(&self, shard: &Shard) -> Result<Option<u16>, ParamsError> {
+        if self.tool.slug() != DISCOVERY.slug() {
+            return Ok(None);
+        }
+        self.command(shard)?;
+        self.shapes.first().map(|shape| discovery::port(&shape.params)).transpose()
+    }
+
     /// The command line of one of its tasks.
     ///
     /// # Errors
@@ -134,7 +148,7 @@ fn check_shard(shard: &Shard, fan_out: FanOut) -> Result<(), ParamsError> {
 
 /// A tool that is not in the catalogue. What was written does not come back.
 fn unknown_tool() -> ParamsError {
-    let known: Vec<_> = tools::ALL.iter().map(|tool| tool.slug()).collect();
+    let known: Vec<_> = tools::offered().map(Tool::slug).collect();
     let message = format!("expected one of: {}", known.join(", "));
     ParamsError { field: "tool".to_owned(), code: UNKNOWN_TOOL, message }
 }

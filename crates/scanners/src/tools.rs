@@ -1,7 +1,10 @@
 //! The tools Picket offers. To add one: a file beside `tools/nmap.rs` with an `Adapter`, and its name in the table here. One
 //! whose reports are only read has a title there too.
 
-use crate::{Format, Tool};
+use crate::{
+    Format, Tool,
+    discovery::{self, DISCOVERY},
+};
 
 macro_rules! tools {
     (run: $($module:ident)*; import: $($import:ident $title:literal)*;) => {
@@ -103,7 +106,8 @@ impl std::fmt::Debug for ImportOnly {
 /// What the catalogue tells of a tool: the text at the head of its module, in Markdown.
 #[must_use]
 pub fn page(slug: &str) -> Option<String> {
-    let (_, source) = ALL.iter().zip(SOURCES).find(|(tool, _)| tool.slug() == slug)?;
+    let sources = ALL.iter().zip(SOURCES.iter().copied()).chain([(&DISCOVERY, discovery::SOURCE)]);
+    let (_, source) = sources.into_iter().find(|(tool, _)| tool.slug() == slug)?;
     Some(head(source))
 }
 
@@ -112,10 +116,15 @@ fn head(source: &str) -> String {
     lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
+/// Everything that a client may ask for: the tools, and what a worker does without one.
+pub fn offered() -> impl Iterator<Item = &'static dyn Tool> {
+    ALL.iter().copied().chain([DISCOVERY])
+}
+
 /// The tool a client names, exactly as it is spelled.
 #[must_use]
 pub fn find(slug: &str) -> Option<&'static dyn Tool> {
-    ALL.iter().copied().find(|tool| tool.slug() == slug)
+    offered().find(|tool| tool.slug() == slug)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ impl Measurer {
     /// # Errors
     /// When the database refuses.
     pub async fn measure(&self) -> Result<u64, StoreError> {
-        let tools: Vec<&str> = picket_scanners::ALL.iter().map(|tool| tool.slug()).collect();
+        let tools: Vec<&str> = picket_scanners::offered().map(|tool| tool.slug()).collect();
         let now = self.clock.now();
         self.db.operate("measurer.measure", async |tx| durations::measure(tx, &tools, now).await).await
     }

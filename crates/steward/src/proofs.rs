@@ -1,14 +1,17 @@
 //! Looks again whether targets are still proven: once a week, and daily where a look failed or an unfinished scan relies on
 //! the proof. A proof that is missing twice in a row ends, and with it what waits for scans that rely on it.
 //!
+//! The owners and admins of an organization hear of it, and of another organization that has proven the same target.
+//!
 //! Any number of stewards may look; of two looks at the same time one counts, which the row decides.
 
 use futures_util::future::join_all;
-use picket_domain::{AuditAction, AuditEntry};
+use picket_domain::{AuditAction, AuditEntry, ProofNews};
 use picket_kit::Clock;
 use picket_planner::{NotProven, Prover};
 use picket_store::{
     Db, Notice, StoreError, Tx, audit,
+    mails::target_news,
     proofs::{self, DueProof},
     quota,
     tasks::authority,
@@ -42,9 +45,13 @@ impl Proofs {
     /// When the database refuses; what was noted before stays noted.
     pub async fn check(&self) -> Result<(usize, usize), StoreError> {
         let now = self.clock.now();
+        self.db.operate("proofs.shared", async |tx| target_news::tell_shared(tx, now).await).await?;
         let due = self.db.operate("proofs.due", async |tx| proofs::due(tx, now, TURN).await).await?;
-        let looks = due.iter().map(|one| self.prover.look(&one.target, one.method, one.digest));
-        let looks = join_all(looks).await;
+        let look = async |one: &DueProof| match &one.target {
+            Some(target) => self.prover.look(target, one.method, one.digest).await,
+            None => Err(NotProven::Unsuited),
+        };
+        let looks = join_all(due.iter().map(look)).await;
         let (looked, mut ended) = (due.len(), 0_usize);
         for (one, look) in due.into_iter().zip(looks) {
             metrics::counter!("picket_proofs_checked_total", "found" => if look.is_ok() { "true" } else { "false" })
@@ -63,7 +70,10 @@ impl Proofs {
                 proofs::found(tx, one.id, one.digest, now).await?;
                 return Ok(false);
             };
-            if proofs::missed(tx, one, now).await? != Some(true) {
+            let Some(has_ended) = proofs::missed(tx, one, now).await? else { return Ok(false) };
+            let news = if has_ended { ProofNews::Ended } else { ProofNews::Missing };
+            target_news::write(tx, (one.organization_id, one.target_id), news, now).await?;
+            if !has_ended {
                 return Ok(false);
             }
             let tasks = authority::end_fallen(tx, one.organization_id, now).await?;

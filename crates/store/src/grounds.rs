@@ -17,32 +17,46 @@ FROM picket_grounds($1, $2, $3)";
 /// What holds now for the target that is asked for; for a text that is no target, what holds for every one.
 ///
 /// # Errors
-/// When the database refuses, or a row is inconsistent.
+/// When the database refuses, or an exclusion cannot be read: then nothing of that organization is allowed.
 #[tracing::instrument(name = "db.grounds.load", skip_all, err(level = "debug"))]
 pub async fn load(view: &View<'_>, asked: &str, now: Timestamp) -> Result<Grounds, StoreError> {
     let row = view.query_opt(LOAD, &[&names(asked), &now]).await?;
     let row = row.ok_or(Inconsistent { table: "target_proofs", column: "id" })?;
     let columns = Columns::new("target_proofs", &row);
-    let proofs: Vec<(Uuid, ProofMethod, Target)> = columns.json("proofs")?;
-    let written: Vec<(Uuid, String, Target)> = columns.json("authorizations")?;
-    let mut grounds: Vec<Ground> = proofs.into_iter().map(of_proof).collect();
-    for (id, scope, target) in written {
-        let reach = Reach::find(&scope).ok_or_else(|| columns.inconsistent("authorizations"))?;
-        grounds.push(Ground { basis: Basis::Authorization(AuthorizationId::from_uuid(id)), target, reach });
-    }
+    let proofs: Vec<(Uuid, String, String)> = columns.json("proofs")?;
+    let written: Vec<(Uuid, String, String)> = columns.json("authorizations")?;
+    let proofs = proofs.iter().filter_map(|stored| or_tell("target_proofs", of_proof(stored)));
+    let written = written.iter().filter_map(|stored| or_tell("target_authorizations", of_writing(stored)));
     let exclusions: Vec<&str> = columns.get("exclusions")?;
-    let exclusions = exclusions.into_iter().map(Exclusion::parse).collect::<Result<_, _>>();
+    let exclusions = exclusions.into_iter().map(Exclusion::parse).collect::<Result<_, _>>().ok();
     let ranges: Vec<&str> = columns.get("ranges")?;
-    let ranges = ranges.into_iter().map(str::parse::<IpNet>).collect::<Result<_, _>>();
+    let ranges = ranges.into_iter().filter_map(|range| or_tell("organization_ranges", range.parse::<IpNet>().ok()));
     Ok(Grounds {
-        grounds,
-        exclusions: exclusions.map_err(|_| columns.inconsistent("exclusions"))?,
-        ranges: ranges.map_err(|_| columns.inconsistent("ranges"))?,
+        grounds: proofs.chain(written).collect(),
+        ranges: ranges.collect(),
+        // Nobody knows what it keeps out, so nothing goes.
+        exclusions: or_tell("exclusions", exclusions).ok_or_else(|| columns.inconsistent("exclusions"))?,
     })
 }
 
-fn of_proof((id, method, target): (Uuid, ProofMethod, Target)) -> Ground {
-    Ground { basis: Basis::Proof(ProofId::from_uuid(id)), reach: Reach::of_proof(method, &target), target }
+/// What was read, or a word to the operator: what cannot be read any more (another list of public suffixes) allows nothing,
+/// and keeps nothing else from being allowed.
+fn or_tell<T>(table: &'static str, read: Option<T>) -> Option<T> {
+    if read.is_none() {
+        tracing::warn!(table, "a row cannot be read any more, it allows nothing");
+        metrics::counter!("picket_unreadable_rows_total", "table" => table).increment(1);
+    }
+    read
+}
+
+fn of_proof((id, method, target): &(Uuid, String, String)) -> Option<Ground> {
+    let (method, target) = (ProofMethod::find(method)?, Target::parse(target).ok()?);
+    Some(Ground { basis: Basis::Proof(ProofId::from_uuid(*id)), reach: Reach::of_proof(method, &target), target })
+}
+
+fn of_writing((id, scope, target): &(Uuid, String, String)) -> Option<Ground> {
+    let basis = Basis::Authorization(AuthorizationId::from_uuid(*id));
+    Some(Ground { basis, target: Target::parse(target).ok()?, reach: Reach::find(scope)? })
 }
 
 /// The target's canonical text, and the names above it that a proof may have been given for.

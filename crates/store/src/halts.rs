@@ -34,6 +34,12 @@ FROM kill_switches AS k
 WHERE k.lifted_at IS NULL
 ORDER BY k.created_at DESC, k.id DESC";
 
+    // As they are stored: a pattern that cannot be read any more closes what it closed before.
+    CLOSED = "-- halts.closed
+SELECT k.organization_id, k.pattern, k.network::text AS network
+FROM kill_switches AS k
+WHERE k.lifted_at IS NULL";
+
     EXISTS = "-- halts.exists
 SELECT
 FROM organizations
@@ -180,11 +186,18 @@ pub async fn list(tx: &Tx<'_>) -> Result<Vec<Halt>, StoreError> {
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
 pub(crate) async fn closed(tx: &Tx<'_>) -> Result<Vec<Closed>, StoreError> {
-    let closed = |halt: Halt| {
-        let HaltScope { organization_id, pattern } = halt.scope;
-        Closed { organization_id, tag: None, pattern, pauses: false }
+    let closed = |row: &Row| -> Result<Closed, Inconsistent> {
+        let columns = Columns::new("kill_switches", row);
+        let organization: Option<Uuid> = columns.get("organization_id")?;
+        Ok(Closed {
+            organization_id: organization.map(OrganizationId::from_uuid),
+            tag: None,
+            pattern: columns.get("pattern")?,
+            network: columns.get("network")?,
+            pauses: false,
+        })
     };
-    Ok(list(tx).await?.into_iter().map(closed).collect())
+    Ok(tx.query(CLOSED, &[]).await?.iter().map(closed).collect::<Result<_, _>>()?)
 }
 
 /// Demands that no switch covers a scan, whose rows are written already.

@@ -1,8 +1,10 @@
 //! The outbox of letters: stored with what causes them, sent by the dispatcher. A letter is sealed by who writes it.
-//! Nothing in here opens one. News of a scan's end are no letter yet: they hold no secret, and who ends scans has no key.
+//! Nothing in here opens one. News of a scan's end and of a
+//! proof are no letter yet: they hold no secret, and who writes them has no key.
 
 pub mod lease;
 pub mod scan_end;
+pub mod target_news;
 
 use jiff::Timestamp;
 use picket_domain::{Locale, MailId, OrganizationId};

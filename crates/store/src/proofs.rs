@@ -20,7 +20,8 @@ INSERT INTO target_proofs (id, organization_id, target_id, method, digest, creat
 VALUES ($1, picket_organization(), $2, $3, $4, $5, $6)
 ON CONFLICT (target_id, method) DO UPDATE
 SET id = EXCLUDED.id, digest = EXCLUDED.digest, created_at = EXCLUDED.created_at, expires_at = EXCLUDED.expires_at,
-    verified_at = NULL, verified_until = NULL, checked_at = NULL, failures = 0, ended_at = NULL
+    verified_at = NULL, verified_until = NULL, checked_at = NULL, failures = 0, ended_at = NULL,
+    compared_at = NULL
 WHERE target_proofs.ended_at IS NOT NULL OR target_proofs.verified_until IS NULL OR target_proofs.verified_until <= $5";
 
     OF_TARGET = "-- proofs.of_target
@@ -58,7 +59,8 @@ WHERE p.verified_at IS NOT NULL AND p.ended_at IS NULL AND p.verified_until > $1
                 OR EXISTS (SELECT FROM scans AS s
                            WHERE s.organization_id = p.organization_id AND s.state IN ('created', 'queued', 'running', 'paused')
                              AND (s.authority ->> 'by' IN ('proof', 'authorization') OR s.authority -> 'ranges' <> '[]'::jsonb)
-                             AND s.authority ->> 'id' = p.id::text))))
+                             AND (s.authority ->> 'id' = p.id::text
+                                  OR s.authority -> 'also' @> jsonb_build_array(jsonb_build_object('id', p.id::text)))))))
 ORDER BY p.checked_at
 LIMIT $4";
 }
@@ -134,8 +136,8 @@ pub struct DueProof {
     pub organization_id: OrganizationId,
     /// The target's id.
     pub target_id: TargetId,
-    /// What it proves.
-    pub target: Target,
+    /// What it proves; `None` when that cannot be read any more (another list of public suffixes): then it proves nothing.
+    pub target: Option<Target>,
     /// Where it is looked for.
     pub method: ProofMethod,
     /// Of the token.
@@ -234,7 +236,7 @@ fn due_proof(row: &Row) -> Result<DueProof, Inconsistent> {
         id: ProofId::from_uuid(columns.get("id")?),
         organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
         target_id: TargetId::from_uuid(columns.get("target_id")?),
-        target: columns.named("value", |value| Target::parse(value).ok())?,
+        target: Target::parse(columns.get("value")?).ok(),
         method: columns.named("method", ProofMethod::find)?,
         digest: digest(&columns)?,
         checked_at: columns.get("checked_at")?,

@@ -44,6 +44,7 @@ mod tests {
         crate::mails::STATEMENTS,
         crate::mails::lease::STATEMENTS,
         crate::mails::scan_end::STATEMENTS,
+        crate::mails::target_news::STATEMENTS,
         crate::members::STATEMENTS,
         crate::mfa::STATEMENTS,
         crate::mfa::backup::STATEMENTS,

@@ -20,7 +20,7 @@ ORDER BY position";
 
     // Of the organizations that have something to admit.
     WAITED_FOR = "-- windows.waited_for
-SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern, pauses
+SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern, network::text AS network, pauses
 FROM blackout_windows AS w
 WHERE EXISTS (
   SELECT FROM tasks AS t WHERE t.organization_id = w.organization_id AND t.state = 'ready' AND t.pool = $1
@@ -28,7 +28,7 @@ WHERE EXISTS (
 
     // The same of those that wait for a worker, or run and may be paused.
     ADMITTED = "-- windows.admitted
-SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern, pauses
+SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern, network::text AS network, pauses
 FROM blackout_windows AS w
 WHERE EXISTS (
   SELECT FROM tasks AS t
@@ -37,7 +37,7 @@ WHERE EXISTS (
 
     // The same of those that wait for admission to any pool.
     READY = "-- windows.ready
-SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern, pauses
+SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern, network::text AS network, pauses
 FROM blackout_windows AS w
 WHERE EXISTS (
   SELECT FROM tasks AS t WHERE t.organization_id = w.organization_id AND t.state = 'ready' AND t.pool = ANY($1)
@@ -74,17 +74,20 @@ pub struct BlackoutWindow {
     pub pauses: bool,
 }
 
-/// What may not be admitted at a moment. Whoever has neither tag nor pattern is closed as a whole.
+/// What may not be admitted at a moment. Whoever has neither tag nor pattern is closed as a whole. The pattern is what its
+/// row holds: a list of suffixes that has changed since must neither open it nor stop the admission of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closed {
+pub(crate) struct Closed {
     /// Whose; `None` for everybody.
-    pub organization_id: Option<OrganizationId>,
+    pub(crate) organization_id: Option<OrganizationId>,
     /// Of targets with this tag alone.
-    pub tag: Option<String>,
+    pub(crate) tag: Option<String>,
     /// Of what fits this pattern alone.
-    pub pattern: Option<TargetPattern>,
+    pub(crate) pattern: Option<String>,
+    /// The network that the pattern is, if it is one.
+    pub(crate) network: Option<String>,
     /// Whether what runs is stopped, too.
-    pub pauses: bool,
+    pub(crate) pauses: bool,
 }
 
 /// The tenant's windows, in their order.
@@ -119,8 +122,8 @@ pub async fn replace(tx: &Tx<'_>, organization: OrganizationId, windows: &[Black
     Ok(())
 }
 
-/// The windows that are open at that moment, of organizations with tasks that could be admitted to the pool. Hours that
-/// cannot be read any more (a zone that was renamed) close nothing, and are told to the log.
+/// The windows that are open at that moment, of organizations with tasks that could be admitted to the pool. One whose hours
+/// cannot be read any more (a zone that was renamed) is open until somebody writes it anew, for whom it is alone.
 ///
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
@@ -167,18 +170,24 @@ fn closed(rows: &[Row], is_so: impl Fn(&WeeklyHours) -> bool) -> Result<Vec<Clos
     let mut open = Vec::new();
     for row in rows {
         let of = Columns::new("blackout_windows", row);
-        let (organization, window) = (of.get::<Uuid>("organization_id")?, window(&of)?);
-        let organization_id = OrganizationId::from_uuid(organization);
-        match WeeklyHours::parse(&window.days, &window.begins, &window.ends, &window.time_zone) {
-            Ok(hours) if is_so(&hours) => {
-                let BlackoutWindow { tag, pattern, pauses, .. } = window;
-                open.push(Closed { organization_id: Some(organization_id), tag, pattern, pauses });
-            }
-            Ok(_) => {}
-            Err(error) => {
-                let error = error.to_string();
-                tracing::warn!(tenant.id = %organization_id, error, "the hours of a blackout window cannot be read");
-            }
+        let organization = OrganizationId::from_uuid(of.get::<Uuid>("organization_id")?);
+        let days: Vec<String> = of.get("days")?;
+        let hours = WeeklyHours::parse(&days, of.get("begins")?, of.get("ends")?, of.get("time_zone")?);
+        let is_open = hours.as_ref().map_or(true, &is_so);
+        if let Err(error) = hours {
+            let error = error.to_string();
+            tracing::warn!(tenant.id = %organization, error, "the hours of a blackout window cannot be read, it stays open");
+            metrics::counter!("picket_unreadable_rows_total", "table" => "blackout_windows").increment(1);
+        }
+        if is_open {
+            let organization_id = Some(organization);
+            open.push(Closed {
+                organization_id,
+                tag: of.get("tag")?,
+                pattern: of.get("pattern")?,
+                network: of.get("network")?,
+                pauses: of.get("pauses")?,
+            });
         }
     }
     Ok(open)

@@ -12,8 +12,9 @@ use std::{
 
 use picket_domain::{ClaimedTask, Gap, Observation, SandboxLevel, Shard};
 use picket_kit::Clock;
-use picket_sandbox::{NetdError, Outcome, Route, Sandbox, SandboxError};
-use picket_scanners::{Asked, Context, ParamsError, Parsed, ScanSpec, Simulation, Tool, UNKNOWN_TOOL};
+use picket_planner::{Names, Planner, without};
+use picket_sandbox::{Outcome, Route, Sandbox};
+use picket_scanners::{Asked, Context, Parsed, ScanSpec, Simulation, Tool};
 use picket_store::{
     Db, StoreError,
     tasks::{HandBack, MAX_FAILURES, RunRecord},
@@ -25,6 +26,7 @@ use crate::{
     ending::Ending,
     leases::Leases,
     leavings::{End, Leavings, is_worth_keeping},
+    not_run::{CHANGED, NotRun},
     running::Running,
     simulated::Simulated,
     story::{Story, Teller},
@@ -49,54 +51,22 @@ pub(crate) struct Execution {
     pub(crate) dropped_packets: Arc<AtomicU64>,
     pub(crate) teller: Teller,
     pub(crate) keeper: Keeper,
+    /// Asks the name servers and judges what they say.
+    pub(crate) planner: Arc<Planner>,
 }
 
 /// What a run left behind.
-struct Ran {
-    tool: &'static dyn Tool,
-    outcome: Outcome,
-    parsed: Parsed,
-    observations: Vec<Observation>,
+pub(crate) struct Ran {
+    pub(crate) tool: &'static dyn Tool,
+    pub(crate) outcome: Outcome,
+    pub(crate) parsed: Parsed,
+    pub(crate) observations: Vec<Observation>,
     /// Of the root at the start of the run: it may have been built anew since.
-    tool_hash: Option<String>,
-}
-
-/// A run that did not happen.
-#[derive(Debug, thiserror::Error)]
-enum NotRun {
-    #[error("the tool is not installed here")]
-    NoTool,
-    #[error("the stored parameters do not fit the tool: {0}")]
-    Params(ParamsError),
-    /// A network of one's own has no way to some addresses of the host, or the node's policy forbids them.
-    #[error(transparent)]
-    Unreachable(SandboxError),
-    /// The level was lost between the claim and the start: nothing is downgraded in silence.
-    #[error("the sandbox holds less than it did when the task was taken")]
-    Downgraded,
-    #[error("the sandbox did not start: {0}")]
-    Sandbox(SandboxError),
-    #[error("the parser did not come back")]
-    Parser,
-}
-
-impl From<ParamsError> for NotRun {
-    fn from(error: ParamsError) -> Self {
-        if error.code == UNKNOWN_TOOL { Self::NoTool } else { Self::Params(error) }
-    }
-}
-
-impl From<SandboxError> for NotRun {
-    fn from(error: SandboxError) -> Self {
-        if matches!(error, SandboxError::Unreachable { .. } | SandboxError::Network(NetdError::Forbidden(_))) {
-            Self::Unreachable(error)
-        } else if matches!(error, SandboxError::Unproven | SandboxError::RawUnavailable) {
-            // Between the look at the level and the start it was lost.
-            Self::Downgraded
-        } else {
-            Self::Sandbox(error)
-        }
-    }
+    pub(crate) tool_hash: Option<String>,
+    /// The names that a search has found.
+    pub(crate) names: Option<Names>,
+    /// Addresses of the task that its name does not lead to any more.
+    pub(crate) gone: usize,
 }
 
 impl Execution {
@@ -155,12 +125,32 @@ impl Execution {
         let spec = ScanSpec::offered(asked, self.settings.simulator)?;
         let tool = spec.tool();
         spec.command(&task.shard)?;
-        let tool_hash = self.sandbox.tool_hash(tool.slug());
         picket_faults::point("worker::before_start");
-        let (route, mut run) = match spec.simulation(&task.shard)? {
-            Some(simulation) => self.simulate(tool, simulation)?,
-            None => self.start(slot, &spec, task, claimed).await?,
+        if let Some(simulation) = spec.simulation(&task.shard)? {
+            let started = self.simulate(tool, simulation)?;
+            return self.follow(tool, started, task, left).await;
+        }
+        let gone = self.planner.gone(&task.shard).await;
+        let still = ClaimedTask { shard: without(&task.shard, &gone).ok_or(NotRun::Changed)?, ..task.clone() };
+        let ran = match spec.discovery(&still.shard)? {
+            Some(port) => self.discover((tool, port), &still, left).await?,
+            None => {
+                let started = self.start(slot, &spec, &still, claimed).await?;
+                self.follow(tool, started, &still, left).await?
+            }
         };
+        Ok(Ran { gone: gone.len(), ..ran })
+    }
+
+    /// Reads what was started until it ends.
+    async fn follow(
+        &self,
+        tool: &'static dyn Tool,
+        (route, mut run): (Route, Running),
+        task: &ClaimedTask,
+        left: &Leavings,
+    ) -> Result<Ran, NotRun> {
+        let tool_hash = self.sandbox.tool_hash(tool.slug());
         self.leases.arm(task.fence, run.killer());
         picket_faults::point("worker::after_start");
         let output = left.copy.tee(run.stdout().ok_or(NotRun::Parser)?);
@@ -175,7 +165,7 @@ impl Execution {
         parsed = checked(parsed, tool, &outcome.stderr);
         outcome.stderr = route.text(&outcome.stderr).into_owned();
         parsed.reason = route.text(&parsed.reason).into_owned();
-        Ok(Ran { tool, outcome, parsed, observations, tool_hash })
+        Ok(Ran { tool, outcome, parsed, observations, tool_hash, names: None, gone: 0 })
     }
 
     /// Starts what runs no tool, under the same limits. There is nobody whose addresses a route would change.
@@ -217,13 +207,17 @@ impl Execution {
                     NotRun::NoTool => Gap::ToolUnavailable,
                     NotRun::Params(_) => Gap::InvalidParameters,
                     NotRun::Unreachable(_) => Gap::CapabilityUnavailable,
+                    NotRun::Changed => Gap::TargetChanged,
                     NotRun::Downgraded => return self.hand_back(task, HandBack::Interrupted, left).await,
-                    NotRun::Sandbox(_) | NotRun::Parser if task.failures.saturating_add(1) < MAX_FAILURES => {
+                    NotRun::Sandbox(_) | NotRun::Parser | NotRun::NotSearched(_) | NotRun::Store(_)
+                        if task.failures.saturating_add(1) < MAX_FAILURES =>
+                    {
                         return self.hand_back(task, HandBack::Failed, left).await;
                     }
-                    NotRun::Sandbox(_) | NotRun::Parser => Gap::ToolFailed,
+                    NotRun::Sandbox(_) | NotRun::Parser | NotRun::NotSearched(_) | NotRun::Store(_) => Gap::ToolFailed,
                 };
-                let detail = matches!(error, NotRun::Unreachable(_)).then(|| error.to_string());
+                let is_told = matches!(error, NotRun::Unreachable(_) | NotRun::Changed | NotRun::NotSearched(_));
+                let detail = is_told.then(|| error.to_string());
                 let record = RunRecord { gap: Some(gap), detail, ..RunRecord::default() };
                 let end = if let NotRun::Params(error) = error { End::Refuse(error) } else { End::Fail };
                 self.end(task, end, &record, left).await
@@ -253,10 +247,13 @@ impl Execution {
             output_bytes: i64::try_from(ran.outcome.output_bytes).unwrap_or(i64::MAX),
             tool_hash: ran.tool_hash.clone(),
             gap,
-            detail: gap.map(|_| detail(ending, ran)).filter(|text| !text.is_empty()),
+            detail: gap.map(|gap| told(gap, ending, ran)).filter(|text| !text.is_empty()),
         };
         match verdict {
-            Verdict::Complete(gap) => self.end(task, End::Complete(&ran.observations), &record(gap), left).await,
+            Verdict::Complete(gap) => {
+                let gap = gap.or((ran.gone > 0).then_some(Gap::TargetChanged));
+                self.end(task, End::Complete(&ran.observations, ran.names.as_ref()), &record(gap), left).await
+            }
             Verdict::Fail(gap) => self.end(task, End::Fail, &record(Some(gap)), left).await,
             Verdict::Retry => self.hand_back(task, HandBack::Failed, left).await,
             Verdict::HandBack => self.hand_back(task, HandBack::Interrupted, left).await,
@@ -301,7 +298,7 @@ fn way(sandbox: &Sandbox, addresses: &[IpAddr], claimed: SandboxLevel, is_agreed
 
 /// Reads the output while the tool writes it; what the parser leaves is read to its end, so that the tool never blocks.
 /// The tool speaks of addresses as it sees them, `route` knows whose they are; `story` hears of each observation at once.
-fn parse(
+pub(crate) fn parse(
     tool: &'static dyn Tool,
     shard: &Shard,
     (route, story): (&Route, &Story),
@@ -336,6 +333,14 @@ fn checked(parsed: Parsed, tool: &dyn Tool, said: &str) -> Parsed {
     }
 }
 
+/// What to tell the client of a run that lacks something.
+fn told(gap: Gap, ending: Ending, ran: &Ran) -> String {
+    if gap == Gap::TargetChanged {
+        return format!("{CHANGED}: {} of them were not looked at", ran.gone);
+    }
+    detail(ending, ran)
+}
+
 /// What to tell the client of an incomplete run: whose failure it is, and the parser's words, else the end of what the tool complained.
 fn detail(ending: Ending, ran: &Ran) -> String {
     let said = if ran.parsed.reason.is_empty() { ran.outcome.stderr.trim() } else { ran.parsed.reason.as_str() };
@@ -350,50 +355,4 @@ fn detail(ending: Ending, ran: &Ran) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use picket_sandbox::SandboxSettings;
-
-    use super::*;
-
-    /// A sandbox that can prove nothing and starts nothing.
-    fn without_a_level(folder: &std::path::Path) -> Sandbox {
-        std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        Sandbox::new(SandboxSettings {
-            prepared: 0,
-            cgroup: None,
-            bwrap: "/bin/sh".into(),
-            tools_root: folder.into(),
-            first_slot_uid: SandboxSettings::FIRST_SLOT_UID,
-            slirp: None,
-            netd: None,
-            external_egress: false,
-        })
-        .unwrap()
-    }
-
-    #[test]
-    fn a_task_that_was_taken_with_a_level_never_runs_without_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let sandbox = without_a_level(folder.path());
-        let target = [IpAddr::from([192, 0, 2, 1])];
-        let tried = |claimed, is_agreed| way(&sandbox, &target, claimed, is_agreed);
-        assert!(matches!(tried(SandboxLevel::L2, true), Err(NotRun::Downgraded)), "nothing was proven yet");
-        sandbox.distrust();
-        for claimed in [SandboxLevel::L0, SandboxLevel::L1, SandboxLevel::L2] {
-            let refused = tried(claimed, false).map(|route| route.level());
-            assert!(matches!(refused, Err(NotRun::Downgraded)), "{claimed:?}: {refused:?}");
-        }
-        // What an operator agreed to counts as the weakest level, and as no other.
-        assert!(matches!(tried(SandboxLevel::L1, true), Err(NotRun::Downgraded)));
-        assert_eq!(tried(SandboxLevel::L2, true).unwrap().level(), SandboxLevel::None);
-    }
-
-    #[test]
-    fn a_refusal_for_good_is_told_from_a_failure() {
-        let forbidden = SandboxError::Network(NetdError::Forbidden("::1: expected IPv4".into()));
-        let NotRun::Unreachable(error) = NotRun::from(forbidden) else { panic!("a failure") };
-        assert!(error.to_string().contains("expected IPv4"), "{error}");
-        let full = SandboxError::Network(NetdError::Refused("expected a free slot".into()));
-        assert!(matches!(NotRun::from(full), NotRun::Sandbox(_)));
-    }
-}
+mod tests;

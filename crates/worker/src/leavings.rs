@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use picket_domain::{AuditAction, AuditEntry, ClaimedTask, Gap, Growing, Observation};
+use picket_planner::{Names, grow_names};
 use picket_scanners::ParamsError;
 use picket_store::{
     StoreError, Tx,
@@ -67,7 +68,8 @@ impl Leavings {
 #[derive(Clone, Copy)]
 pub(crate) enum End<'a> {
     /// It is done, and this was found.
-    Complete(&'a [Observation]),
+    /// Beside it the names of a search.
+    Complete(&'a [Observation], Option<&'a Names>),
     /// It left no result.
     Fail,
     /// No create of ours wrote its row; what it holds is not repeated.
@@ -82,7 +84,7 @@ impl End<'_> {
     /// The name of its transaction.
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Complete(_) => "worker.complete",
+            Self::Complete(..) => "worker.complete",
             Self::Fail => "worker.fail",
             Self::Refuse(_) => "worker.refuse",
             Self::Keep(_) => "worker.keep",
@@ -99,8 +101,11 @@ impl End<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Complete(found) => {
-                let next = |growing: &Growing| picket_planner::grow(task, found, growing, now);
+            Self::Complete(found, names) => {
+                let next = |growing: &Growing| match names {
+                    Some(names) => grow_names(task, names, growing, now),
+                    None => picket_planner::grow(task, found, growing, now),
+                };
                 tasks::complete_and_grow(tx, task, found, run, now, next).await
             }
             Self::Fail => tasks::fail(tx, task, run, now).await,

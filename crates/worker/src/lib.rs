@@ -5,11 +5,13 @@
 //! stored under its fence, so that a worker that comes back from the dead changes nothing.
 
 mod artifact;
+mod discovery;
 mod ending;
 mod execution;
 mod heartbeat;
 mod leases;
 mod leavings;
+mod not_run;
 mod patience;
 mod running;
 mod settings;

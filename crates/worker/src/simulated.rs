@@ -32,7 +32,7 @@ impl Stop {
     }
 
     /// Waits until it is stopped; only one may wait.
-    async fn stopped(&self) -> &'static str {
+    pub(crate) async fn stopped(&self) -> &'static str {
         let (first, hint) = &*self.0;
         loop {
             if let Some(reason) = first.get() {

@@ -12,6 +12,7 @@ use picket_blobs::Blobs;
 use picket_domain::{Pool, SandboxLevel, WorkerId};
 use picket_kit::{Clock, Health, Shutdown};
 use picket_live::Live;
+use picket_planner::Planner;
 use picket_queue::{Broker, QueueError, topology::Queue};
 use picket_sandbox::{Proof, Sandbox, SandboxError};
 use picket_store::{Db, StoreError, workers};
@@ -34,6 +35,8 @@ pub struct Parts {
     pub db: Db,
     /// The broker.
     pub broker: Broker,
+    /// Asks the name servers and judges what they say, by the settings of whoever makes scans.
+    pub planner: Planner,
     /// Where raw outputs are kept; without one none is.
     pub blobs: Option<Blobs>,
     /// Where the gateways hear that there is something new; without one they look by their timers.
@@ -93,7 +96,7 @@ pub enum WorkerError {
 /// # Errors
 /// When no sandbox can be proven, or the database is away at the start.
 pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> Result<(), WorkerError> {
-    let Parts { db, broker, blobs, live, clock, health } = parts;
+    let Parts { db, broker, planner, blobs, live, clock, health } = parts;
     if settings.pools.contains(&Pool::Simulate) && !settings.simulator {
         return Err(WorkerError::Simulator);
     }
@@ -135,6 +138,7 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
             most_bytes: settings.artifact_bytes,
             patience: Patience::new(stopping.clone()),
         },
+        planner: Arc::new(planner),
     };
 
     go_on(&execution, &heartbeat, &standing, &broker, (&ended, &stopping)).await;
@@ -175,9 +179,10 @@ pub async fn prove(settings: &WorkerSettings) -> Result<Proof, WorkerError> {
     Standing::look(settings, &sandbox).await
 }
 
-/// The tools of the catalogue that have a root here; and the simulator, which needs none.
+/// The tools of the catalogue that have a root here; and what needs none.
 fn installed(sandbox: &Sandbox, is_simulating: bool) -> Vec<String> {
     let slugs = picket_scanners::ALL.iter().map(|tool| tool.slug()).filter(|slug| sandbox.has_tool(slug));
+    let slugs = slugs.chain([picket_scanners::DISCOVERY.slug()]);
     slugs.chain(is_simulating.then(|| picket_scanners::SIMULATOR.slug())).map(str::to_owned).collect()
 }
 

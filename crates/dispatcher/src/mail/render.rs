@@ -110,6 +110,12 @@ impl Values {
                 ("low", counts.low.to_string()),
                 ("info", counts.info.to_string()),
             ],
+            Letter::TargetProof { name, organization, target, at, .. } => vec![
+                ("name", shown(name)),
+                ("organization", shown(organization)),
+                ("target", shown(target)),
+                ("at", moment(*at)),
+            ],
             Letter::Invitation { inviter, organization, role, expires_at, .. } => vec![
                 ("inviter", shown(inviter)),
                 ("organization", shown(organization)),
@@ -145,7 +151,8 @@ fn link(letter: &Letter) -> Option<&str> {
         | Letter::MfaChanged { .. }
         | Letter::IdentityChanged { .. }
         | Letter::AddressChangeAsked { .. }
-        | Letter::AddressChanged { .. } => None,
+        | Letter::AddressChanged { .. }
+        | Letter::TargetProof { .. } => None,
     }
 }
 

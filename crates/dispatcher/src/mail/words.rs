@@ -8,7 +8,7 @@ mod en;
 mod id;
 mod zh;
 
-use picket_domain::{Letter, Locale, Role, ScanOutcome};
+use picket_domain::{Letter, Locale, ProofNews, Role, ScanOutcome};
 
 /// The words of one letter.
 #[derive(Debug)]
@@ -41,6 +41,9 @@ pub(crate) struct Words {
     pub(crate) scan_completed: Text,
     pub(crate) scan_failed: Text,
     pub(crate) scan_cancelled: Text,
+    pub(crate) proof_missing: Text,
+    pub(crate) proof_ended: Text,
+    pub(crate) target_shared: Text,
     pub(crate) invitation: Text,
     pub(crate) viewer: &'static str,
     pub(crate) analyst: &'static str,
@@ -79,6 +82,9 @@ impl Words {
             Letter::ScanEnded { outcome: ScanOutcome::Completed, .. } => &self.scan_completed,
             Letter::ScanEnded { outcome: ScanOutcome::Failed, .. } => &self.scan_failed,
             Letter::ScanEnded { outcome: ScanOutcome::Cancelled, .. } => &self.scan_cancelled,
+            Letter::TargetProof { news: ProofNews::Missing, .. } => &self.proof_missing,
+            Letter::TargetProof { news: ProofNews::Ended, .. } => &self.proof_ended,
+            Letter::TargetProof { news: ProofNews::Shared, .. } => &self.target_shared,
             Letter::Invitation { .. } => &self.invitation,
         }
     }

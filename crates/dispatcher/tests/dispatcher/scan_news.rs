@@ -1,8 +1,9 @@
 //! Letters about the end of a scan: to whoever asked for one, once, and to nobody who may not read the scan any more.
 
-use picket_domain::{ApiKeyId, Locale, NewScan, ScanId, UserId};
+use picket_domain::{ApiKeyId, Locale, NewScan, ProofNews, ScanId, TargetId, UserId};
 use picket_store::{
     StoreError,
+    mails::target_news,
     scans::{self, Locked},
 };
 use picket_testkit::seed;
@@ -212,4 +213,38 @@ async fn a_letter_about_an_end_that_was_taken_back_is_never_sent() {
     assert_eq!(stage.news(scan).await, []);
     stage.cancel(scan).await;
     assert_eq!(stage.news(scan).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_owner_reads_of_a_proof_and_whoever_is_none_any_more_does_not() {
+    let Some(server) = MailServer::plain().await else { return };
+    let stage = Stage::new().await;
+    let target = TargetId::mint(now());
+    let row = "INSERT INTO targets (id, organization_id, created_at, kind, value) VALUES ($1, $2, now(), 'host', 'shop.example.com')";
+    stage.admin.execute(row, &[&target.uuid(), &stage.organization.uuid()]).await.unwrap();
+    let role = "UPDATE memberships SET role = $2 WHERE user_id = $1";
+    for (email, locale) in [("ada@example.com", Locale::En), ("wei@example.com", Locale::Zh)] {
+        let person = stage.person(email, locale).await;
+        stage.admin.execute(role, &[&person.uuid(), &"owner"]).await.unwrap();
+    }
+    let write = async |news| {
+        let of = (stage.organization, target);
+        stage.db.operate("test", async |tx| target_news::write(tx, of, news, now()).await).await.unwrap()
+    };
+    assert_eq!(write(ProofNews::Shared).await, 2);
+    let demote =
+        "UPDATE memberships SET role = 'viewer' WHERE user_id = (SELECT id FROM users WHERE email = 'wei@example.com')";
+    stage.admin.execute(demote, &[]).await.unwrap();
+    let dispatcher = stage.dispatcher(server.settings());
+    let ended = async || {
+        let sql = "SELECT state || coalesce(' ' || error, '') FROM mails ORDER BY 1";
+        let rows = stage.admin.query(sql, &[]).await.unwrap();
+        let states: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        states.iter().all(|state| !state.starts_with("pending") && !state.starts_with("sending")).then_some(states)
+    };
+    let states = eventually("the end of both letters", ended).await;
+    assert_eq!(states, ["failed nobody to tell", "sent"]);
+    let letter = only(&server, "ada@example.com");
+    assert_eq!(letter["headers"]["subject"], "shop.example.com was proven by another organization too");
+    dispatcher.stop().await;
 }

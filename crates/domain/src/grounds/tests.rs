@@ -118,3 +118,26 @@ fn an_exclusion_wins_over_everything() {
     assert_eq!(refused, GroundRefused::Excluded(grounds.exclusions[1].clone()));
     assert!(decide(&grounds, "www.example.com", &["93.184.215.15"], false).is_ok());
 }
+
+#[test]
+fn a_scan_remembers_every_ground_that_covers_it_and_is_read_as_it_was_stored() {
+    let file = proof(ProofMethod::HttpFile, "www.example.com");
+    let (below, other) = (written("example.com", Reach::Below), written("example.org", Reach::Below));
+    let grounds = Grounds { grounds: vec![file, below, other], ..Grounds::default() };
+    let asked = target("www.example.com");
+    let resolved: Vec<IpAddr> = PUBLIC.iter().map(|text| text.parse().unwrap()).collect();
+    let decide = |grounds: &Grounds| grounds.decide(&asked, &resolved, false, &AllowList::default(), false);
+    let authority = decide(&grounds).unwrap();
+    assert_eq!(authority.grounds().collect::<Vec<_>>(), [grounds.grounds[0].basis, grounds.grounds[1].basis]);
+    assert_eq!(Authority::from_json(&authority.to_json()), Some(authority.clone()));
+    let narrowed = grounds.clone().only(&authority.also);
+    assert_eq!(decide(&narrowed).unwrap(), Authority::of(grounds.grounds[1].basis));
+    assert_eq!(decide(&grounds.only(&[])), Err(GroundRefused::NotAuthorized));
+    for basis in [Basis::Import, Basis::Operator, Basis::Passive, Basis::Ranges] {
+        let authority = Authority { ranges: vec!["10.0.0.0/8".parse().unwrap()], ..Authority::of(basis) };
+        assert_eq!(Authority::from_json(&authority.to_json()), Some(authority));
+    }
+    for strange in [json!(null), json!({"by": "proof", "id": null, "ranges": []}), json!({"by": "me", "ranges": []})] {
+        assert_eq!(Authority::from_json(&strange), None, "{strange}");
+    }
+}

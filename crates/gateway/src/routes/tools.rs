@@ -46,7 +46,7 @@ async fn list_tools(app: Data<App>, caller: Caller) -> Result<Json<ToolsView>, P
 async fn get_tools_health(app: Data<App>, caller: Caller) -> Result<Json<ToolsHealthView>, Problem> {
     caller.may(Permission::ToolsRead)?;
     let (workers, now) = (live(&app).await?, app.clock.now());
-    let data = picket_scanners::ALL.iter().map(|tool| ToolHealthView::new(*tool, &workers, now)).collect();
+    let data = picket_scanners::offered().map(|tool| ToolHealthView::new(tool, &workers, now)).collect();
     Ok(Json(ToolsHealthView { workers: workers.len(), data }))
 }
 

@@ -9,7 +9,7 @@ use crate::harness::{Answer, Member, TestApp};
 
 /// Allows `example.com`, at an address of this machine.
 pub(crate) fn allow_example(settings: &mut GatewaySettings) {
-    settings.allow_targets = vec!["example.com".to_owned()];
+    settings.allow_targets = vec!["example.com".to_owned(), "192.0.2.7".to_owned()];
     settings.pin_hosts.insert("example.com".to_owned(), [127, 0, 0, 1].into());
 }
 
@@ -275,7 +275,8 @@ async fn v2_options_are_booleans_and_at_least_one() {
 #[tokio::test]
 async fn a_plan_that_no_tool_can_follow_fails_and_says_so() {
     let (app, member) = start().await;
-    let body = json!({"target": "example.com", "scan_type": "custom", "options": {"include_subdomain": true}});
+    // An address has no names below it.
+    let body = json!({"target": "192.0.2.7", "scan_type": "custom", "options": {"include_subdomain": true}});
     let created = app.post("/api/v2/scans", Some(&member.token), &body).await;
     assert_eq!((created.status, &created.json()["status"]), (201, &json!("pending")));
     let scan = app.get("/api/v2/scans/1", Some(&member.token)).await.json();

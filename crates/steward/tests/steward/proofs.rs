@@ -1,12 +1,17 @@
 //! Looking again: a record that vanished ends its proof and what waits for it, however many stewards look.
 
 use jiff::SignedDuration;
-use picket_domain::{Authority, Basis, NewScan, ProofDigest, ProofId, ProofMethod, Target, TargetId, VERIFIED_LASTS};
+use picket_domain::{
+    Authority, Basis, NewScan, OrganizationId, ProofDigest, ProofId, ProofMethod, ProofNews, Subscription, Target,
+    TargetId, UserId, VERIFIED_LASTS,
+};
 use picket_outbound::OutboundSettings;
 use picket_planner::Prover;
 use picket_steward::{Fallen, Proofs};
 use picket_store::{
-    Tx, proofs, scans,
+    Tx,
+    mails::target_news,
+    proofs, scans,
     targets::{self, NewTarget, TargetWords},
 };
 use picket_testkit::{Dns, seed};
@@ -83,4 +88,75 @@ async fn what_relies_on_a_proof_that_is_too_old_ends() {
     let (one, two) = tokio::join!(fallen.end(), other.end());
     assert_eq!(one.unwrap() + two.unwrap(), 2);
     assert_eq!(stage.count("SELECT count(*) FROM tasks WHERE state = 'ready'").await, 1, "what relies on nothing");
+}
+
+impl Stage {
+    async fn member(&self, organization: OrganizationId, role: &str) {
+        let id = UserId::mint(self.clock.now());
+        let client = self.database.connect().await;
+        let user = "INSERT INTO users (id, created_at, email, name) VALUES ($1, now(), $2, 'Ada')";
+        client.execute(user, &[&id.uuid(), &format!("{id}@example.com")]).await.unwrap();
+        let member = "INSERT INTO memberships (organization_id, user_id, role, created_at) VALUES ($1, $2, $3, now())";
+        client.execute(member, &[&organization.uuid(), &id.uuid(), &role]).await.unwrap();
+    }
+
+    async fn letters(&self) -> Vec<String> {
+        let sql =
+            "SELECT template || ' ' || (SELECT role FROM memberships WHERE user_id = reader) FROM mails ORDER BY 1";
+        let rows = self.database.connect().await.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}
+
+#[tokio::test]
+async fn owners_and_admins_hear_of_a_proof_that_is_missing_and_of_its_end() {
+    let stage = Stage::new().await;
+    let dns = Dns::start().await;
+    for role in ["owner", "admin", "analyst", "viewer"] {
+        stage.member(stage.organization, role).await;
+    }
+    stage.proven("example.com").await;
+    let steward = Proofs::new(stage.db.clone(), prover(&dns), stage.clock.clone());
+    dns.set_texts("_picket-challenge.example.com", &["nothing of the kind"]);
+    stage.clock.advance(SignedDuration::from_hours(25));
+    steward.check().await.unwrap();
+    assert_eq!(stage.letters().await, ["proof_missing admin", "proof_missing owner"]);
+    stage.clock.advance(SignedDuration::from_hours(25));
+    steward.check().await.unwrap();
+    let all = ["proof_ended admin", "proof_ended owner", "proof_missing admin", "proof_missing owner"];
+    assert_eq!(stage.letters().await, all);
+    // Whoever is written to all the time reads nothing.
+    let target = "SELECT organization_id, target_id FROM target_proofs";
+    let row = stage.database.connect().await.query_one(target, &[]).await.unwrap();
+    let of = (OrganizationId::from_uuid(row.get(0)), TargetId::from_uuid(row.get(1)));
+    let now = stage.clock.now();
+    let write = async |tx: &Tx<'_>| target_news::write(tx, of, ProofNews::Ended, now).await;
+    let mut written = Vec::new();
+    for _ in 0..11 {
+        written.push(stage.db.operate("test", write).await.unwrap());
+    }
+    assert_eq!((written[8], written[9], written.iter().sum::<u64>()), (2, 0, 18));
+}
+
+#[tokio::test]
+async fn both_hear_of_a_target_that_two_have_proven_once_and_nobody_else() {
+    let stage = Stage::new().await;
+    let dns = Dns::start().await;
+    stage.member(stage.organization, "owner").await;
+    stage.proven("example.com").await;
+    let steward = Proofs::new(stage.db.clone(), prover(&dns), stage.clock.clone());
+    steward.check().await.unwrap();
+    assert_eq!(stage.letters().await, Vec::<String>::new());
+    let other = seed::organization(&stage.database, Subscription::Trial).await;
+    stage.member(other, "admin").await;
+    let stage = Stage { organization: other, ..stage };
+    stage.proven("www.example.com").await;
+    steward.check().await.unwrap();
+    assert_eq!(stage.letters().await, Vec::<String>::new(), "another name is another target");
+    stage.proven("example.com").await;
+    let again = Proofs::new(stage.db.clone(), prover(&dns), stage.clock.clone());
+    let (one, two) = tokio::join!(steward.check(), again.check());
+    assert!(one.is_ok() && two.is_ok());
+    steward.check().await.unwrap();
+    assert_eq!(stage.letters().await, ["target_shared admin", "target_shared owner"]);
 }

@@ -2,7 +2,7 @@
 //! the scan's lock, so that a scan neither ends too early nor grows twice.
 
 use jiff::Timestamp;
-use picket_domain::{ClaimedTask, Growing, Grown, Plan, PlanGap, ScanId, Subscription};
+use picket_domain::{Authority, ClaimedTask, Growing, Grown, Plan, PlanGap, ScanId, Subscription};
 use tokio_postgres::types::Json;
 
 use super::TaskColumns;
@@ -10,7 +10,7 @@ use crate::{Inconsistent, Notice, StoreError, Tx, row::Columns, statements::stat
 
 statements! {
     STANDS = "-- scans.grow.stands
-SELECT s.plan, s.target, s.probes, o.plan AS subscription, (SELECT count(*) FROM tasks WHERE scan_id = $1) AS tasks
+SELECT s.plan, s.target, s.request, s.probes, o.plan AS subscription, (SELECT count(*) FROM tasks WHERE scan_id = $1) AS tasks
 FROM scans AS s
 JOIN organizations AS o ON o.id = s.organization_id
 WHERE s.id = $1";
@@ -25,6 +25,7 @@ WITH next AS (
   WHERE NOT EXISTS (
     SELECT FROM tasks AS e
     WHERE e.scan_id = $2 AND e.tool = t.tool AND e.params = t.params AND e.shard -> 'addresses' = t.shard -> 'addresses'
+      AND e.shard -> 'target' = t.shard -> 'target'
   )
 ), ended AS (
   UPDATE tasks
@@ -44,6 +45,17 @@ UPDATE scans
 SET probes = probes + $2
 WHERE id = $1";
 
+    RELY = "-- scans.grow.rely
+UPDATE scans
+SET authority = $2
+WHERE id = $1";
+
+    RELIES = "-- scans.grow.relies
+SELECT s.authority, s.requested_by, o.plan AS subscription
+FROM scans AS s
+JOIN organizations AS o ON o.id = s.organization_id
+WHERE s.id = $1";
+
     LACK = "-- scans.grow.lack
 UPDATE scans
 SET gaps = gaps || (SELECT coalesce(jsonb_agg(g), '[]') FROM jsonb_array_elements($2::jsonb) AS g WHERE NOT gaps @> jsonb_build_array(g))
@@ -57,7 +69,7 @@ pub(crate) async fn grow(
     next: impl FnOnce(&Growing) -> Grown,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let Grown { tasks, probes, gaps } = next(&stands(tx, task.scan_id).await?);
+    let Grown { tasks, probes, gaps, authority } = next(&stands(tx, task.scan_id).await?);
     if !tasks.is_empty() {
         let TaskColumns { ids, tools, pools, levels, params, shards, opens } = TaskColumns::of(&tasks);
         let (organization, scan, ended) = (task.organization_id.uuid(), task.scan_id.uuid(), task.fence.task_id.uuid());
@@ -73,7 +85,37 @@ pub(crate) async fn grow(
         tx.execute_one(COUNT, &[&scan, &i64::try_from(counted).unwrap_or(i64::MAX)]).await?;
         tx.notify(Notice::Tasks);
     }
+    if let Some(authority) = authority {
+        tx.execute_one(RELY, &[&task.scan_id.uuid(), &authority.to_json()]).await?;
+    }
     lack(tx, task.scan_id, &gaps).await
+}
+
+/// What somebody must know who looks for further names of a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relies {
+    /// What allows the scan.
+    pub authority: Authority,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// What its owner may have.
+    pub subscription: Subscription,
+}
+
+/// What a scan relies on; `None` when the tenant has no such scan.
+///
+/// # Errors
+/// When the database refuses, or the row is inconsistent.
+#[tracing::instrument(name = "db.scans.relies", skip_all, fields(scan.id = %scan), err(level = "debug"))]
+pub async fn relies(tx: &Tx<'_>, scan: ScanId) -> Result<Option<Relies>, StoreError> {
+    let Some(row) = tx.query_opt(RELIES, &[&scan.uuid()]).await? else { return Ok(None) };
+    let columns = Columns::new("scans", &row);
+    let authority = Authority::from_json(&columns.json("authority")?);
+    Ok(Some(Relies {
+        authority: authority.ok_or_else(|| columns.inconsistent("authority"))?,
+        requested_by: columns.get("requested_by")?,
+        subscription: columns.named("subscription", Subscription::find)?,
+    }))
 }
 
 /// Notes what the plan of a locked scan does not look at, each once.
@@ -94,6 +136,7 @@ async fn stands(tx: &Tx<'_>, scan: ScanId) -> Result<Growing, StoreError> {
     Ok(Growing {
         plan: columns.named("plan", Plan::find)?,
         target: columns.get("target")?,
+        request: columns.json("request")?,
         tasks_left: u64::from(limits.tasks).saturating_sub(count("tasks")?),
         probes_left: limits.probes.saturating_sub(count("probes")?),
     })

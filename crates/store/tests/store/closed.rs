@@ -317,3 +317,26 @@ async fn totals_and_queues_count_what_is_there() {
     assert_eq!(workers[0].tasks.len(), 1);
     assert_eq!(workers[0].tasks[0].tool, "nmap");
 }
+
+#[tokio::test]
+async fn what_cannot_be_read_any_more_closes_what_it_closed_and_nobody_else() {
+    let scenario = Scenario::new().await;
+    scenario.create(1).await;
+    scenario.close(&[window("thu", "01:00", "02:00")]).await;
+    let other = seed::organization(&scenario.database, Subscription::Trial).await;
+    scenario.store(&seed::scan(other, 1)).await.unwrap();
+    let connection = scenario.database.connect().await;
+    // A zone that was renamed; patterns that another list of public suffixes refuses.
+    connection.execute("UPDATE blackout_windows SET time_zone = 'Mars/Olympus', pattern = NULL", &[]).await.unwrap();
+    let halt = "INSERT INTO kill_switches (id, created_at, created_by, reason, pattern)
+                VALUES (gen_random_uuid(), now(), 'usr_x', 'x', '*.co!uk')";
+    connection.execute(halt, &[]).await.unwrap();
+    assert_eq!(scenario.admit_at("2026-01-15T14:30:00Z").await, 1);
+    let held = "SELECT count(*) FROM tasks WHERE state = 'ready' AND organization_id IN
+                  (SELECT organization_id FROM blackout_windows)";
+    assert_eq!(scenario.number(held).await, 1);
+    let pattern =
+        "UPDATE blackout_windows SET time_zone = 'UTC', begins = '14:00', ends = '15:00', pattern = '*.co!uk'";
+    connection.execute(pattern, &[]).await.unwrap();
+    assert_eq!(scenario.admit_at("2026-01-15T14:30:00Z").await, 1);
+}

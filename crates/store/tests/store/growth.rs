@@ -29,7 +29,7 @@ fn at(task: &ClaimedTask, ports: &[u16], opens: &[&str]) -> Grown {
         opens: opens.iter().map(|name| (*name).to_owned()).collect(),
         ..template.clone()
     };
-    Grown { tasks: ports.iter().map(of).collect(), probes: 1, gaps: Vec::new() }
+    Grown { tasks: ports.iter().map(of).collect(), probes: 1, ..Grown::default() }
 }
 
 /// A scan with so many first tasks, from each of which more may grow.

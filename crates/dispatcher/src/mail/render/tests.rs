@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use picket_domain::{Role, ScanOutcome, SeverityCounts};
+use picket_domain::{ProofNews, Role, ScanOutcome, SeverityCounts};
 use proptest::prelude::*;
 
 use super::*;
@@ -28,8 +28,16 @@ fn letters(name: &str) -> Vec<Letter> {
         scan_ended(&name, ScanOutcome::Completed),
         scan_ended(&name, ScanOutcome::Failed),
         scan_ended(&name, ScanOutcome::Cancelled),
+        target_proof(&name, ProofNews::Missing),
+        target_proof(&name, ProofNews::Ended),
+        target_proof(&name, ProofNews::Shared),
         Letter::Invitation { inviter: name.clone(), organization: name, role: Role::Analyst, link, expires_at: at },
     ]
+}
+
+fn target_proof(name: &str, news: ProofNews) -> Letter {
+    let (name, organization, target) = (name.to_owned(), name.to_owned(), name.to_owned());
+    Letter::TargetProof { name, organization, target, news, at: "2026-01-15T14:30:59Z".parse().unwrap() }
 }
 
 fn scan_ended(name: &str, outcome: ScanOutcome) -> Letter {
@@ -67,7 +75,10 @@ fn every_letter_uses_all_its_placeholders_in_every_language_and_no_other() {
             assert!(subjects.insert(text.subject), "{} is not translated", text.subject);
         }
         let names_it = placeholders(Words::of(Locale::En).text(&letter)).contains("organization");
-        assert_eq!(names_it, ["invitation", "scan_ended"].contains(&letter.template()));
+        assert_eq!(
+            names_it,
+            ["invitation", "scan_ended", "proof_missing", "proof_ended", "target_shared"].contains(&letter.template())
+        );
     }
 }
 

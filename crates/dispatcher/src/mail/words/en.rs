@@ -149,6 +149,39 @@ pub(super) static WORDS: Words = Words {
         action: Some("Open the result"),
         after: &["You get this message because you asked for it when the scan was created."],
     },
+    proof_missing: Text {
+        subject: "The proof for {target} was not found",
+        before: &[
+            "Hello {name},",
+            "The token that proves that {organization} controls {target} was not found on {at}.",
+        ],
+        action: None,
+        after: &[
+            "We look again in a day. If it is still missing then, the proof ends, and scans that rely on it do not go on. Please put the token back.",
+        ],
+    },
+    proof_ended: Text {
+        subject: "The proof for {target} has ended",
+        before: &[
+            "Hello {name},",
+            "The token that proves that {organization} controls {target} was missing twice in a row, so the proof ended on {at}.",
+        ],
+        action: None,
+        after: &[
+            "What had not begun of scans that rely on it alone was ended. To scan the target again, please prove it anew.",
+        ],
+    },
+    target_shared: Text {
+        subject: "{target} was proven by another organization too",
+        before: &[
+            "Hello {name},",
+            "{organization} has proven that it controls {target}. As of {at}, another organization on Picket has proven the same.",
+        ],
+        action: None,
+        after: &[
+            "If you expect that, you need not do anything. If not, somebody else may control the target or its DNS: please look at its records, and withdraw your proof if it is not yours any more.",
+        ],
+    },
     invitation: Text {
         subject: "Invitation to join {organization} on Picket",
         before: &["Hello,", "{inviter} invites you to join the organization {organization} on Picket as {role}."],

@@ -146,6 +146,39 @@ pub(super) static WORDS: Words = Words {
         action: Some("Buka hasilnya"),
         after: &["Anda menerima pesan ini karena Anda memintanya saat pemindaian dibuat."],
     },
+    proof_missing: Text {
+        subject: "Bukti untuk {target} tidak ditemukan",
+        before: &[
+            "Halo {name},",
+            "Token yang membuktikan bahwa {organization} menguasai {target} tidak ditemukan pada {at}.",
+        ],
+        action: None,
+        after: &[
+            "Kami akan memeriksa lagi dalam sehari. Jika masih tidak ada, bukti berakhir dan pemindaian yang bergantung padanya tidak dilanjutkan. Harap pasang kembali token tersebut.",
+        ],
+    },
+    proof_ended: Text {
+        subject: "Bukti untuk {target} telah berakhir",
+        before: &[
+            "Halo {name},",
+            "Token yang membuktikan bahwa {organization} menguasai {target} dua kali berturut-turut tidak ditemukan, sehingga bukti berakhir pada {at}.",
+        ],
+        action: None,
+        after: &[
+            "Bagian pemindaian yang belum dimulai dan hanya bergantung padanya telah diakhiri. Untuk memindai target ini lagi, harap buktikan kembali.",
+        ],
+    },
+    target_shared: Text {
+        subject: "{target} juga dibuktikan oleh organisasi lain",
+        before: &[
+            "Halo {name},",
+            "{organization} telah membuktikan bahwa ia menguasai {target}. Sejak {at}, organisasi lain di Picket membuktikan hal yang sama.",
+        ],
+        action: None,
+        after: &[
+            "Jika Anda sudah mengetahuinya, tidak ada yang perlu dilakukan. Jika tidak, pihak lain mungkin menguasai target atau DNS-nya: harap periksa catatannya, dan tarik bukti Anda jika target itu bukan milik Anda lagi.",
+        ],
+    },
     invitation: Text {
         subject: "Undangan untuk bergabung dengan {organization} di Picket",
         before: &[

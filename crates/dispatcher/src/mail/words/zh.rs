@@ -124,6 +124,32 @@ pub(super) static WORDS: Words = Words {
         action: Some("查看结果"),
         after: &["您收到本邮件，是因为创建扫描时要求在结束后通知您。"],
     },
+    proof_missing: Text {
+        subject: "未找到 {target} 的所有权证明",
+        before: &["{name}，您好：", "用于证明 {organization} 控制 {target} 的令牌在 {at} 未被找到。"],
+        action: None,
+        after: &["我们将在一天后再次检查。如果届时仍未找到，证明将失效，依赖它的扫描将不再继续。请恢复该令牌。"],
+    },
+    proof_ended: Text {
+        subject: "{target} 的所有权证明已失效",
+        before: &[
+            "{name}，您好：",
+            "用于证明 {organization} 控制 {target} 的令牌连续两次未被找到，证明已于 {at} 失效。",
+        ],
+        action: None,
+        after: &["仅依赖该证明的扫描中尚未开始的部分已结束。如需再次扫描该目标，请重新证明。"],
+    },
+    target_shared: Text {
+        subject: "另一个组织也证明了对 {target} 的控制",
+        before: &[
+            "{name}，您好：",
+            "{organization} 已证明其控制 {target}。截至 {at}，Picket 上的另一个组织也作出了同样的证明。",
+        ],
+        action: None,
+        after: &[
+            "如果您知情，则无需任何操作。否则，其他人可能控制了该目标或其 DNS：请检查其记录；如果它已不属于您，请撤回您的证明。",
+        ],
+    },
     invitation: Text {
         subject: "邀请您加入 Picket 上的 {organization}",
         before: &["您好：", "{inviter} 邀请您以{role}身份加入 Picket 上的组织 {organization}。"],

@@ -80,7 +80,7 @@ impl ToolsView {
         for format in picket_scanners::formats() {
             imports.entry(format.tool()).or_default().push(format.name());
         }
-        let run = picket_scanners::ALL.iter().map(|tool| ToolView::new(*tool, plan, workers));
+        let run = picket_scanners::offered().map(|tool| ToolView::new(tool, plan, workers));
         let mut data: Vec<ToolView> = run.chain(IMPORTS.iter().map(ToolView::of_import)).collect();
         data.sort_unstable_by_key(|tool| tool.id);
         Self { data, imports: imports.into_iter().map(|(tool, formats)| ImportView { tool, formats }).collect() }

@@ -156,9 +156,14 @@ pub(super) struct ClosedColumns {
 
 impl ClosedColumns {
     pub(super) fn of(closed: Vec<Closed>) -> Self {
-        let of = closed.iter().map(|one| one.organization_id.map(OrganizationId::uuid)).collect();
-        let (patterns, networks) = closed.iter().map(|one| windows::columns(one.pattern.as_ref())).unzip();
-        Self { of, tags: closed.into_iter().map(|one| one.tag).collect(), patterns, networks }
+        let mut columns = Self { of: Vec::new(), tags: Vec::new(), patterns: Vec::new(), networks: Vec::new() };
+        for Closed { organization_id, tag, pattern, network, pauses: _ } in closed {
+            columns.of.push(organization_id.map(OrganizationId::uuid));
+            columns.tags.push(tag);
+            columns.patterns.push(pattern);
+            columns.networks.push(network);
+        }
+        columns
     }
 }
 
