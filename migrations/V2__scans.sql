@@ -121,9 +121,12 @@ CREATE TABLE tasks (
 -- Tasks of a scan; unique, so that sightings can refer to it and find their way back by the scan.
 CREATE UNIQUE INDEX tasks_of_a_scan ON tasks (scan_id, id);
 -- Admission walks ready tasks by organization and age; terminal rows are in none of these.
-CREATE INDEX ready_tasks ON tasks (pool, organization_id, ready_at) WHERE state = 'ready';
+-- With the id, since the tasks of a scan are of one age: whoever takes the oldest few reads no more than those.
+CREATE INDEX ready_tasks ON tasks (pool, organization_id, ready_at, id) WHERE state = 'ready';
 CREATE INDEX queued_tasks ON tasks (queued_at) WHERE state = 'queued';
 CREATE INDEX leased_tasks ON tasks (lease_until) WHERE state = 'running';
+-- Whether anything of a scan is left to do.
+CREATE INDEX unended_tasks ON tasks (scan_id) WHERE state IN ('ready', 'queued', 'running');
 CREATE INDEX tasks_in_flight ON tasks (organization_id) WHERE state IN ('queued', 'running');
 CALL picket_isolate('tasks');
 

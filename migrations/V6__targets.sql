@@ -140,12 +140,20 @@ SELECT (authority ->> 'by' NOT IN ('proof', 'authorization') OR EXISTS (
 $$;
 
 -- Whether a task may begin at that moment: what its scan relies on holds, and nothing excludes it.
+-- Every claim asks it, so it is in the language that keeps its plans.
 CREATE FUNCTION picket_may_begin(organization uuid, scan uuid, shard jsonb, moment timestamptz) RETURNS boolean
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     AS $$
-SELECT (SELECT picket_stands(organization, s.authority, moment) FROM scans AS s WHERE s.id = scan)
-   AND NOT EXISTS (SELECT FROM exclusions AS e
-                   WHERE e.organization_id = organization AND picket_covers(e.kind, e.value, shard))
+DECLARE
+    relied_on jsonb := (SELECT s.authority FROM scans AS s WHERE s.id = scan);
+BEGIN
+    IF relied_on IS NULL OR (relied_on ->> 'by' IN ('proof', 'authorization') OR relied_on -> 'ranges' <> '[]'::jsonb)
+        AND NOT picket_stands(organization, relied_on, moment) THEN
+        RETURN false;
+    END IF;
+    RETURN NOT EXISTS (SELECT FROM exclusions AS e
+                       WHERE e.organization_id = organization AND picket_covers(e.kind, e.value, shard));
+END
 $$;
 
 -- What is known about one target, in one statement that is its whole transaction and names the tenant first. `names` are the

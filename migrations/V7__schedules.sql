@@ -119,11 +119,14 @@ GRANT SELECT, INSERT, UPDATE ON kill_switches TO picket_operator;
 -- What of that concerns one organization, for the transaction that makes its scan. As the owner: a tenant does not read the
 -- table.
 CREATE FUNCTION picket_halts(tenant uuid) RETURNS TABLE (pattern text, network inet, reason text)
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
     AS $$
-SELECT k.pattern, k.network, k.reason
-FROM public.kill_switches AS k
-WHERE k.lifted_at IS NULL AND (k.organization_id IS NULL OR k.organization_id = tenant)
+BEGIN
+    RETURN QUERY
+        SELECT k.pattern, k.network, k.reason
+        FROM public.kill_switches AS k
+        WHERE k.lifted_at IS NULL AND (k.organization_id IS NULL OR k.organization_id = tenant);
+END
 $$;
 REVOKE EXECUTE ON FUNCTION picket_halts FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION picket_halts TO picket_tenant, picket_operator;

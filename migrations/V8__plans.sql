@@ -158,3 +158,38 @@ ALTER TABLE scans
     -- that creates the scan.
     ADD COLUMN profile         text,
     ADD COLUMN profile_version integer;
+
+-- A worker's claim of one more task of a scan that runs, in one statement that is its whole transaction and names the tenant
+-- first. No row for every other case: what begins a scan, refuses a task or is stale is left to whoever asked.
+-- The scan is locked before the task, as everywhere.
+CREATE FUNCTION picket_claim(tenant uuid, of_scan uuid, task uuid, of_attempt integer, worker uuid, lease_seconds float8,
+                             levels text[], moment timestamptz)
+    RETURNS TABLE (id uuid, organization_id uuid, scan_id uuid, attempt integer, tool text, params jsonb, shard jsonb,
+                   opens text[], failures integer, traceparent text)
+    LANGUAGE plpgsql ROWS 1
+    AS $$
+#variable_conflict use_column
+DECLARE
+    named text := set_config('picket.organization', tenant::text, true);
+    trace text;
+    examined text;
+BEGIN
+    SELECT s.traceparent, s.target
+    INTO trace, examined
+    FROM scans AS s
+    WHERE s.id = of_scan AND s.organization_id = tenant AND s.state = 'running'
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        UPDATE tasks AS t
+        SET state = 'running', attempt = t.attempt + 1, worker_id = worker, started_at = now(),
+            lease_until = now() + make_interval(secs => lease_seconds)
+        WHERE t.id = task AND t.scan_id = of_scan AND t.attempt = of_attempt AND t.state = 'queued' AND t.level = ANY(levels)
+          AND picket_may_begin(tenant, of_scan, t.shard, moment)
+          AND NOT EXISTS (SELECT FROM picket_halts(tenant) AS h
+                          WHERE h.pattern IS NULL OR picket_covers(h.pattern, h.network, examined, t.shard))
+        RETURNING t.id, t.organization_id, t.scan_id, t.attempt, t.tool, t.params, t.shard, t.opens, t.failures, trace;
+END
+$$;

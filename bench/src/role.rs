@@ -150,7 +150,8 @@ async fn run(order: Order, health: Health, shutdown: Shutdown) -> Result<(), Fai
             picket_steward::run(settings, parts, shutdown).await;
         }
         RoleName::Worker => {
-            let parts = picket_worker::Parts { db, broker, blobs: Some(blobs), live: None, clock, health };
+            let (planner, _) = ground::planning()?;
+            let parts = picket_worker::Parts { db, broker, blobs: Some(blobs), live: None, planner, clock, health };
             picket_worker::run(worker(&order), parts, shutdown).await?;
         }
     }

@@ -86,6 +86,7 @@ async fn start_roles(
         broker: broker("worker"),
         blobs: Some(platform.blobs.clone()),
         live: None,
+        planner: ground::planning()?.0,
         clock: platform.clock.clone(),
         health: health.clone(),
     };

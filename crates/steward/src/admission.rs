@@ -1,5 +1,10 @@
 //! Admission: lets ready tasks to the workers, few at a time and fairly, and gives up those that nobody can do.
 
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+
 use jiff::Timestamp;
 use picket_kit::Clock;
 use picket_store::{
@@ -19,6 +24,8 @@ pub struct Admission {
     settings: StewardSettings,
     /// When this steward began: a platform that was off as a whole must not call every capability missing at once.
     since: Timestamp,
+    /// The second in which it was last looked for windows that have opened: they open on the minute.
+    recalled: AtomicI64,
 }
 
 impl Admission {
@@ -26,7 +33,7 @@ impl Admission {
     #[must_use]
     pub fn new(db: Db, clock: Clock, settings: StewardSettings) -> Self {
         let since = clock.now();
-        Self { db, clock, settings, since }
+        Self { db, clock, settings, since, recalled: AtomicI64::new(i64::MIN) }
     }
 
     /// Admits what there is room for; returns how many tasks.
@@ -36,7 +43,10 @@ impl Admission {
     pub async fn admit(&self) -> Result<usize, StoreError> {
         let (per_slot, limits) = (self.settings.queue_per_slot, self.settings.admission_limits());
         let moment = self.clock.now();
-        self.db.operate("admission.recall", async |tx| admission::recall(tx, moment).await).await?;
+        if self.recalled.load(Ordering::Relaxed) != moment.as_second() {
+            self.db.operate("admission.recall", async |tx| admission::recall(tx, moment).await).await?;
+            self.recalled.store(moment.as_second(), Ordering::Relaxed);
+        }
         let pools = self.db.look_up("admission.pools", async |tx| admission::pools(tx).await).await?;
         let mut admitted: usize = 0;
         for pool in pools {
@@ -89,6 +99,8 @@ pub(crate) async fn give_up(db: &Db, clock: &Clock, tasks: Vec<Hopeless>) -> Res
 impl Loop for Admission {
     const NAME: &'static str = "admission";
     const WOKEN_BY: Option<Notice> = Some(Notice::Tasks);
+    // What ends within it is admitted for together.
+    const REST: Duration = Duration::from_millis(5);
 
     async fn round(&self) -> Result<Round, RoundError> {
         let admitted = self.admit().await?;

@@ -1,6 +1,8 @@
 //! The halter: stops the scans that a kill switch covers, also those that were made while it was thrown. It lifts nothing,
 //! and what was stopped stays stopped.
 
+use std::time::Duration;
+
 use picket_kit::Clock;
 use picket_store::{Db, Notice, StoreError, halts};
 
@@ -47,6 +49,8 @@ impl Halter {
 impl Loop for Halter {
     const NAME: &'static str = "halter";
     const WOKEN_BY: Option<Notice> = Some(Notice::Tasks);
+    // Tasks end all the time.
+    const REST: Duration = Duration::from_millis(250);
 
     async fn round(&self) -> Result<Round, RoundError> {
         let stopped = self.stop_covered().await?;

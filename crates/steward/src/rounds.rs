@@ -42,6 +42,8 @@ pub(crate) trait Loop {
     const NAME: &'static str;
     /// The hint that wakes it, if there is one.
     const WOKEN_BY: Option<Notice>;
+    /// How long it rests at least when a round found nothing, however many hints come.
+    const REST: Duration = Duration::ZERO;
 
     /// One round.
     fn round(&self) -> impl Future<Output = Result<Round, RoundError>> + Send;
@@ -118,6 +120,10 @@ async fn go_round<L: Loop>(work: &L, db: &Db, poll: Duration, shutdown: &Shutdow
                 None => tokio::time::sleep(poll).await,
             }
         };
-        shutdown.or(wait).await;
+        let rest = async {
+            tokio::time::sleep(L::REST).await;
+            wait.await;
+        };
+        shutdown.or(rest).await;
     }
 }

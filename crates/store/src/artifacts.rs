@@ -182,6 +182,11 @@ pub async fn begin(tx: &Tx<'_>, task: &ClaimedTask, new: &NewArtifact, now: Time
     .await
 }
 
+/// Prepares [`keep`].
+pub(crate) async fn prepare(tx: &Tx<'_>) -> Result<(), StoreError> {
+    tx.prepare(&[KEEP]).await
+}
+
 /// Says what became of a document, in the transaction that ends its run. `false` when its row was doomed or taken away
 /// meanwhile: then nobody will ever name it.
 ///

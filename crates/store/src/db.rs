@@ -74,7 +74,7 @@ pub struct Tx<'a> {
     notices: AtomicU8,
 }
 
-/// A look at one tenant's rows through functions of the database that take the tenant. Outside this crate it can only be
+/// A way to one tenant's rows through functions of the database that take the tenant. Outside this crate it can only be
 /// passed on.
 pub struct View<'a> {
     tx: Tx<'a>,
@@ -213,6 +213,28 @@ impl Db {
         done
     }
 
+    /// Changes rows of `tenant` with one statement that is a transaction of its own and names the tenant itself: nothing is
+    /// begun and nothing ended, one round trip is all. When whoever waits goes away, it is done or not done, never half.
+    ///
+    /// # Errors
+    /// What `work` returned, or the store's own.
+    #[tracing::instrument(name = "db.act", skip_all, fields(db.tx = name, tenant.id = %tenant), err(level = "debug"))]
+    pub async fn act<T, E>(
+        &self,
+        name: &'static str,
+        tenant: OrganizationId,
+        work: impl AsyncFnOnce(&View<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + Display,
+    {
+        let connection = self.pool.get().await.map_err(StoreError::from)?;
+        let view = View { tx: Tx::new(&connection), tenant };
+        let (entered, done) = join(connection.enter(Role::Tenant), work(&view)).await;
+        entered.map_err(StoreError::from)?;
+        done
+    }
+
     /// Runs `work` over all organizations: for the loops of the platform, and for look-ups before the tenant is known.
     ///
     /// # Errors
@@ -238,9 +260,12 @@ impl Db {
     where
         E: From<StoreError>,
     {
-        let open = Open::begin(&self.pool, role, scope).await?;
+        let open = Open::take(&self.pool).await?;
         let tx = Tx::new(open.client()?);
-        let done = work(&tx).await;
+        // Polled in this order, so that the beginning is sent first, with the first statement behind it. It fails with its
+        // connection alone, and then so does all that follows.
+        let (begun, done) = join(open.begin(role, scope), work(&tx)).await;
+        begun?;
         let notices = tx.notices.into_inner();
         match done {
             Ok(done) => {

@@ -3,7 +3,10 @@
 
 use jiff::Timestamp;
 use picket_domain::{Event, EventBody, EventId, OrganizationId};
-use tokio_postgres::{Row, types::Json};
+use tokio_postgres::{
+    Row,
+    types::{Json, ToSql},
+};
 use uuid::Uuid;
 
 use crate::{Inconsistent, Notice, StoreError, Tx, row::Columns, statements::statements};
@@ -11,9 +14,9 @@ use crate::{Inconsistent, Notice, StoreError, Tx, row::Columns, statements::stat
 statements! {
     APPEND = "-- events.append
 INSERT INTO events (id, organization_id, name, routing_key, public, scan_id, body, traceparent, at)
-SELECT e.id, $1, e.name, e.routing_key, e.public, e.scan_id, e.body, $2, $3
-FROM unnest($4::uuid[], $5::text[], $6::text[], $7::bool[], $8::uuid[], $9::jsonb[])
-  AS e (id, name, routing_key, public, scan_id, body)";
+SELECT e.id, e.organization_id, e.name, e.routing_key, e.public, e.scan_id, e.body, e.traceparent, $1
+FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bool[], $7::uuid[], $8::jsonb[], $9::text[])
+  AS e (id, organization_id, name, routing_key, public, scan_id, body, traceparent)";
 
     // One numbering at a time: an organization's numbers follow the order of writing, without gaps.
     LOCK_NUMBERING = "-- events.lock_numbering
@@ -113,17 +116,29 @@ pub(crate) async fn append(
     traceparent: Option<&str>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    if bodies.is_empty() {
+    let all: Vec<_> = bodies.iter().map(|body| (organization, body, traceparent)).collect();
+    append_all(tx, &all, now).await
+}
+
+/// The same for events of several organizations, each with the trace that caused it.
+pub(crate) async fn append_all(
+    tx: &Tx<'_>,
+    events: &[(OrganizationId, &EventBody, Option<&str>)],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if events.is_empty() {
         return Ok(());
     }
+    let of: Vec<Uuid> = events.iter().map(|(organization, ..)| organization.uuid()).collect();
+    let traces: Vec<Option<&str>> = events.iter().map(|(.., trace)| *trace).collect();
+    let bodies: Vec<&EventBody> = events.iter().map(|(_, body, _)| *body).collect();
     let ids: Vec<Uuid> = bodies.iter().map(|_| EventId::mint(now).uuid()).collect();
-    let names: Vec<&str> = bodies.iter().map(EventBody::name).collect();
-    let keys: Vec<String> = bodies.iter().map(EventBody::routing_key).collect();
-    let public: Vec<bool> = bodies.iter().map(EventBody::is_public).collect();
+    let names: Vec<&str> = bodies.iter().map(|body| body.name()).collect();
+    let keys: Vec<String> = bodies.iter().map(|body| body.routing_key()).collect();
+    let public: Vec<bool> = bodies.iter().map(|body| body.is_public()).collect();
     let scans: Vec<Option<Uuid>> = bodies.iter().map(|body| body.scan_id().map(|id| id.uuid())).collect();
-    let data: Vec<Json<&EventBody>> = bodies.iter().map(Json).collect();
-    tx.execute(APPEND, &[&organization.uuid(), &traceparent, &now, &ids, &names, &keys, &public, &scans, &data])
-        .await?;
+    let data: Vec<Json<&EventBody>> = bodies.into_iter().map(Json).collect();
+    tx.execute(APPEND, &[&now, &ids, &of, &names, &keys, &public, &scans, &data, &traces]).await?;
     tx.notify(Notice::Events);
     Ok(())
 }
@@ -147,14 +162,18 @@ pub async fn claim(tx: &Tx<'_>, at_most: i64) -> Result<Vec<Outgoing>, StoreErro
 /// The broker confirmed these.
 #[tracing::instrument(name = "db.events.mark_published", skip_all, err(level = "debug"))]
 pub async fn mark_published(tx: &Tx<'_>, positions: &[i64]) -> Result<(), StoreError> {
-    tx.execute(MARK_PUBLISHED, &[&positions]).await?;
-    tx.execute(FORGET_PUBLISHED, &[&positions]).await?;
+    tx.prepare(&[MARK_PUBLISHED, FORGET_PUBLISHED]).await?;
+    let position: [&(dyn ToSql + Sync); 1] = [&positions];
+    tokio::try_join!(biased; tx.execute(MARK_PUBLISHED, &position), tx.execute(FORGET_PUBLISHED, &position))?;
     Ok(())
 }
 
 /// The broker did not take these; the next round may.
 #[tracing::instrument(name = "db.events.release", skip_all, err(level = "debug"))]
 pub async fn release(tx: &Tx<'_>, positions: &[i64]) -> Result<(), StoreError> {
+    if positions.is_empty() {
+        return Ok(());
+    }
     tx.execute(RELEASE, &[&positions]).await?;
     Ok(())
 }

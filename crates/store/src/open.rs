@@ -13,11 +13,10 @@ use crate::{
 pub(crate) struct Open(Option<Pooled>);
 
 impl Open {
-    /// Begins a transaction as `role`; `scope` sets what holds for this transaction alone.
-    pub(crate) async fn begin(pool: &Pool, role: Role, scope: &str) -> Result<Self, StoreError> {
-        let open = Self::take(pool).await?;
-        open.begin_now(role, &format!("BEGIN; {scope}")).await?;
-        Ok(open)
+    /// Begins a transaction as `role`; `scope` sets what holds for this transaction alone. The messages are sent when this is
+    /// polled first.
+    pub(crate) async fn begin(&self, role: Role, scope: &str) -> Result<(), StoreError> {
+        self.begin_now(role, &format!("BEGIN; {scope}")).await
     }
 
     /// A connection on which nothing has begun yet.

@@ -97,6 +97,11 @@ pub async fn tell(tx: &Tx<'_>, task: &ClaimedTask, lines: &[OutputLine], now: Ti
     Ok(is_held)
 }
 
+/// Prepares [`append`].
+pub(crate) async fn prepare(tx: &Tx<'_>) -> Result<(), StoreError> {
+    tx.prepare(&[APPEND]).await
+}
+
 /// Adds the last lines of a run in the transaction that ends it, behind its fence.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ pub mod read;
 use jiff::Timestamp;
 use picket_domain::{ClaimedTask, Fence, Gap, Growing, Grown, Observation};
 
-use crate::{StoreError, Tx, findings, scans, statements::statements};
+use crate::{StoreError, Tx, artifacts, findings, output, scans, statements::statements};
 
 /// Failures after which a task is given up.
 pub const MAX_FAILURES: i32 = 3;
@@ -91,8 +91,13 @@ pub async fn complete_and_grow(
     now: Timestamp,
     next: impl FnOnce(&Growing) -> Grown,
 ) -> Result<(), StoreError> {
-    scans::lock(tx, task.scan_id).await?;
-    end(tx, COMPLETE, task.fence, run, now).await?;
+    // What grows, and what was found, comes between the end of the task and the look at the scan.
+    if observations.is_empty() && task.opens.is_empty() {
+        return end_with_scan(tx, COMPLETE, task, run, now).await;
+    }
+    prepare_end(tx).await?;
+    let fence = fence_of(tx, task).await?;
+    tokio::try_join!(biased; scans::lock(tx, task.scan_id), end(tx, COMPLETE, fence, run, now))?;
     findings::record(tx, task, observations, now).await?;
     if !task.opens.is_empty() {
         scans::grow::grow(tx, task, next, now).await?;
@@ -106,9 +111,39 @@ pub async fn complete_and_grow(
 /// [`StoreError::Stale`] when the fence is another attempt's by now.
 #[tracing::instrument(name = "db.tasks.fail", skip_all, fields(task.id = %task.fence.task_id), err(level = "debug"))]
 pub async fn fail(tx: &Tx<'_>, task: &ClaimedTask, run: &RunRecord, now: Timestamp) -> Result<(), StoreError> {
-    scans::lock(tx, task.scan_id).await?;
-    end(tx, FAIL, task.fence, run, now).await?;
-    scans::end_if_over(tx, task.scan_id, now).await
+    end_with_scan(tx, FAIL, task, run, now).await
+}
+
+/// Ends a task that leaves nothing behind it, and the scan with it when it was the last. In one round trip when it was not:
+/// the statements go out in this order, and nothing of them stays when the fence does not hold.
+async fn end_with_scan(
+    tx: &Tx<'_>,
+    statement: &str,
+    task: &ClaimedTask,
+    run: &RunRecord,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    prepare_end(tx).await?;
+    let fence = fence_of(tx, task).await?;
+    let (_locked, (), ()) = tokio::try_join!(
+        biased;
+        scans::lock(tx, task.scan_id),
+        end(tx, statement, fence, run, now),
+        scans::end_if_over(tx, task.scan_id, now)
+    )?;
+    Ok(())
+}
+
+/// Prepares what the end of a task sends in one round trip. Statements that are not prepared would go out in another order,
+/// and that order is the one of the locks.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn prepare_end(tx: &Tx<'_>) -> Result<(), StoreError> {
+    tx.prepare(&[COMPLETE, FAIL]).await?;
+    scans::prepare_end(tx).await?;
+    output::prepare(tx).await?;
+    artifacts::prepare(tx).await
 }
 
 /// Stores what a tool had found when its scan was stopped. Neither task nor scan changes its state: the coverage says
@@ -157,17 +192,29 @@ pub async fn hand_back(tx: &Tx<'_>, fence: Fence, why: HandBack) -> Result<(), S
 
 async fn end(tx: &Tx<'_>, statement: &str, fence: Fence, run: &RunRecord, now: Timestamp) -> Result<(), StoreError> {
     let gap = run.gap.map(Gap::name);
-    let attempt = if picket_faults::without("store::fence") { any_fence(tx, fence).await? } else { fence.attempt };
     tx.execute_one(
         statement,
-        &[&fence.task_id.uuid(), &attempt, &gap, &run.detail, &run.exit_code, &run.output_bytes, &run.tool_hash, &now],
+        &[
+            &fence.task_id.uuid(),
+            &fence.attempt,
+            &gap,
+            &run.detail,
+            &run.exit_code,
+            &run.output_bytes,
+            &run.tool_hash,
+            &now,
+        ],
     )
     .await?;
     tx.notify(crate::Notice::Tasks);
     Ok(())
 }
 
-/// The broken twin of the fence, for the faults suite.
-async fn any_fence(tx: &Tx<'_>, fence: Fence) -> Result<i32, StoreError> {
-    Ok(tx.query_one(ANY_FENCE, &[&fence.task_id.uuid()]).await?.try_get("attempt")?)
+/// The fence of a claim; in the broken twin of the faults suite, that of whoever has the task now.
+async fn fence_of(tx: &Tx<'_>, task: &ClaimedTask) -> Result<Fence, StoreError> {
+    if !picket_faults::without("store::fence") {
+        return Ok(task.fence);
+    }
+    let row = tx.query_one(ANY_FENCE, &[&task.fence.task_id.uuid()]).await?;
+    Ok(Fence { attempt: row.try_get("attempt")?, ..task.fence })
 }

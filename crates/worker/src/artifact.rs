@@ -13,7 +13,7 @@ use flate2::{Compression, write::GzEncoder};
 use futures_util::{Stream, stream};
 use picket_blobs::{BlobError, BlobKey, Blobs};
 use picket_domain::{ArtifactId, ClaimedTask};
-use picket_kit::Clock;
+use picket_kit::{Clock, Shutdown};
 use picket_store::{
     Db, StoreError, Tx,
     artifacts::{self, ArtifactKind, Keep, NewArtifact},
@@ -147,6 +147,11 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
+    /// Keeps at most so many bytes of a run, and hurries when it is time to stop.
+    pub(crate) fn new(db: Db, clock: Clock, blobs: Option<Blobs>, most_bytes: u64, stopping: &Shutdown) -> Self {
+        Self { db, clock, blobs, most_bytes, patience: Patience::new(stopping.clone()) }
+    }
+
     /// The copy of a run that begins.
     pub(crate) fn copy(&self) -> Copied {
         Copied::new(if self.blobs.is_some() { self.most_bytes } else { 0 })

@@ -276,10 +276,7 @@ impl Execution {
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.db
-            .run(end.name(), task.organization_id, async |tx| {
-                end.store(tx, task, record, now).await?;
-                left.store(tx, task, end.said(record), now).await
-            })
+            .run(end.name(), task.organization_id, async |tx| end.store_with(left, tx, task, record, now).await)
             .await
     }
 }

@@ -36,22 +36,24 @@ impl Leavings {
         Self { story, copy, kept: None, is_told: AtomicBool::new(true) }
     }
 
-    /// Says it all, in a transaction that has checked the fence.
-    pub(crate) async fn store(
+    /// Says it all, in the transaction that checks the fence.
+    async fn store(
         &self,
         tx: &Tx<'_>,
         task: &ClaimedTask,
         (gap, again): (Option<Gap>, bool),
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        output::append(tx, task, &self.story.end(gap, again), now).await?;
-        match &self.kept {
-            Some(kept) => {
-                self.is_told.store(artifacts::keep(tx, kept).await?, Ordering::Release);
-                Ok(())
+        let lines = self.story.end(gap, again);
+        let keep = async {
+            match &self.kept {
+                Some(kept) => artifacts::keep(tx, kept).await,
+                None => Ok(true),
             }
-            None => Ok(()),
-        }
+        };
+        let ((), is_told) = tokio::try_join!(biased; output::append(tx, task, &lines, now), keep)?;
+        self.is_told.store(is_told, Ordering::Release);
+        Ok(())
     }
 
     /// Whether perhaps nobody names the kept output: the run was somebody else's, or the row was swept while this worker stood
@@ -92,14 +94,32 @@ impl End<'_> {
         }
     }
 
-    /// Stores it, when the fence holds.
-    pub(crate) async fn store(
+    /// Stores it, when the fence holds, and what the run leaves beside it.
+    pub(crate) async fn store_with(
         self,
+        left: &Leavings,
         tx: &Tx<'_>,
         task: &ClaimedTask,
         run: &RunRecord,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let said = self.said(run);
+        match self {
+            // The scan is locked first, and the rest may go out behind that.
+            Self::Complete(..) | Self::Fail => {
+                tasks::prepare_end(tx).await?;
+                let both = (self.store(tx, task, run, now), left.store(tx, task, said, now));
+                tokio::try_join!(biased; both.0, both.1)?;
+            }
+            Self::Refuse(_) | Self::Keep(_) | Self::HandBack(_) => {
+                self.store(tx, task, run, now).await?;
+                left.store(tx, task, said, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn store(self, tx: &Tx<'_>, task: &ClaimedTask, run: &RunRecord, now: Timestamp) -> Result<(), StoreError> {
         match self {
             Self::Complete(found, names) => {
                 let next = |growing: &Growing| match names {
@@ -119,7 +139,7 @@ impl End<'_> {
     }
 
     /// What the live output says of it: what is missing, and whether it is tried again.
-    pub(crate) const fn said(self, run: &RunRecord) -> (Option<Gap>, bool) {
+    const fn said(self, run: &RunRecord) -> (Option<Gap>, bool) {
         (run.gap, matches!(self, Self::HandBack(_)))
     }
 }

@@ -23,7 +23,6 @@ use crate::{
     execution::Execution,
     heartbeat::Heartbeat,
     leases::{INTERRUPTED, Leases},
-    patience::Patience,
     slot,
     standing::Standing,
     story::Teller,
@@ -131,13 +130,7 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         leases: leases.clone(),
         dropped_packets: heartbeat.dropped_packets.clone(),
         teller: Teller { db: db.clone(), clock: clock.clone(), live },
-        keeper: Keeper {
-            db: db.clone(),
-            clock: clock.clone(),
-            blobs,
-            most_bytes: settings.artifact_bytes,
-            patience: Patience::new(stopping.clone()),
-        },
+        keeper: Keeper::new(db.clone(), clock.clone(), blobs, settings.artifact_bytes, &stopping),
         planner: Arc::new(planner),
     };
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use picket_domain::{Network, SandboxLevel};
-use picket_sandbox::{End, Exceeded, Limits, Sandbox, SandboxSettings};
+use picket_sandbox::{End, Exceeded, Limits, Run, Sandbox, SandboxSettings};
 use rustix::process::geteuid;
 
 use crate::room::{
@@ -59,19 +59,13 @@ fn a_run_is_in_a_control_group_of_its_own_while_it_lasts() {
     let room = Room::new();
     let grouped = SandboxSettings { cgroup: Some(folder.clone()), ..settings(room.folder.path()) };
     let sandbox = Sandbox::new(grouped).unwrap();
-    let groups = || {
-        let entries = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path());
-        entries
-            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run-")))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(groups(), Vec::<PathBuf>::new(), "what a dead worker left is gone");
+    assert_eq!(groups(&folder), Vec::<PathBuf>::new(), "what a dead worker left is gone");
     let route = sandbox.route_at(SandboxLevel::L2, &[]).unwrap();
     let start =
         |mode: &str, limits: &Limits| sandbox.start_by(&route, 7, &invocation(Network::None, &[mode]), limits).unwrap();
     let mut run = start("daemon", &small());
     await_ready(&mut run.stdout().unwrap());
-    let [group] = groups().try_into().unwrap();
+    let [group] = groups(&folder).try_into().unwrap();
     let inside = fs::read_to_string(group.join("cgroup.procs")).unwrap();
     let own = std::process::id().to_string();
     assert!(
@@ -80,7 +74,22 @@ fn a_run_is_in_a_control_group_of_its_own_while_it_lasts() {
     );
     run.killer().kill("done");
     drop(run.wait_blocking());
-    assert_eq!(groups(), Vec::<PathBuf>::new(), "it goes with its run");
+    assert_eq!(groups(&folder), Vec::<PathBuf>::new(), "it goes with its run");
+    limits_hold(&folder, &start);
+    drop(sandbox);
+    if variable("PICKET_TEST_CGROUP").is_none() {
+        fs::remove_dir(&folder).unwrap();
+    }
+}
+
+/// The groups of runs.
+fn groups(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run-"))).collect()
+}
+
+/// Tries the limit of each controller that the folder has.
+fn limits_hold(folder: &Path, start: &impl Fn(&str, &Limits) -> Run) {
     let controllers = fs::read_to_string(folder.join("cgroup.controllers")).unwrap();
     println!("controllers here: {:?}", controllers.trim());
     if controllers.contains("memory") {
@@ -95,7 +104,7 @@ fn a_run_is_in_a_control_group_of_its_own_while_it_lasts() {
         let mut run = start("forks", &Limits { processes: 12, ..small() });
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(run.stdout().unwrap()), &mut line).unwrap();
-        let [group] = groups().try_into().unwrap();
+        let [group] = groups(folder).try_into().unwrap();
         let of = |file: &str| fs::read_to_string(group.join(file)).unwrap();
         println!("processes: {line:?} of {:?}, {:?}", of("pids.max"), of("pids.events"));
         assert_eq!(of("pids.max").trim(), "12");
@@ -105,14 +114,10 @@ fn a_run_is_in_a_control_group_of_its_own_while_it_lasts() {
     }
     if controllers.contains("cpu") {
         let run = start("hold", &small());
-        let [group] = groups().try_into().unwrap();
+        let [group] = groups(folder).try_into().unwrap();
         let share = fs::read_to_string(group.join("cpu.max")).unwrap();
         println!("processor time: {share:?}");
         assert!(share.split(' ').next().is_some_and(|share| share.parse::<u64>().is_ok()), "{share}");
         drop(run);
-    }
-    drop(sandbox);
-    if variable("PICKET_TEST_CGROUP").is_none() {
-        fs::remove_dir(&folder).unwrap();
     }
 }

@@ -162,22 +162,24 @@ pub async fn admit(
     let row = tx.query_one(ROOM, &[&WORKER_TIMEOUT_SECONDS, &pool.name()]).await?;
     let columns = Columns::new("tasks", &row);
     let (slots, queued): (i64, i64) = (columns.get("slots")?, columns.get("queued")?);
-    let room = usize::try_from(slots.saturating_mul(queue_per_slot).saturating_sub(queued)).unwrap_or(0);
-    if room == 0 {
+    let most = slots.saturating_mul(queue_per_slot);
+    let room = usize::try_from(most.saturating_sub(queued)).unwrap_or(0);
+    // While most of the queue waits, nobody is idle, and looking for every task that ends would cost more than the tasks.
+    if room == 0 || queued > most.saturating_mul(3).saturating_div(4) {
         return Ok(0);
     }
-    let candidates = candidates::candidates(tx, pool, limits, now).await?;
+    let candidates = candidates::candidates(tx, pool, limits, room, now).await?;
     let chosen: Vec<Uuid> = choose(&candidates, limits, room).into_iter().map(TaskId::uuid).collect();
     scans::queue_created(tx, &chosen, now).await?;
     let rows = tx.query(ADMIT, &[&chosen]).await?;
-    for row in &rows {
-        let (organization, task, trace) = queued_task(pool, row)?;
-        events::append(tx, organization, &[EventBody::TaskQueued(task)], trace.as_deref(), now).await?;
-    }
+    let queued: Vec<_> = rows.iter().map(|row| queued_task(pool, row)).collect::<Result<_, _>>()?;
+    let told: Vec<_> =
+        queued.iter().map(|(organization, task, trace)| (*organization, task, trace.as_deref())).collect();
+    events::append_all(tx, &told, now).await?;
     Ok(rows.len())
 }
 
-fn queued_task(pool: Pool, row: &Row) -> Result<(OrganizationId, TaskQueued, Option<String>), Inconsistent> {
+fn queued_task(pool: Pool, row: &Row) -> Result<(OrganizationId, EventBody, Option<String>), Inconsistent> {
     let columns = Columns::new("tasks", row);
     let task = TaskQueued {
         task_id: TaskId::from_uuid(columns.get("id")?),
@@ -185,7 +187,11 @@ fn queued_task(pool: Pool, row: &Row) -> Result<(OrganizationId, TaskQueued, Opt
         pool,
         attempt: columns.get("attempt")?,
     };
-    Ok((OrganizationId::from_uuid(columns.get("organization_id")?), task, columns.get("traceparent")?))
+    Ok((
+        OrganizationId::from_uuid(columns.get("organization_id")?),
+        EventBody::TaskQueued(task),
+        columns.get("traceparent")?,
+    ))
 }
 
 /// A task that nobody will do, and why.

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::authority;
-use crate::{Inconsistent, StoreError, Tx, row::Columns, scans, statements::statements};
+use crate::{Inconsistent, StoreError, Tx, View, row::Columns, scans, statements::statements};
 
 /// Seconds that a claim holds without a heartbeat, unless the operator says otherwise.
 pub const LEASE_SECONDS: f64 = 30.0;
@@ -27,6 +27,11 @@ WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
        OR picket_covers(h.pattern, h.network, (SELECT s.target FROM scans AS s WHERE s.id = tasks.scan_id), shard)
   )
 RETURNING id, organization_id, scan_id, attempt, tool, params, shard, opens, failures";
+
+    // Most claims: another task of a scan that runs.
+    CLAIM_MORE = "-- tasks.lease.claim_more
+SELECT id, organization_id, scan_id, attempt, tool, params, shard, opens, failures, traceparent
+FROM picket_claim($1, $2, $3, $4, $5, $6, $7, $8)";
 
     // Admitted while its scan was being paused: it waits with the others.
     REFUSE = "-- tasks.lease.refuse
@@ -62,6 +67,34 @@ pub struct Claimant {
     pub lease_seconds: f64,
 }
 
+impl Claimant {
+    /// The levels of what it may do: a stronger sandbox may run what asks for a weaker one.
+    fn levels(self) -> Vec<&'static str> {
+        SandboxLevel::ALL.into_iter().filter(|needed| *needed >= self.level).map(SandboxLevel::name).collect()
+    }
+}
+
+/// Takes the task of a message when its scan runs and nothing keeps it from beginning, in one round trip. `None` says no
+/// more than that this is not so: [`claim`] knows what it is.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+#[tracing::instrument(name = "db.tasks.claim_more", skip_all, fields(task.id = %message.task_id), err(level = "debug"))]
+pub async fn claim_more(
+    view: &View<'_>,
+    message: &TaskQueued,
+    by: Claimant,
+    now: Timestamp,
+) -> Result<Option<ClaimedTask>, StoreError> {
+    let (scan, task, worker, levels) =
+        (message.scan_id.uuid(), message.task_id.uuid(), by.worker_id.uuid(), by.levels());
+    let row = view
+        .query_opt(CLAIM_MORE, &[&scan, &task, &message.attempt, &worker, &by.lease_seconds, &levels, &now])
+        .await?;
+    let claimed = |row: &Row| claimed(row, Columns::new("scans", row).get("traceparent")?);
+    Ok(row.as_ref().map(claimed).transpose()?)
+}
+
 /// Takes the task of a message, if the message is still true; begins the scan with its first task. The task of a paused
 /// scan goes back to those that are ready; one that may not begin any more fails.
 /// `None` means that the message is stale: drop it.
@@ -76,9 +109,7 @@ pub async fn claim(
     now: Timestamp,
 ) -> Result<Option<ClaimedTask>, StoreError> {
     let Some(locked) = scans::lock(tx, message.scan_id).await? else { return Ok(None) };
-    // A stronger sandbox may run what asks for a weaker one.
-    let levels: Vec<&str> =
-        SandboxLevel::ALL.into_iter().filter(|needed| *needed >= by.level).map(SandboxLevel::name).collect();
+    let levels = by.levels();
     let waiting = match locked.scan.state {
         ScanState::Created | ScanState::Queued => true,
         ScanState::Running { .. } => false,

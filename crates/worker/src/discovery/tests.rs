@@ -10,7 +10,7 @@ use std::{
 use picket_domain::{
     AdmissionLimits, AllowList, EventBody, Grounds, NewScan, OrganizationId, Plan, Pool, Subscription,
 };
-use picket_kit::Clock;
+use picket_kit::{Clock, Shutdown};
 use picket_outbound::{OutboundSettings, Resolver};
 use picket_planner::{Planner, ScanOptions};
 use picket_sandbox::{Sandbox, SandboxSettings};
@@ -24,7 +24,7 @@ use picket_store::{
 use picket_testkit::{Database, Dns, seed};
 
 use super::*;
-use crate::{WorkerSettings, artifact::Keeper, leases::Leases, story::Teller};
+use crate::{WorkerSettings, artifact::Keeper, leases::Leases, patience::Patience, story::Teller};
 
 const NAME: &str = "example.com";
 
@@ -73,7 +73,13 @@ impl Stage {
             leases: Arc::new(Leases::default()),
             dropped_packets: Arc::new(AtomicU64::new(0)),
             teller: Teller { db: db.clone(), clock: clock.clone(), live: None },
-            keeper: Keeper { db: db.clone(), clock: clock.clone(), blobs: None, most_bytes: 0 },
+            keeper: Keeper {
+                db: db.clone(),
+                clock: clock.clone(),
+                blobs: None,
+                most_bytes: 0,
+                patience: Patience::new(Shutdown::new()),
+            },
             planner: Arc::new(planner(&dns)),
         };
         Self { database, db, organization, dns, clock, worker, execution, _folder: folder }

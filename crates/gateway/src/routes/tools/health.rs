@@ -99,6 +99,7 @@ mod tests {
         LiveWorker {
             pools: vec![Pool::Net],
             level: SandboxLevel::L0,
+            counts_as: Some(SandboxLevel::L0),
             tools: tools.iter().map(|tool| (*tool).to_owned()).collect(),
             raw: true,
             proven_at: Some("2026-01-15T14:00:00Z".parse().unwrap()),

@@ -14,11 +14,14 @@ use crate::{
     windows::{self, Closed},
 };
 
+/// Of one organization at most; no subscription may have more in flight.
+const MOST_IN_FLIGHT: i64 = 40;
+
 statements! {
-    // The oldest of each organization, at most as many as the largest subscription may have in flight: nobody's ten
-    // thousand, and no organization at its limit, hides another one's first. What no live worker of the pool has proven
-    // enough for stays ready: admitted, it would only go round; so does what a window or an operator has closed. A host or
-    // a tool that is full is left out here already, so that forty tasks of it do not hide the next one.
+    // The oldest of each organization, at most as many as there is room for or the largest subscription may have in flight:
+    // nobody's ten thousand, and no organization at its limit, hides another one's first. What no live worker of the pool
+    // has proven enough for stays ready: admitted, it would only go round; so does what a window or an operator has closed.
+    // A host or a tool that is full is left out here already, so that forty tasks of it do not hide the next one.
     OLDEST = "-- tasks.admission.candidates.oldest
 WITH flying AS MATERIALIZED (
   SELECT organization_id, host, tool
@@ -72,7 +75,7 @@ CROSS JOIN LATERAL (
         ))
     )
   ORDER BY c.ready_at, c.id
-  LIMIT 40
+  LIMIT $10
 ) AS t
 -- What is closed as a whole is not looked into: nobody's night costs everybody's rounds.
 WHERE NOT EXISTS (
@@ -172,6 +175,7 @@ pub(super) async fn candidates(
     tx: &Tx<'_>,
     pool: Pool,
     limits: &AdmissionLimits,
+    room: usize,
     now: Timestamp,
 ) -> Result<Vec<Candidate>, StoreError> {
     let mut closed = halts::closed(tx).await?;
@@ -184,8 +188,12 @@ pub(super) async fn candidates(
     let tools: Vec<&str> = limits.per_tool.keys().map(String::as_str).collect();
     let most: Vec<i64> = limits.per_tool.values().map(|most| i64::from(*most)).collect();
     let (name, per_host) = (pool.name(), i64::from(limits.per_host));
+    let each = i64::try_from(room).unwrap_or(i64::MAX).min(MOST_IN_FLIGHT);
     let rows = tx
-        .query(OLDEST, &[&name, &WORKER_TIMEOUT_SECONDS, &per_host, &tools, &most, &of, &tags, &patterns, &networks])
+        .query(
+            OLDEST,
+            &[&name, &WORKER_TIMEOUT_SECONDS, &per_host, &tools, &most, &of, &tags, &patterns, &networks, &each],
+        )
         .await?;
     Ok(rows.iter().map(candidate).collect::<Result<_, Inconsistent>>()?)
 }
