@@ -65,7 +65,7 @@ pub(crate) fn note_fresh() {
 }
 
 /// Keeps the answer of the request in flight in the transaction that makes what it speaks of; every create ends its
-/// transaction with it. Does nothing without a key. An answer that is too large is not kept.
+/// transaction with it. Does nothing without a key.
 ///
 /// # Errors
 /// [`Problem::IdempotencyInFlight`] when the key was taken over meanwhile: the transaction must not commit. When the
@@ -74,7 +74,8 @@ pub(crate) async fn keep(app: &App, tx: &Tx<'_>, response: HttpResponse) -> Resu
     let Ok(keyed) = KEYED.try_with(Rc::clone) else { return Ok(response) };
     let demanded = keyed.demanded.borrow().clone();
     let (response, answer) = Answer::of(response, demanded).await;
-    let Some(answer) = answer else { return Ok(response) };
+    // No create says as much; and one whose answer is not kept would be repeated.
+    let Some(answer) = answer else { return Err(Problem::internal(TooLarge)) };
     let sealed = answer.seal(app, &keyed.place)?;
     if !idempotency::finish(tx, &keyed.place, keyed.fence, answer.status(), &sealed).await? {
         return Err(Problem::IdempotencyInFlight);
@@ -82,6 +83,11 @@ pub(crate) async fn keep(app: &App, tx: &Tx<'_>, response: HttpResponse) -> Resu
     keyed.is_kept.set(true);
     Ok(response)
 }
+
+/// An answer that cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("expected an answer that can be kept under its key")]
+struct TooLarge;
 
 /// A request under a key that is this gateway's.
 struct Keyed {

@@ -115,7 +115,7 @@ impl Line {
     }
 }
 
-/// The addresses of the broker's nodes; at least one.
+/// The addresses of the broker's nodes; at least one. A comma within one is written `%2C`.
 fn addresses(settings: &BrokerSettings) -> Result<Vec<AMQPUri>, QueueError> {
     settings.url.split(',').map(|one| uri(one.trim())).collect()
 }

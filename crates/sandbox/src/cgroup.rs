@@ -117,8 +117,17 @@ impl Groups {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 made => made?,
             }
-            if let Some(lock) = lock(&folder).filter(|lock| is_at(lock, &folder)) {
-                return Ok(Group { folder, _lock: Some(lock), stuck: Arc::clone(&self.stuck) });
+            match lock(&folder) {
+                Ok(lock) if is_at(&lock, &folder) => {
+                    return Ok(Group { folder, _lock: Some(lock), stuck: Arc::clone(&self.stuck) });
+                }
+                // A sweep was faster: it has the folder, or has taken it away.
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound) => {}
+                Err(error) => {
+                    fs::remove_dir(&folder)?;
+                    return Err(error);
+                }
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
@@ -196,17 +205,17 @@ fn sweep(folder: &Path, stuck: &Mutex<Vec<PathBuf>>) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         // While this holds the lock, nobody can begin to use it.
-        let Some(_lock) = lock(&entry.path()) else { continue };
+        let Ok(_lock) = lock(&entry.path()) else { continue };
         let is_gone = remove(&entry.path());
         tracing::info!(group = %entry.path().display(), is_gone, "a control group was left by a worker that has ended");
     }
 }
 
 /// The lock of a group, unless somebody lives who holds it.
-fn lock(folder: &Path) -> Option<File> {
-    let folder = File::open(folder).ok()?;
-    flock(&folder, FlockOperation::NonBlockingLockExclusive).ok()?;
-    Some(folder)
+fn lock(folder: &Path) -> io::Result<File> {
+    let folder = File::open(folder)?;
+    flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(folder)
 }
 
 /// Whether what is locked is still what the path leads to.
@@ -302,6 +311,6 @@ mod tests {
         let (one, other) = (Groups::open(folder.path()).unwrap(), Groups::open(folder.path()).unwrap());
         let runs = [one.make(&Limits::default()).unwrap(), other.make(&Limits::default()).unwrap()];
         assert_ne!(runs[0].folder, runs[1].folder);
-        assert!(lock(&runs[1].folder).is_none(), "nobody else gets the lock");
+        assert!(lock(&runs[1].folder).is_err(), "nobody else gets the lock");
     }
 }

@@ -34,7 +34,7 @@ ORDER BY number
 LIMIT $3";
 
     PROGRESS = "-- output.progress
-SELECT s.state, t.total, t.ended, t.running, t.percent
+SELECT s.state, t.total, t.ended, t.running, greatest(t.percent, s.progress_floor) AS percent
 FROM scans AS s
 CROSS JOIN LATERAL (
   SELECT count(*) AS total, count(*) FILTER (WHERE state IN ('done', 'failed', 'cancelled')) AS ended,

@@ -30,6 +30,8 @@ pub(crate) struct Patience {
 struct Rest {
     until: Option<Instant>,
     pause: Duration,
+    /// When it was late the last time.
+    late_at: Option<Instant>,
 }
 
 impl Patience {
@@ -40,7 +42,8 @@ impl Patience {
 
     /// What `work` came to; `None` when it was late, or was not begun since the store is left alone.
     pub(crate) async fn wait<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        if !self.rest().may_ask(Instant::now()) {
+        let began = Instant::now();
+        if !self.rest().may_ask(began) {
             return None;
         }
         let ended = async {
@@ -56,7 +59,7 @@ impl Patience {
         if done.is_some() {
             rest.answered()
         } else {
-            rest.was_late(Instant::now())
+            rest.was_late(began, Instant::now())
         }
         drop(rest);
         done
@@ -80,11 +83,12 @@ impl Rest {
         }
     }
 
-    fn was_late(&mut self, now: Instant) {
+    fn was_late(&mut self, began: Instant, now: Instant) {
         // Of several that waited at once the first is counted.
-        if self.until.is_some_and(|until| now < until) && self.pause == FIRST_PAUSE {
+        if self.late_at.is_some_and(|late_at| began < late_at) {
             return;
         }
+        self.late_at = Some(now);
         self.pause = self.pause.saturating_mul(2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         self.until = now.checked_add(self.pause);
     }
@@ -104,14 +108,20 @@ mod tests {
     fn a_store_that_was_late_is_left_alone_and_then_asked_by_one() {
         let (mut rest, begun) = (Rest::default(), Instant::now());
         assert!(rest.may_ask(begun) && rest.may_ask(begun), "all ask while it answers");
-        rest.was_late(begun);
-        assert!(!rest.may_ask(begun + FIRST_PAUSE - Duration::from_millis(1)));
-        let again = begun + FIRST_PAUSE;
+        let late = begun + Duration::from_millis(1);
+        rest.was_late(begun, late);
+        rest.was_late(begun, late);
+        assert_eq!(rest.pause, FIRST_PAUSE, "two that waited at once are late once");
+        assert!(!rest.may_ask(late + FIRST_PAUSE - Duration::from_millis(1)));
+        let mut again = late + FIRST_PAUSE;
         assert!(rest.may_ask(again), "one asks");
         assert!(!rest.may_ask(again), "and nobody else until it knows");
+        // One task after the other, each late by the whole wait, while others come in between.
         for _ in 0..10 {
-            rest.until = None;
-            rest.was_late(again);
+            let began = again;
+            again += LONGEST;
+            let _other = rest.may_ask(again);
+            rest.was_late(began, again);
         }
         assert_eq!(rest.pause, LONGEST_PAUSE);
         rest.answered();

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::{App, Caller, Problem};
 
 /// The largest body that is kept, in bytes.
-const LARGEST: u64 = 256 * 1024;
+const LARGEST: u64 = 4 * 1024 * 1024;
 /// The headers that are kept; all others belong to the request of the moment.
 const KEPT: [HeaderName; 2] = [header::CONTENT_TYPE, header::LOCATION];
 /// Says that an answer is a replay.

@@ -38,13 +38,14 @@ SELECT coalesce((SELECT sum(w.slots) FROM workers AS w
                    AND w.heartbeat_at > now() - make_interval(secs => $1)), 0)::bigint AS slots,
        (SELECT count(*) FROM tasks AS t WHERE t.pool = $2 AND t.state = 'queued') AS queued";
 
+    // Looks at the age once more, behind the lock: one that was held meanwhile is of no age.
     ADMIT = "-- tasks.admission.admit
 UPDATE tasks AS t
 SET state = 'queued', queued_at = now()
 FROM (
   SELECT id, scan_id
   FROM tasks
-  WHERE id = ANY($1) AND state = 'ready'
+  WHERE id = ANY($1) AND state = 'ready' AND ready_at <= now()
   ORDER BY id
   FOR NO KEY UPDATE SKIP LOCKED
 ) AS chosen
@@ -54,7 +55,7 @@ RETURNING t.id, t.organization_id, t.scan_id, t.attempt, s.traceparent";
 
     // Ready for longer than the wait, and no worker that serves the pool was seen in that time: what nobody serves is found
     // first, since what is served may be a hundred thousand tasks. What a client holds does not wait for a worker, nor does
-    // what a window or an operator held in that time: the wait counts from when it could have run.
+    // what a window held in that time: the wait counts from when it could have run.
     UNSERVED = "-- tasks.admission.unserved
 WITH unserved AS MATERIALIZED (
   SELECT p.pool, l.level
@@ -77,7 +78,7 @@ WHERE t.state = 'ready' AND t.ready_at < now() - make_interval(secs => $1)
         AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, t.shard))
         AND (closed.tag IS NULL OR EXISTS (
           SELECT FROM targets AS g
-          WHERE g.organization_id = t.organization_id AND g.value = s.target AND closed.tag = ANY(g.tags)
+          WHERE g.organization_id = t.organization_id AND g.value IN (s.target, t.shard ->> 'target') AND closed.tag = ANY(g.tags)
         ))
     )
   )
@@ -94,7 +95,7 @@ WHERE id = $1 AND state IN ('ready', 'running')
     // lost, or nobody hears it. Where all are busy, the message is only waiting.
     UNCLAIMED = "-- tasks.admission.unclaimed
 UPDATE tasks
-SET state = 'ready', queued_at = NULL
+SET state = 'ready', queued_at = NULL, ready_at = least(ready_at, now())
 WHERE id IN (
   SELECT t.id
   FROM tasks AS t

@@ -174,6 +174,11 @@ async fn a_window_covers_a_tag_or_a_pattern_and_nothing_else() {
     assert_eq!(left(|window| window.pattern = pattern("192.0.2.0/24")).await, "example.com www.example.com");
     assert_eq!(left(|window| window.pattern = pattern("198.51.100.7")).await, "example.net");
     assert_eq!(left(|window| window.pattern = pattern("example.org")).await, "");
+    // A task of a name that was found while another target was scanned.
+    let found = "UPDATE tasks SET shard = jsonb_set(shard, '{target}', '\"example.com\"')
+                 WHERE scan_id = (SELECT id FROM scans WHERE target = 'example.net')";
+    assert_eq!(scenario.execute(found).await, 1);
+    assert_eq!(left(|window| window.tag = Some("prod".to_owned())).await, "example.com example.net");
 }
 
 #[tokio::test]

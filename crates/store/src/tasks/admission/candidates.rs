@@ -71,7 +71,8 @@ CROSS JOIN LATERAL (
       WHERE (closed.organization_id IS NULL OR closed.organization_id = o.id)
         AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, c.shard))
         AND (closed.tag IS NULL OR EXISTS (
-          SELECT FROM targets AS g WHERE g.organization_id = o.id AND g.value = s.target AND closed.tag = ANY(g.tags)
+          SELECT FROM targets AS g
+          WHERE g.organization_id = o.id AND g.value IN (s.target, c.shard ->> 'target') AND closed.tag = ANY(g.tags)
         ))
     )
   ORDER BY c.ready_at, c.id
@@ -87,7 +88,7 @@ ORDER BY t.ready_at, t.id";
     // Their messages are stale until they are admitted again. Whatever is locked is begun or ended at this moment.
     RECALL = "-- tasks.admission.recall
 UPDATE tasks
-SET state = 'ready', queued_at = NULL
+SET state = 'ready', queued_at = NULL, ready_at = least(ready_at, now())
 WHERE id IN (
   SELECT t.id
   FROM tasks AS t
@@ -98,7 +99,7 @@ WHERE id IN (
       AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, t.shard))
       AND (closed.tag IS NULL OR EXISTS (
         SELECT FROM targets AS g
-        WHERE g.organization_id = t.organization_id AND g.value = s.target AND closed.tag = ANY(g.tags)
+        WHERE g.organization_id = t.organization_id AND g.value IN (s.target, t.shard ->> 'target') AND closed.tag = ANY(g.tags)
       ))
   )
   ORDER BY t.id
@@ -119,7 +120,7 @@ WHERE id IN (
       AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, t.shard))
       AND (closed.tag IS NULL OR EXISTS (
         SELECT FROM targets AS g
-        WHERE g.organization_id = t.organization_id AND g.value = s.target AND closed.tag = ANY(g.tags)
+        WHERE g.organization_id = t.organization_id AND g.value IN (s.target, t.shard ->> 'target') AND closed.tag = ANY(g.tags)
       ))
   )
   ORDER BY t.id
