@@ -27,7 +27,7 @@ CREATE TABLE output_lines (
 );
 CALL picket_isolate('output_lines');
 
--- The raw output of one run of a tool, as a document of the object store. The row is there before its document and goes
+-- The raw output of one run of a tool, or a report that was imported, as a document of the object store. The row is there before its document and goes
 -- after it, whatever becomes of the task and the scan meanwhile, so that no document is left that no row names: hence no
 -- reference to either.
 CREATE TABLE artifacts (
@@ -51,7 +51,7 @@ CREATE TABLE artifacts (
     -- Compressed.
     stored_bytes    bigint,
 
-    CONSTRAINT an_artifact_has_a_known_kind CHECK (kind = 'output'),
+    CONSTRAINT an_artifact_has_a_known_kind CHECK (kind IN ('output', 'import')),
     CONSTRAINT an_artifact_has_a_known_state CHECK (state IN ('storing', 'stored', 'lost', 'doomed')),
     CONSTRAINT a_stored_artifact_has_a_size CHECK (state <> 'stored' OR stored_bytes IS NOT NULL)
 ) WITH (fillfactor = 80);

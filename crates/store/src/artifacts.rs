@@ -90,6 +90,8 @@ WHERE id = ANY($1) AND state = 'doomed'";
 pub enum ArtifactKind {
     /// What a tool printed in a run of ours.
     Output,
+    /// A report that was imported, as it came.
+    Import,
 }
 
 impl ArtifactKind {
@@ -98,11 +100,12 @@ impl ArtifactKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Output => "output",
+            Self::Import => "import",
         }
     }
 
     fn find(name: &str) -> Option<Self> {
-        (name == Self::Output.name()).then_some(Self::Output)
+        [Self::Output, Self::Import].into_iter().find(|kind| kind.name() == name)
     }
 }
 

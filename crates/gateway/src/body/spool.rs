@@ -46,6 +46,12 @@ impl Spool {
         self.sha256
     }
 
+    /// The same body once more, for who reads it when the first one is done with it: both have one place in the file.
+    pub(crate) fn again(&self) -> std::io::Result<Self> {
+        let file = self.file.as_ref().map(File::try_clone).transpose()?;
+        Ok(Self { kept: self.kept.clone(), file, size_bytes: self.size_bytes, sha256: self.sha256 })
+    }
+
     /// Reads it from its beginning. Blocks.
     pub(crate) fn into_reader(self) -> std::io::Result<Box<dyn BufRead + Send>> {
         let Some(mut file) = self.file else { return Ok(Box::new(Cursor::new(self.kept))) };

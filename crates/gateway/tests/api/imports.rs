@@ -52,6 +52,34 @@ async fn a_report_becomes_a_scan_with_what_it_says() {
 }
 
 #[tokio::test]
+async fn an_imported_report_is_kept_as_it_came() {
+    let (app, member) = start().await;
+    // One that fits into memory, and one that does not.
+    let large = format!("{SERVICES}<!-- {} -->", "x".repeat(600_000));
+    for report in [SERVICES.to_owned(), large] {
+        let scan = import(&app, &member, "", report.clone()).await.json();
+        let path = format!("/api/v1/scan/{}/artifacts", scan["id"].as_str().unwrap());
+        let listed = app.get(&path, Some(&member.token)).await.json();
+        let document = &listed["data"][0];
+        assert_eq!((&document["kind"], &document["tool"]), (&json!("import"), &json!("nmap")), "{listed}");
+        assert_eq!(document["size_bytes"], report.len());
+        assert_eq!(listed["data"].as_array().map(Vec::len), Some(1));
+        let id: picket_domain::ArtifactId = document["id"].as_str().unwrap().parse().unwrap();
+        let organization = member.organization_id.parse().unwrap();
+        let folder = picket_blobs::BlobSettings::Folder { path: app.folder.path().to_owned() };
+        let blobs = picket_blobs::Blobs::open(&folder).unwrap();
+        let stored = blobs.get(&picket_blobs::BlobKey::artifact(organization, id), 1 << 20).await.unwrap();
+        let mut kept = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(stored.as_ref()), &mut kept).unwrap();
+        assert_eq!(kept.len(), report.len());
+        assert!(kept == report, "byte by byte");
+    }
+    let refused = import(&app, &member, "", "no report").await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    assert_eq!(count(&app, "artifacts").await, 2, "of what is refused nothing is kept");
+}
+
+#[tokio::test]
 async fn an_import_is_compared_with_its_findings_and_never_repeated() {
     let (app, member) = start().await;
     let scan = import(&app, &member, "", SERVICES).await.json();

@@ -2,7 +2,7 @@
 //! task, what the report tells, and every event of a scan that ran. Either all of it is there or nothing.
 
 use jiff::Timestamp;
-use picket_domain::{ClaimedTask, Fence, NewScan, Observation};
+use picket_domain::{ClaimedTask, Fence, NewScan, NewTask, Observation};
 
 use super::{Created, Locked};
 use crate::{Inconsistent, StoreError, Tx, statements::statements, tasks};
@@ -39,7 +39,14 @@ pub async fn store(
     begin(tx, new, now).await?;
     tx.execute_one(QUEUE, &[&task.id.uuid()]).await?;
     tx.execute_one(TAKE, &[&task.id.uuid(), &now]).await?;
-    let claimed = ClaimedTask {
+    tasks::complete(tx, &claimed(new, task), observations, run, now).await?;
+    Ok(created)
+}
+
+/// The task of an import, as if a worker had claimed it.
+#[must_use]
+pub fn claimed(new: &NewScan, task: &NewTask) -> ClaimedTask {
+    ClaimedTask {
         fence: Fence { task_id: task.id, attempt: 1 },
         organization_id: new.organization_id,
         scan_id: new.id,
@@ -49,9 +56,7 @@ pub async fn store(
         opens: Vec::new(),
         failures: 0,
         traceparent: new.traceparent.clone(),
-    };
-    tasks::complete(tx, &claimed, observations, run, now).await?;
-    Ok(created)
+    }
 }
 
 /// Takes the scan to where its first task runs.

@@ -1,6 +1,8 @@
 //! A report that a tool wrote elsewhere, as a scan. No target needs to be authorized: nothing is touched, and the hosts in
 //! the file are whatever the organization says they are.
 
+mod document;
+
 use std::fmt::Write as _;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
@@ -9,7 +11,11 @@ use picket_domain::{
     SandboxLevel, ScanId, Shard, Target, TaskId,
 };
 use picket_planner::Asker;
-use picket_store::{audit, scans, tasks::RunRecord};
+use picket_store::{
+    artifacts::{self, Keep},
+    audit, scans,
+    tasks::RunRecord,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -63,6 +69,7 @@ pub(super) async fn import(
     }
     let file = Spool::read(&request, payload.into_inner(), imports::file_limit(app, caller)).await?;
     let (size_bytes, sha256) = (file.size_bytes(), hex(&file.sha256()));
+    let copy = file.again().map_err(|error| Problem::Unavailable(Box::new(error)))?;
     let report =
         app.imports.read(file, Claim { tool: query.tool, format: query.format, target: target.clone() }).await?;
     let asker = caller.asker(context, app.clock.now(), Grounds::default());
@@ -74,7 +81,8 @@ pub(super) async fn import(
         detail: report.parsed.gap.map(|_| report.parsed.reason.clone()),
         ..RunRecord::default()
     };
-    store(app, caller, context, &new, (&report.observations, &run), answer).await
+    let kept = document::keep(app, &new, copy, &sha256).await;
+    store(app, caller, context, &new, (&report.observations, &run, kept.as_ref()), answer).await
 }
 
 async fn store(
@@ -82,13 +90,16 @@ async fn store(
     caller: &Caller,
     context: &RequestContext,
     new: &NewScan,
-    (observations, run): (&[Observation], &RunRecord),
+    (observations, run, kept): (&[Observation], &RunRecord, Option<&Keep>),
     answer: impl FnOnce(&LoadedScan) -> HttpResponse,
 ) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     app.db
         .run("import_scan", caller.organization_id, async |tx| {
             scans::import::store(tx, new, observations, run, now).await?;
+            if let Some(kept) = kept {
+                let _is_told = artifacts::keep(tx, kept).await?;
+            }
             let entry = context
                 .entry(now, &caller.label(), AuditAction::ScanImported, Some(new.id.to_string()))
                 .change(None, Some(json!({"target": new.target, "tool": new.tool, "report": new.request})));

@@ -54,7 +54,7 @@ struct ArtifactV1 {
     attempt: i32,
     #[schema(example = "nmap")]
     tool: String,
-    /// `output`.
+    /// `output`; `import` of a report that was imported.
     #[schema(example = "output")]
     kind: &'static str,
     /// Bytes of what the tool printed.
