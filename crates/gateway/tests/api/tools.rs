@@ -15,8 +15,8 @@ async fn start() -> (TestApp, Member) {
 
 /// A live worker with nmap that has proven level L2 for plain connections.
 async fn worker(app: &TestApp) {
-    let sql = r#"INSERT INTO workers (id, started_at, heartbeat_at, pools, level, tools, slots, tool_versions)
-                 VALUES (gen_random_uuid(), now(), now() + interval '1 hour', '{net}', 'L2', '{nmap}', 1,
+    let sql = r#"INSERT INTO workers (id, started_at, heartbeat_at, pools, level, counts_as, tools, slots, tool_versions)
+                 VALUES (gen_random_uuid(), now(), now() + interval '1 hour', '{net}', 'L2', 'L2', '{nmap}', 1,
                          '{"nmap": {"version": "7.93"}}')"#;
     app.database.connect().await.execute(sql, &[]).await.unwrap();
 }
