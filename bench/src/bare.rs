@@ -14,13 +14,14 @@ use tokio_postgres::{
     Config, NoTls, Row,
     types::{Json, ToSql},
 };
+use uuid::Uuid;
 
 use crate::{Failure, platform::CONNECTIONS};
 
 /// What the gateway's statement reads, as the connection's own role and without a tenant.
 const QUERY: &str = "
 SELECT s.id, s.target, s.tool, s.plan, s.request, s.notify, s.gaps, s.created_at, s.state, s.started_at, s.ended_at, s.failure,
-       f.severities, f.sightings,
+       s.profile, s.profile_version, s.rerun_of, f.severities, f.sightings,
        ARRAY(SELECT json_build_array(t.tool, t.state, t.gap, t.detail, t.shard ->> 'target')
              FROM tasks AS t WHERE t.scan_id = $1 ORDER BY t.id) AS tasks
 FROM scans AS s
@@ -44,6 +45,9 @@ struct View {
     tool: Option<String>,
     created_at: Timestamp,
     scan_type: String,
+    profile: Option<String>,
+    profile_version: Option<i32>,
+    rerun_of: Option<ScanId>,
     started_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
     duration_ms: Option<i64>,
@@ -143,6 +147,9 @@ fn view(row: &Row) -> Result<View, Failure> {
         tool: row.try_get("tool")?,
         created_at: row.try_get("created_at")?,
         scan_type: row.try_get("plan")?,
+        profile: row.try_get("profile")?,
+        profile_version: row.try_get("profile_version")?,
+        rerun_of: row.try_get::<_, Option<Uuid>>("rerun_of")?.map(ScanId::from_uuid),
         started_at,
         completed_at,
         duration_ms: milliseconds(started_at, completed_at),
