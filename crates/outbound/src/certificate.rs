@@ -1,7 +1,7 @@
 //! The names that a server's certificate is for. Whose certificate it is does not matter here, so nothing of it is believed:
 //! a name is a question to ask of DNS, and no data is sent to whoever was reached.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
@@ -15,19 +15,30 @@ use webpki::EndEntityCert;
 
 /// The most names of one certificate.
 const MOST_NAMES: usize = 200;
-/// How long the handshake may take, connecting included.
+/// How often it is tried where it fails.
+const TRIES: usize = 2;
+/// How long connecting may take, and the handshake after it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The DNS names of the certificate that is shown to who asks for `name` at that address, which the caller has judged.
-/// Wildcards among them keep their `*.`; at most 200; none where nobody speaks TLS.
-pub async fn certified_names(socket: SocketAddr, name: &str) -> Vec<String> {
-    match timeout(PATIENCE, shown(socket, name)).await {
-        Ok(Some(certificate)) => names(&certificate),
-        Ok(None) | Err(_) => Vec::new(),
+/// Wildcards among them keep their `*.`; at most 200. None where the connection is refused: then there is no certificate.
+/// `None` where nobody can know, since the port is silent or whoever listens does not finish a handshake, in two tries.
+pub async fn certified_names(socket: SocketAddr, name: &str) -> Option<Vec<String>> {
+    for _ in 0..TRIES {
+        match timeout(PATIENCE, TcpStream::connect(socket)).await {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return Some(Vec::new()),
+            Ok(Err(_)) | Err(_) => {}
+            Ok(Ok(stream)) => {
+                if let Ok(Some(certificate)) = timeout(PATIENCE, shown(stream, name)).await {
+                    return names(&certificate);
+                }
+            }
+        }
     }
+    None
 }
 
-async fn shown(socket: SocketAddr, name: &str) -> Option<CertificateDer<'static>> {
+async fn shown(stream: TcpStream, name: &str) -> Option<CertificateDer<'static>> {
     let provider = aws_lc_rs::default_provider();
     let anybody = Anybody(provider.signature_verification_algorithms);
     let config = ClientConfig::builder_with_provider(Arc::new(provider))
@@ -37,15 +48,14 @@ async fn shown(socket: SocketAddr, name: &str) -> Option<CertificateDer<'static>
         .with_custom_certificate_verifier(Arc::new(anybody))
         .with_no_client_auth();
     let name = ServerName::try_from(name.to_owned()).ok()?;
-    let stream = TcpStream::connect(socket).await.ok()?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
     let (_, connection) = stream.get_ref();
     connection.peer_certificates()?.first().map(|certificate| certificate.clone().into_owned())
 }
 
-fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
-    let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Vec::new() };
-    certificate.valid_dns_names().take(MOST_NAMES).map(str::to_ascii_lowercase).collect()
+fn names(certificate: &CertificateDer<'_>) -> Option<Vec<String>> {
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    Some(certificate.valid_dns_names().take(MOST_NAMES).map(str::to_ascii_lowercase).collect())
 }
 
 /// Lets every certificate pass, of a server that has its key.
@@ -120,16 +130,21 @@ mod tests {
     async fn the_names_of_a_certificate_are_read_whoever_has_signed_it() {
         let socket = site(&["Example.com", "mail.example.com", "*.dev.example.com"]).await;
         let names = certified_names(socket, "example.com").await;
-        assert_eq!(names, ["example.com", "mail.example.com", "*.dev.example.com"]);
+        assert_eq!(names.unwrap(), ["example.com", "mail.example.com", "*.dev.example.com"]);
     }
 
     #[tokio::test]
-    async fn whoever_speaks_no_tls_has_no_names() {
+    async fn who_listens_without_a_handshake_says_nothing_and_where_nobody_does_there_are_no_names() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let socket = listener.local_addr().unwrap();
-        let answer = tokio::spawn(async move { drop(listener.accept().await) });
-        assert!(certified_names(socket, "example.com").await.is_empty());
+        let answer = tokio::spawn(async move {
+            for _ in 0..TRIES {
+                drop(listener.accept().await);
+            }
+        });
+        assert_eq!(certified_names(socket, "example.com").await, None);
         answer.await.unwrap();
-        assert!(certified_names(socket, "example.com").await.is_empty(), "nobody listens there any more");
+        let nobody = certified_names(socket, "example.com").await;
+        assert_eq!(nobody, Some(Vec::new()), "nobody listens there any more");
     }
 }

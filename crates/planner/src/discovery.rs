@@ -14,7 +14,9 @@ use picket_domain::{
 use picket_outbound::{LookupFailed, certified_names};
 use picket_scanners::{DISCOVERY, NameLine};
 
-use super::{Asker, PlanRefused, Planner, ScanOptions, Scope, Whole, options::INCLUDE_SUBDOMAIN, shards};
+use super::{
+    Asker, PlanRefused, Planner, ScanOptions, Scope, Whole, options::INCLUDE_SUBDOMAIN, scope::UNANSWERED, shards,
+};
 
 /// Usual names, one a line.
 const WORDS: &str = include_str!("words.txt");
@@ -34,10 +36,15 @@ pub struct Names {
     pub found: Vec<Scope>,
     /// What may not be, and why.
     pub refused: Vec<PlanGap>,
-    /// What the scan relies on from here on, if it looks at these names too.
+    /// What the scan relied on when the search began.
     pub authority: Authority,
     /// Names that the name servers were asked for.
     pub asked: u64,
+    /// Those among them that nothing was said of, though they were asked for twice.
+    pub unanswered: u64,
+    /// Whether a name that is missing here is really not there: every name was answered, none was refused, the certificate
+    /// was read where there is one, and the domain does not answer to every name.
+    pub is_whole: bool,
     /// Whether the domain answers to every name.
     pub is_wildcard: bool,
     certified: BTreeSet<String>,
@@ -66,7 +73,7 @@ impl Names {
             let is_certified = self.certified.contains(&name);
             NameLine::Name { name, addresses: scope.addresses.clone(), is_certified }
         };
-        let end = NameLine::End { asked: self.asked, is_wildcard: self.is_wildcard };
+        let end = NameLine::End { asked: self.asked, is_wildcard: self.is_wildcard, is_whole: self.is_whole };
         self.found.iter().map(line).chain([end]).collect()
     }
 
@@ -79,6 +86,7 @@ impl Names {
     /// Takes a name away that an operator has stopped meanwhile.
     pub fn forbid(&mut self, name: &str) {
         self.found.retain(|scope| scope.target.to_string() != name);
+        self.is_whole = false;
         refuse(&mut self.refused, name, Gap::TargetForbidden);
     }
 }
@@ -88,6 +96,12 @@ struct Asked {
     name: String,
     is_certified: bool,
     answer: Result<Scope, PlanRefused>,
+}
+
+impl Asked {
+    fn is_unanswered(&self) -> bool {
+        matches!(self.answer, Err(PlanRefused::Field { code: UNANSWERED, .. }))
+    }
 }
 
 impl Planner {
@@ -115,24 +129,26 @@ impl Planner {
         port: u16,
         relies: &Authority,
     ) -> Result<Names, NotSearched> {
-        let any = self.any_name(parent, asker).await?;
-        let certified = match shard.addresses.first() {
-            Some(address) => certified_names((*address, port).into(), parent.ascii()).await,
-            None => Vec::new(),
-        };
-        let certified: BTreeSet<String> = certified.iter().filter_map(|name| below(name, parent)).collect();
+        // Of the scan's grounds alone: another one is nothing that its tasks are held against before they begin.
+        let bases: Vec<Basis> = relies.grounds().collect();
+        let asker = &Asker { grounds: asker.grounds.clone().only(&bases), ..asker.clone() };
+        let (any, probes) = self.any_name(parent, asker).await?;
+        let listed = self.certified(asker, (parent, shard), port).await;
+        let is_whole = listed.is_some() && any == Any::None;
+        let certified: BTreeSet<String> = listed.iter().flatten().filter_map(|name| below(name, parent)).collect();
         let usual = WORDS.lines().filter_map(|word| below(&format!("{word}.{}", parent.ascii()), parent));
         let usual = usual.filter(|name| !certified.contains(name));
         let names = certified.iter().map(|name| (name.clone(), true)).chain(usual.map(|name| (name, false)));
-        // Of the scan's grounds alone: another one is nothing that its tasks are held against before they begin.
-        let bases: Vec<Basis> = relies.grounds().collect();
-        let asker = Asker { grounds: asker.grounds.clone().only(&bases), ..asker.clone() };
-        let asks: Vec<_> = names.map(|(name, is_certified)| self.ask(&asker, name, is_certified)).collect();
-        let mut answers: Vec<Asked> = stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
+        let (again, mut answers): (Vec<Asked>, Vec<Asked>) =
+            self.ask_all(asker, names.collect()).await.into_iter().partition(Asked::is_unanswered);
+        let again = again.into_iter().map(|one| (one.name, one.is_certified)).collect();
+        answers.extend(self.ask_all(asker, again).await);
         answers.sort_by(|one, other| other.is_certified.cmp(&one.is_certified).then_with(|| one.name.cmp(&other.name)));
         let most = usize::try_from(asker.subscription.limits().addresses).unwrap_or(usize::MAX);
-        let mut kept = Kept::new(relies, most.saturating_sub(shard.addresses.len()));
-        let asked = u64::try_from(answers.len()).unwrap_or(u64::MAX).saturating_add(PROBES);
+        let mut kept = Kept::new(relies, &shard.addresses, most);
+        kept.names.is_whole = is_whole;
+        let asked = answers.iter().filter(|one| !matches!(one.answer, Err(PlanRefused::TargetExcluded { .. }))).count();
+        let asked = u64::try_from(asked).unwrap_or(u64::MAX).saturating_add(probes);
         for one in answers {
             kept.take(one, &any);
         }
@@ -140,29 +156,49 @@ impl Planner {
         Ok(Names { asked, is_wildcard: any != Any::None, certified, ..kept.names })
     }
 
+    /// The names of the certificate that the first address shows; `None` when nobody knows, or it may not be asked. A worker
+    /// calls there itself, so that no sandbox stands between: it is judged here, as of now.
+    async fn certified(&self, asker: &Asker, (parent, shard): (&HostName, &Shard), port: u16) -> Option<Vec<String>> {
+        let target = Target::parse(&shard.target).ok()?;
+        let pin = self.pins.get(parent.ascii());
+        let is_pinned = pin.is_some_and(|pin| shard.addresses.iter().all(|address| address == pin));
+        asker.grounds.decide(&target, &shard.addresses, is_pinned, &self.allow_list, false).ok()?;
+        certified_names((*shard.addresses.first()?, port).into(), parent.ascii()).await
+    }
+
+    async fn ask_all(&self, asker: &Asker, names: Vec<(String, bool)>) -> Vec<Asked> {
+        let asks: Vec<_> = names.into_iter().map(|(name, is_certified)| self.ask(asker, name, is_certified)).collect();
+        stream::iter(asks).buffer_unordered(AT_ONCE).collect().await
+    }
+
     async fn ask(&self, asker: &Asker, name: String, is_certified: bool) -> Asked {
         let answer = self.authorize(asker, &name, false).await;
         Asked { name, is_certified, answer }
     }
 
-    /// What the domain answers to names that nobody can have given.
-    async fn any_name(&self, parent: &HostName, asker: &Asker) -> Result<Any, NotSearched> {
+    /// What the domain answers to names that nobody can have given, and how many were asked for.
+    async fn any_name(&self, parent: &HostName, asker: &Asker) -> Result<(Any, u64), NotSearched> {
         let mut answers = Vec::new();
         for _ in 0..PROBES {
-            let label = TaskId::mint(asker.now).uuid().simple().to_string();
-            match self.resolver.resolve(&format!("{label}.{}", parent.ascii())).await {
+            let name = format!("{}.{}", TaskId::mint(asker.now).uuid().simple(), parent.ascii());
+            // Nobody's servers are asked for what is excluded, and nothing below it will be.
+            if Target::parse(&name).is_ok_and(|target| asker.grounds.exclusion(&target, &[]).is_some()) {
+                return Ok((Any::None, 0));
+            }
+            match self.resolver.resolve(&name).await {
                 Ok(addresses) => answers.push(addresses),
                 Err(LookupFailed::NoAddress) => {}
                 // More than any name of ours may have.
-                Err(LookupFailed::TooMany) => return Ok(Any::Changing),
+                Err(LookupFailed::TooMany) => return Ok((Any::Changing, PROBES)),
                 Err(LookupFailed::Timeout | LookupFailed::Failed(_)) => return Err(NotSearched::Unanswered),
             }
         }
-        Ok(match answers.as_slice() {
+        let any = match answers.as_slice() {
             [] => Any::None,
             [first, rest @ ..] if rest.len() == 1 && rest.iter().all(|one| one == first) => Any::Always(first.clone()),
             _ => Any::Changing,
-        })
+        };
+        Ok((any, PROBES))
     }
 }
 
@@ -194,53 +230,82 @@ impl Any {
 /// What is kept of the answers, in their order.
 struct Kept {
     names: Names,
-    /// What every name so far stands on, where it needs a ground.
-    bases: Vec<Basis>,
-    addresses_left: usize,
+    /// What covers every name so far.
+    covering: Authority,
+    /// The addresses of the target and of every name so far.
+    addresses: BTreeSet<IpAddr>,
+    most_addresses: usize,
 }
 
 impl Kept {
-    fn new(relies: &Authority, addresses_left: usize) -> Self {
-        let authority = relies.clone();
-        let (found, refused, certified) = (Vec::new(), Vec::new(), BTreeSet::new());
-        let names = Names { found, refused, authority, asked: 0, is_wildcard: false, certified };
-        Self { names, bases: relies.grounds().collect(), addresses_left }
+    fn new(relies: &Authority, addresses: &[IpAddr], most_addresses: usize) -> Self {
+        let names = Names {
+            found: Vec::new(),
+            refused: Vec::new(),
+            authority: relies.clone(),
+            asked: 0,
+            unanswered: 0,
+            is_whole: true,
+            is_wildcard: false,
+            certified: BTreeSet::new(),
+        };
+        Self { names, covering: relies.clone(), addresses: addresses.iter().copied().collect(), most_addresses }
     }
 
     fn take(&mut self, one: Asked, any: &Any) {
+        if one.is_unanswered() {
+            self.names.unanswered = self.names.unanswered.saturating_add(1);
+            self.names.is_whole = false;
+            return;
+        }
         let refused = match one.answer {
             Ok(scope) if !one.is_certified && any.explains(&scope.addresses) => return,
             Ok(scope) => self.keep(scope).err(),
             // That a usual name is excluded says its exclusion; whether it exists, nobody has asked.
-            Err(PlanRefused::TargetExcluded { .. }) if !one.is_certified => return,
+            Err(PlanRefused::TargetExcluded { .. }) if !one.is_certified => {
+                self.names.is_whole = false;
+                return;
+            }
+            // The domain's answer to every name is refused: nothing says that this one is there.
+            Err(_) if !one.is_certified && *any != Any::None => return,
             Err(error) => gap(&error),
         };
         if let Some(gap) = refused {
+            self.names.is_whole = false;
             refuse(&mut self.names.refused, &one.name, gap);
         }
     }
 
     fn keep(&mut self, scope: Scope) -> Result<(), Gap> {
-        let (count, left) = (scope.addresses.len(), self.addresses_left);
-        if self.names.found.len() >= MOST_FOUND || count > left {
+        // Of names at one address, it is looked at once for all.
+        let added: BTreeSet<IpAddr> =
+            scope.addresses.iter().copied().filter(|address| !self.addresses.contains(address)).collect();
+        let count = self.addresses.len().saturating_add(added.len());
+        if self.names.found.len() >= MOST_FOUND || (!added.is_empty() && count > self.most_addresses) {
             return Err(Gap::LimitExceeded);
         }
-        let own: Vec<Basis> = scope.authority.grounds().collect();
-        if !own.is_empty() {
-            let both: Vec<Basis> = self.bases.iter().copied().filter(|basis| own.contains(basis)).collect();
-            let Some((first, rest)) = both.split_first() else { return Err(Gap::TargetNotAuthorized) };
-            (self.names.authority.basis, self.names.authority.also) = (*first, rest.to_vec());
-            self.bases = both;
-        }
-        for range in &scope.authority.ranges {
-            if !self.names.authority.ranges.contains(range) {
-                self.names.authority.ranges.push(*range);
-            }
-        }
-        self.addresses_left = left.saturating_sub(count);
+        self.covering = covering_both(&self.covering, &scope.authority).ok_or(Gap::TargetNotAuthorized)?;
+        self.addresses.extend(added);
         self.names.found.push(scope);
         Ok(())
     }
+}
+
+/// What a scan relies on that looks at both; `None` where no ground covers both of them.
+fn covering_both(scan: &Authority, name: &Authority) -> Option<Authority> {
+    let mut both = scan.clone();
+    let own: Vec<Basis> = name.grounds().collect();
+    if !own.is_empty() {
+        let mut common = scan.grounds().filter(|basis| own.contains(basis));
+        both.basis = common.next()?;
+        both.also = common.collect();
+    }
+    for range in &name.ranges {
+        if !both.ranges.contains(range) {
+            both.ranges.push(*range);
+        }
+    }
+    Some(both)
 }
 
 /// The canonical form of a name that is really below its parent.
@@ -276,6 +341,8 @@ pub fn grow_names(task: &ClaimedTask, names: &Names, growing: &Growing, now: Tim
     if options.is_empty() || !task.opens.iter().any(|name| name == INCLUDE_SUBDOMAIN) {
         return grown;
     }
+    // Of what is planned alone: a name that is refused after all takes no ground from the scan.
+    let mut authority = names.authority.clone();
     let mut scanned: BTreeSet<IpAddr> = task.shard.addresses.iter().copied().collect();
     for scope in &names.found {
         let is_scanned = scope.addresses.iter().all(|address| scanned.contains(address));
@@ -290,13 +357,20 @@ pub fn grow_names(task: &ClaimedTask, names: &Names, growing: &Growing, now: Tim
             refuse(&mut grown.gaps, &scope.target.to_string(), Gap::LimitExceeded);
             continue;
         }
+        if !whole.tasks.is_empty() {
+            let Some(both) = covering_both(&authority, &scope.authority) else {
+                refuse(&mut grown.gaps, &scope.target.to_string(), Gap::TargetNotAuthorized);
+                continue;
+            };
+            authority = both;
+        }
         scanned.extend(&scope.addresses);
         grown.gaps.extend(whole.gaps(wanted, scope));
         grown.probes = grown.probes.saturating_add(whole.probes);
         grown.tasks.extend(whole.tasks);
     }
     if !grown.tasks.is_empty() {
-        grown.authority = Some(names.authority.clone());
+        grown.authority = Some(authority);
     }
     grown
 }

@@ -74,14 +74,17 @@ fn excluded(exclusion: &Exclusion) -> PlanRefused {
     PlanRefused::TargetExcluded { exclusion: exclusion.to_string() }
 }
 
+/// The code of a name that may have addresses: its name servers did not say.
+pub(super) const UNANSWERED: &str = "target_unanswered";
+
 /// A name without usable addresses.
 fn unresolvable(error: &LookupFailed) -> PlanRefused {
-    let message = match error {
-        LookupFailed::NoAddress => "expected a name that has an address",
-        LookupFailed::TooMany => "expected a name with at most 16 addresses",
+    let (code, message) = match error {
+        LookupFailed::NoAddress => ("target_unresolvable", "expected a name that has an address"),
+        LookupFailed::TooMany => ("too_many_addresses", "expected a name with at most 16 addresses"),
         LookupFailed::Timeout | LookupFailed::Failed(_) => {
-            "expected a name that resolves; its name servers did not answer"
+            (UNANSWERED, "expected a name that resolves; its name servers did not answer")
         }
     };
-    PlanRefused::field("target", "target_unresolvable", message)
+    PlanRefused::field("target", code, message)
 }

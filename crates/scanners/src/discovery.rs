@@ -6,7 +6,8 @@
 //!
 //! In a plan with `include_subdomain`, each name that was found becomes a target of the scan where it may be one: it passes
 //! the same checks as the target itself, under the same proof or authorization. What was refused is in the coverage, with
-//! the reason. As a tool of its own it only lists the names. Names that neither the list nor the certificate has stay
+//! the reason. Where a name server does not answer, a handshake fails, a name is refused or the domain is a wildcard, the
+//! search is not whole: then nobody says that a missing name is gone. As a tool of its own it only lists the names. Names that neither the list nor the certificate has stay
 //! unknown.
 
 use std::{io::BufRead, net::IpAddr, time::Duration};
@@ -30,6 +31,9 @@ pub const DISCOVERY: &dyn Tool = &Discovery;
 const SLUG: &str = "subdomains";
 /// Where certificates usually are.
 const HTTPS: u16 = 443;
+
+/// What is said of a search that does not know of every name.
+const NOT_WHOLE: &str = "not every name was answered or may be looked at: a name that is missing may still be there";
 
 /// The page of the catalogue, by the head of this file.
 pub(crate) const SOURCE: &str = include_str!("discovery.rs");
@@ -64,6 +68,8 @@ pub enum NameLine {
         asked: u64,
         /// Whether the domain answers to every name.
         is_wildcard: bool,
+        /// Whether a name that was not found is not there.
+        is_whole: bool,
     },
 }
 
@@ -151,21 +157,22 @@ impl Format for Lines {
 
     fn parse(&self, input: &mut dyn BufRead, context: &Context<'_>, sink: &mut dyn FnMut(Observation)) -> Parsed {
         let mut tally = Tally::new(sink);
-        let mut is_ended = false;
+        let mut ended = None;
         let target = context.hosts.first().map(|host| host.name.as_str());
         let read = json::lines(input, &mut |line| match (serde_json::from_slice(line), target) {
-            (Ok(NameLine::End { .. }), _) => is_ended = true,
+            (Ok(NameLine::End { is_whole, .. }), _) => ended = Some(is_whole),
             (Ok(NameLine::Name { name, addresses, is_certified }), Some(target)) => {
                 tally.tell(found(target, &name, &addresses, is_certified));
             }
             _ => tally.garbled(),
         });
-        let gap = match read {
-            Err(fault) => Some((Gap::OutputIncomplete, fault.to_string())),
-            Ok(_) if !is_ended => Some((Gap::OutputIncomplete, "the search breaks off before its end".to_owned())),
-            Ok(_) => None,
+        let reason = match (read, ended) {
+            (Err(fault), _) => Some(fault.to_string()),
+            (Ok(_), None) => Some("the search breaks off before its end".to_owned()),
+            (Ok(_), Some(false)) => Some(NOT_WHOLE.to_owned()),
+            (Ok(_), Some(true)) => None,
         };
-        tally.end(gap)
+        tally.end(reason.map(|reason| (Gap::OutputIncomplete, reason)))
     }
 }
 
@@ -203,12 +210,14 @@ mod tests {
     #[test]
     fn each_name_is_a_finding_of_the_target_and_only_an_ended_search_is_complete() {
         let name = r#"{"name":{"name":"www.example.com","addresses":["192.0.2.8"],"is_certified":true}}"#;
-        let end = r#"{"end":{"asked":3,"is_wildcard":false}}"#;
+        let end = r#"{"end":{"asked":3,"is_wildcard":false,"is_whole":true}}"#;
         let (whole, seen) = parsed(&format!("{name}\n{end}\n"));
         assert!(whole.is_complete());
         assert_eq!((seen[0].location.host.as_str(), seen[0].subject.as_str()), ("example.com", "www.example.com"));
         assert!(seen[0].evidence.contains("192.0.2.8"), "{}", seen[0].evidence);
         assert_eq!(parsed(&format!("{name}\n")).0.gap, Some(Gap::OutputIncomplete));
+        let (partial, seen) = parsed(&format!("{name}\n{}\n", end.replace("true", "false")));
+        assert_eq!((partial.gap, partial.reason.as_str(), seen.len()), (Some(Gap::OutputIncomplete), NOT_WHOLE, 1));
         assert!(!parsed(&format!("garbage\n{end}\n")).0.is_complete());
     }
 

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use picket_domain::{ClaimedTask, SandboxLevel};
+use picket_domain::{ClaimedTask, Gap, SandboxLevel};
 use picket_planner::{Asker, Names};
 use picket_sandbox::{End, Outcome};
 use picket_scanners::{NameLine, Tool};
@@ -16,6 +16,7 @@ use crate::{
     not_run::NotRun,
     running::Killer,
     simulated::Stop,
+    verdict::Verdict,
 };
 
 impl Execution {
@@ -80,10 +81,28 @@ impl Execution {
             found = names.found.len(),
             refused = names.refused.len(),
             asked = names.asked,
+            unanswered = names.unanswered,
+            is_whole = names.is_whole,
             is_wildcard = names.is_wildcard,
             "a search for names ended"
         );
         Ok(names)
+    }
+}
+
+/// What a search comes to. One that ended has asked twice already, and what is refused stays so: another try would ask the
+/// same. It is never a failure, since that would tell nothing of what was refused.
+pub(crate) fn of_search(verdict: Verdict, names: Option<&Names>) -> Verdict {
+    match verdict {
+        Verdict::Retry | Verdict::Fail(Gap::OutputIncomplete) if names.is_some_and(|names| !names.is_whole) => {
+            Verdict::Complete(Some(Gap::OutputIncomplete))
+        }
+        Verdict::Complete(_)
+        | Verdict::Fail(_)
+        | Verdict::Retry
+        | Verdict::HandBack
+        | Verdict::Keep
+        | Verdict::Forget => verdict,
     }
 }
 

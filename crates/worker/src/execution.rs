@@ -23,10 +23,11 @@ use picket_store::{
 use crate::{
     WorkerSettings,
     artifact::Keeper,
+    discovery::of_search,
     ending::Ending,
     leases::Leases,
     leavings::{End, Leavings, is_worth_keeping},
-    not_run::{CHANGED, NotRun},
+    not_run::{CHANGED, NotRun, is_nobodys},
     running::Running,
     simulated::Simulated,
     story::{Story, Teller},
@@ -209,6 +210,9 @@ impl Execution {
                     NotRun::Unreachable(_) => Gap::CapabilityUnavailable,
                     NotRun::Changed => Gap::TargetChanged,
                     NotRun::Downgraded => return self.hand_back(task, HandBack::Interrupted, left).await,
+                    NotRun::Store(error) if is_nobodys(error) => {
+                        return self.hand_back(task, HandBack::Interrupted, left).await;
+                    }
                     NotRun::Sandbox(_) | NotRun::Parser | NotRun::NotSearched(_) | NotRun::Store(_)
                         if task.failures.saturating_add(1) < MAX_FAILURES =>
                     {
@@ -237,7 +241,7 @@ impl Execution {
         };
         let exit_is_ok = exit_code.is_some_and(|code| ran.tool.exit_is_ok(code));
         let ending = Ending::of(&ran.outcome, exit_is_ok, &ran.parsed);
-        let verdict = verdict(ending, ran.parsed.observations, task.failures);
+        let verdict = of_search(verdict(ending, ran.parsed.observations, task.failures), ran.names.as_ref());
         tracing::info!(end = ?ran.outcome.end, ?ending, ?verdict, dropped_packets = ran.outcome.dropped_packets, duration_ms = %ran.outcome.wall.as_millis(),
                        observations = ran.parsed.observations, "a tool ended");
         metrics::histogram!("picket_task_duration_seconds", "tool" => task.tool.clone())

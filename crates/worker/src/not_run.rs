@@ -32,6 +32,11 @@ pub(crate) enum NotRun {
     Store(#[from] StoreError),
 }
 
+/// Whether it says nothing of the task: the database was away, or what was asked of it is gone.
+pub(crate) fn is_nobodys(error: &StoreError) -> bool {
+    error.is_outage() || matches!(error, StoreError::Stale { .. })
+}
+
 /// What a client is told of it.
 pub(crate) const CHANGED: &str = "the name leads to other addresses than when the scan was made";
 
@@ -51,5 +56,16 @@ impl From<SandboxError> for NotRun {
         } else {
             Self::Sandbox(error)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_from_the_database_is_no_failure_of_the_task_and_a_row_that_means_nothing_is() {
+        assert!(is_nobodys(&StoreError::Stale { expected: 1, actual: 0 }));
+        assert!(!is_nobodys(&StoreError::Conflict { constraint: "none".into() }));
     }
 }

@@ -21,13 +21,19 @@ use tokio::net::TcpListener;
 
 use super::*;
 
+mod whole;
+
 /// How a table answers to what is not in it.
 #[derive(Clone, Copy)]
 enum Otherwise {
     Nothing,
     Same,
     Changing,
+    /// An address that nobody may scan.
+    Forbidden,
     Silence,
+    /// Usual names alone are silent.
+    Lame,
 }
 
 struct Table {
@@ -38,14 +44,16 @@ struct Table {
 
 impl Lookup for Table {
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, LookupFailed>> {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
         let answer = match (self.names.get(name), self.otherwise) {
             (Some(addresses), _) => Ok(addresses.clone()),
             (None, Otherwise::Nothing) => Err(LookupFailed::NoAddress),
             (None, Otherwise::Same) => Ok(addresses(&["93.184.215.99"])),
-            (None, Otherwise::Changing) => {
-                Ok(vec![IpAddr::from([93, 184, 215, self.asked.fetch_add(1, Ordering::Relaxed)])])
-            }
-            (None, Otherwise::Silence) => Err(LookupFailed::Timeout),
+            (None, Otherwise::Changing) => Ok(vec![IpAddr::from([93, 184, 215, number])]),
+            (None, Otherwise::Forbidden) => Ok(addresses(&["10.0.0.7"])),
+            // A probe has a label that no usual name is as long as.
+            (None, Otherwise::Lame) if name.len() > 32 => Err(LookupFailed::NoAddress),
+            (None, Otherwise::Silence | Otherwise::Lame) => Err(LookupFailed::Timeout),
         };
         std::future::ready(answer).boxed()
     }
@@ -61,8 +69,11 @@ fn now() -> Timestamp {
 
 fn planner(names: &[(&'static str, &[&str])], otherwise: Otherwise) -> Planner {
     let names = names.iter().map(|(name, texts)| (*name, addresses(texts))).collect();
-    let table = Table { names, otherwise, asked: AtomicU8::new(0) };
-    let resolver = Resolver::with_lookup(&OutboundSettings::default(), Arc::new(table));
+    over(Arc::new(Table { names, otherwise, asked: AtomicU8::new(0) }))
+}
+
+fn over(table: Arc<Table>) -> Planner {
+    let resolver = Resolver::with_lookup(&OutboundSettings::default(), table);
     Planner::new(&BTreeMap::new(), resolver, AllowList::default())
 }
 
@@ -76,7 +87,8 @@ fn asker(grounds: Vec<Ground>) -> Asker {
         organization_id: OrganizationId::mint(now()),
         subscription: Subscription::Enterprise,
         requested_by: "usr_x".to_owned(),
-        grounds: Grounds { grounds, ..Grounds::default() },
+        // The site of the tests is on loopback, which the operator has opened.
+        grounds: Grounds { grounds, ranges: vec!["127.0.0.1/32".parse().unwrap()], ..Grounds::default() },
         traceparent: None,
         now: now(),
     }
@@ -186,15 +198,19 @@ async fn a_name_stands_on_the_grounds_of_its_scan_and_the_scan_on_those_of_all_i
     let (record_basis, written_basis) = (record.basis, written.basis);
     let names = search(&planner, &asker(vec![file, record, written]), &[]).await.unwrap();
     assert_eq!(found(&names), ["www.example.com"]);
-    assert_eq!(names.authority.grounds().collect::<Vec<_>>(), [record_basis, written_basis]);
+    let ports = ScanOptions { port_scan: true, include_subdomain: true, ..ScanOptions::of(Plan::Custom) };
+    let grown = grow_names(&task(), &names, &growing(ports), now());
+    assert_eq!(grown.authority.unwrap().grounds().collect::<Vec<_>>(), [record_basis, written_basis]);
 }
 
 #[tokio::test]
 async fn a_flood_of_names_is_bounded() {
     let leaked = |n: u16| -> &'static str { Box::leak(format!("n{n:03}.example.com").into_boxed_str()) };
     let certified: Vec<&'static str> = (0..180).map(leaked).collect();
+    let own: Vec<String> = (0..180).map(|n| format!("93.184.215.{n}")).collect();
+    let own: Vec<[&str; 1]> = own.iter().map(|address| [address.as_str()]).collect();
     let known: Vec<(&'static str, &[&str])> =
-        certified.iter().map(|name| (*name, ["93.184.215.14"].as_slice())).collect();
+        certified.iter().zip(&own).map(|(name, address)| (*name, address.as_slice())).collect();
     let asker = asker(vec![proof(ProofMethod::DnsTxt)]);
     let names = search(&planner(&known, Otherwise::Nothing), &asker, &certified).await.unwrap();
     assert_eq!((names.found.len(), names.refused.len()), (100, 80));
@@ -202,6 +218,12 @@ async fn a_flood_of_names_is_bounded() {
     let small = Asker { subscription: Subscription::Trial, ..asker };
     let names = search(&planner(&known, Otherwise::Nothing), &small, &certified).await.unwrap();
     assert_eq!(names.found.len(), usize::try_from(Subscription::Trial.limits().addresses).unwrap() - 1);
+    assert!(!names.is_whole);
+    let shared: Vec<(&'static str, &[&str])> =
+        certified.iter().take(50).map(|name| (*name, ["93.184.215.14"].as_slice())).collect();
+    let names = search(&planner(&shared, Otherwise::Nothing), &small, &certified[..50]).await.unwrap();
+    assert_eq!((names.found.len(), names.refused.len()), (50, 0), "one address counts once");
+    assert!(names.is_whole);
 }
 
 fn names(found: &[(&str, &str)]) -> Names {
@@ -215,6 +237,8 @@ fn names(found: &[(&str, &str)]) -> Names {
         refused: Vec::new(),
         authority: Authority::of(Basis::Operator),
         asked: 0,
+        unanswered: 0,
+        is_whole: true,
         is_wildcard: false,
         certified: BTreeSet::new(),
     }

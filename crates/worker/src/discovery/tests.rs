@@ -41,7 +41,7 @@ struct Stage {
 
 fn planner(dns: &Dns) -> Planner {
     let outbound = OutboundSettings { name_servers: vec![dns.address], ..OutboundSettings::default() };
-    let list = AllowList::parse(&[NAME.to_owned(), format!("*.{NAME}")]).unwrap();
+    let list = AllowList::parse(&[NAME.to_owned(), format!("*.{NAME}"), "127.0.0.1".to_owned()]).unwrap();
     Planner::new(&BTreeMap::new(), Resolver::new(&outbound).unwrap(), list)
 }
 
@@ -194,14 +194,30 @@ async fn a_name_that_is_found_becomes_a_target_of_the_scan_with_its_addresses() 
     stage.scan(below_and(ssl)).await;
     stage.dns.set_addresses(NAME, &["93.184.215.14", "127.0.0.1"]);
     assert_eq!(stage.work(Pool::Net).await, 1);
-    let expected = ["example.com sslscan ready", "example.com subdomains done", "www.example.com sslscan ready"];
-    assert_eq!(stage.tasks().await, expected);
+    let expected =
+        ["example.com sslscan ready", "example.com subdomains done output_incomplete", "www.example.com sslscan ready"];
+    assert_eq!(stage.tasks().await, expected, "two names were refused: a missing one may be there");
     let pinned =
         "SELECT shard ->> 'addresses' || (shard -> 'hosts' -> 0 ->> 'name') FROM tasks WHERE grown_from IS NOT NULL";
     assert_eq!(stage.lines(pinned).await, [r#"["93.184.215.15"]www.example.com"#]);
     let gaps = "SELECT (g ->> 'target') || ' ' || (g ->> 'gap') FROM scans, jsonb_array_elements(gaps) AS g ORDER BY 1";
     assert_eq!(stage.lines(gaps).await, ["dev.example.com target_forbidden", "vpn.example.com target_forbidden"]);
     assert_eq!(stage.lines("SELECT subject FROM findings ORDER BY 1").await, ["www.example.com"]);
+}
+
+#[tokio::test]
+async fn a_search_that_knows_of_every_name_has_no_gap_and_one_whose_only_name_is_refused_is_told_at_once() {
+    for (address, expected) in [("93.184.215.15", "done"), ("10.0.0.7", "done output_incomplete")] {
+        let stage = Stage::begin().await;
+        stage.dns.set_addresses(NAME, &["93.184.215.14"]);
+        stage.dns.set_addresses("vpn.example.com", &[address]);
+        stage.scan(below_and(ScanOptions::of(Plan::Custom))).await;
+        stage.dns.set_addresses(NAME, &["127.0.0.1"]);
+        assert_eq!(stage.work(Pool::Net).await, 1);
+        assert_eq!(stage.tasks().await, [format!("example.com subdomains {expected}")]);
+        let gaps = stage.lines("SELECT gaps::text FROM scans").await;
+        assert_eq!(gaps[0].contains("target_forbidden"), address == "10.0.0.7", "{gaps:?}");
+    }
 }
 
 #[tokio::test]
