@@ -49,6 +49,8 @@ pub struct LeftOver {
     pub tool: String,
     /// Its parameters, as they were stored.
     pub params: Value,
+    /// The target that it was planned for.
+    pub target: String,
     /// What it should have examined.
     pub addresses: Vec<IpAddr>,
     /// What would have been planned from its result.
@@ -57,7 +59,8 @@ pub struct LeftOver {
 
 /// The scan with those tasks alone that look at something which was not looked at in full. An address that the target did
 /// not have before is such a thing. What is left over of later stages is done again where the target still has the address:
-/// with the address and the names that were judged now. `probes` is an upper bound.
+/// with the address and the names that were judged now. What is left over of another target is not: a name that was found
+/// below is looked at again by the search that found it. `probes` is an upper bound.
 #[must_use]
 pub fn what_is_missing(
     planned: NewScan,
@@ -72,7 +75,9 @@ pub fn what_is_missing(
     // What a scan that repeats a part left over may be of the first stage: then the plan has it.
     let is_planned = |new: &NewTask| {
         let has = |task: &NewTask, address| task.shard.addresses.contains(address);
-        let same = |task: &&NewTask| task.tool == new.tool && task.params == new.params;
+        let same = |task: &&NewTask| {
+            task.tool == new.tool && task.params == new.params && task.shard.target == new.shard.target
+        };
         let is_had = |address| planned.tasks.iter().filter(same).any(|task| has(task, address));
         new.shard.addresses.iter().all(is_had)
     };
@@ -89,7 +94,7 @@ fn repeated(one: &LeftOver, judged: &HashMap<IpAddr, &Shard>, now: Timestamp) ->
         return Vec::new();
     };
     let shards = one.addresses.iter().filter_map(|address| {
-        let Shard { target, hosts, .. } = judged.get(address)?;
+        let Shard { target, hosts, .. } = judged.get(address).filter(|shard| shard.target == one.target)?;
         let hosts = hosts.iter().filter(|host| host.address == *address).cloned().collect();
         Some(Shard { target: target.clone(), addresses: vec![*address], hosts })
     });

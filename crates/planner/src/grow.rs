@@ -125,7 +125,7 @@ impl Next<'_> {
     }
 
     fn lack(&mut self, what: &str, gap: Gap) {
-        let gap = PlanGap { tool: what.to_owned(), target: self.growing.target.clone(), gap };
+        let gap = PlanGap { tool: what.to_owned(), target: self.task.shard.target.clone(), gap };
         if !self.grown.gaps.contains(&gap) {
             self.grown.gaps.push(gap);
         }
@@ -280,6 +280,11 @@ mod tests {
         let small = Growing { probes_left: 2, ..growing(Plan::Full) };
         let grown = grow(&ports(&["192.0.2.7"]), &seen[..20], &small, now());
         assert_eq!((grown.tasks.len(), grown.probes, grown.gaps.len()), (2, 2, 1));
+
+        let mut below = ports(&["192.0.2.7"]);
+        below.shard.target = "shop.www.example.com".to_owned();
+        let grown = grow(&below, &seen[..20], &small, now());
+        assert_eq!(grown.gaps[0].target, "shop.www.example.com", "of the name, not of the scan's target");
     }
 
     #[test]

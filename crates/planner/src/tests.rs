@@ -245,6 +245,7 @@ async fn what_is_left_over_of_a_later_stage_is_repeated_at_addresses_that_are_ju
     let left_over = |address: &str, tool: &str| LeftOver {
         tool: tool.to_owned(),
         params: json!({"port": 8443}),
+        target: "example.com".to_owned(),
         addresses: addresses(&[address]),
         opens: Vec::new(),
     };
@@ -255,4 +256,26 @@ async fn what_is_left_over_of_a_later_stage_is_repeated_at_addresses_that_are_ju
     assert_eq!(tools, [("sslscan", Some(8443))]);
     assert_eq!(again.tasks[0].shard, planned.tasks[0].shard);
     assert_eq!(what_is_missing(planned, |_| false, &[], asker.now).tasks.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_left_over_of_a_found_name_is_not_repeated_as_if_it_were_the_targets() {
+    let all = ScanOptions { include_subdomain: true, ..ScanOptions::of(Plan::Full) };
+    let asker = asker(Subscription::Trial);
+    let planned = planner(&["example.com"]).plan_options(&asker, "example.com", Plan::Full, all).await.unwrap();
+    let left_over = |target: &str| LeftOver {
+        tool: "sslscan".to_owned(),
+        params: json!({"port": 443}),
+        target: target.to_owned(),
+        addresses: addresses(&["127.0.0.1"]),
+        opens: Vec::new(),
+    };
+    let again = |missing: &[LeftOver]| {
+        let again = what_is_missing(planned.clone(), |task| task.tool != "subdomains", missing, asker.now);
+        again.tasks.into_iter().map(|task| (task.tool, task.shard.target)).collect::<Vec<_>>()
+    };
+    let is = |tool, target: &str| (tool, target.to_owned());
+    assert_eq!(again(&[left_over("www.example.com")]), [is("subdomains", "example.com")]);
+    let both = again(&[left_over("www.example.com"), left_over("example.com")]);
+    assert_eq!(both, [is("subdomains", "example.com"), is("sslscan", "example.com")]);
 }

@@ -208,3 +208,37 @@ async fn what_failed_of_a_later_stage_is_repeated_alone() {
         .unwrap();
     assert_eq!((row.get::<_, String>(0), row.get::<_, String>(1)), ("sslscan".to_owned(), "full".to_owned()));
 }
+
+#[tokio::test]
+async fn a_found_name_that_was_not_looked_at_in_full_is_searched_for_again() {
+    let (app, member) = start().await;
+    let body = json!({"target": "example.com", "scan_type": "full", "options": {"include_subdomain": true, "port_scan": true}});
+    let made = post(&app, &member, "/api/v2/scans", body).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let client = app.database.connect().await;
+    // As if the target was looked at in full, and a name at its address was not.
+    client
+        .batch_execute(
+            "UPDATE scans SET state = 'running', started_at = now();
+             UPDATE tasks SET state = 'queued', queued_at = now();
+             UPDATE tasks SET state = 'running', attempt = 1, lease_until = now(), worker_id = gen_random_uuid();
+             UPDATE tasks SET state = 'done', lease_until = NULL, ended_at = now();
+             INSERT INTO tasks (id, organization_id, scan_id, grown_from, tool, pool, level, params, shard, created_at, ready_at,
+                                state, ended_at, gap)
+             SELECT gen_random_uuid(), organization_id, scan_id, id, 'sslscan', 'tls', 'L2', '{\"port\": 443}',
+                    shard || jsonb_build_object('target', n.target), now(), now(), n.state, now(), n.gap
+             FROM tasks, (VALUES ('example.com', 'done', NULL), ('www.example.com', 'failed', 'timed_out')) AS n (target, state, gap)
+             WHERE tool = 'subdomains';
+             UPDATE scans SET state = 'completed', ended_at = now();",
+        )
+        .await
+        .unwrap();
+    let id = client.query_one("SELECT id FROM scans", &[]).await.unwrap().get(0);
+    let id = picket_domain::ScanId::from_uuid(id);
+    let again = post(&app, &member, &format!("/api/v1/scan/{id}/rerun"), json!({"only": "failed"})).await;
+    assert_eq!(again.status, 201, "{}", again.text);
+    let sql = "SELECT t.tool, t.shard ->> 'target' FROM tasks AS t JOIN scans AS s ON s.id = t.scan_id WHERE s.rerun_of IS NOT NULL";
+    let rows = client.query(sql, &[]).await.unwrap();
+    let tasks: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(tasks, [("subdomains".to_owned(), "example.com".to_owned())]);
+}

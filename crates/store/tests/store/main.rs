@@ -30,6 +30,8 @@ mod output;
 #[cfg(test)]
 mod quotas;
 #[cfg(test)]
+mod repeated;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod rights;

@@ -1,8 +1,9 @@
 //! What a client does to a scan in the v1 dialect, besides stopping it: pause, resume, repeat, delete.
 
 use actix_web::{HttpResponse, delete, http::header::LOCATION, post, web::Data};
-use picket_domain::{AuditAction, InvalidTransition, NewScan, NewTask, Permission, ScanId};
+use picket_domain::{AuditAction, InvalidTransition, NewScan, NewTask, Permission, ScanId, Shard};
 use picket_planner::{Earlier, LeftOver, what_is_missing};
+use picket_scanners::DISCOVERY;
 use picket_store::{
     StoreError, Tx, audit, profiles,
     scans::{self, control::link, overview::ScanKey, read::ScanRecord},
@@ -186,10 +187,10 @@ struct Seen {
 impl Seen {
     async fn of(tx: &Tx<'_>, id: ScanId) -> Result<Self, StoreError> {
         let left_over = |Unexamined { tool, params, shard, opens }| {
-            let addresses = shard.addresses;
-            LeftOver { tool, params, addresses, opens }
+            let Shard { target, addresses, .. } = shard;
+            LeftOver { tool, params, target, addresses, opens }
         };
-        let Standing { examined, unexamined } = standing(tx, id).await?;
+        let Standing { examined, unexamined } = standing(tx, id, DISCOVERY.slug()).await?;
         Ok(Self { examined, left_over: unexamined.into_iter().map(left_over).collect() })
     }
 }
