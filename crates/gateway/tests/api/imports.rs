@@ -75,7 +75,7 @@ async fn an_imported_report_is_kept_as_it_came() {
         assert!(kept == report, "byte by byte");
     }
     let refused = import(&app, &member, "", "no report").await;
-    assert_eq!(refused.status, 422, "{}", refused.text);
+    assert_eq!(refused.status, 400, "{}", refused.text);
     assert_eq!(count(&app, "artifacts").await, 2, "of what is refused nothing is kept");
 }
 
