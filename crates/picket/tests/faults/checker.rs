@@ -66,12 +66,16 @@ pub(crate) async fn mark(database: &Database, organization: OrganizationId, word
     database.connect().await.execute(sql, &[&organization.uuid(), &word]).await.unwrap();
 }
 
-/// Everything that breaks an invariant now.
-pub(crate) async fn check(database: &Database) -> Vec<Violation> {
-    ask(&database.connect().await).await
+/// A connection that sees the platform as it is now, whatever goes on: what is told of the world outside after this cannot be
+/// older than what the rows say of it.
+pub(crate) async fn freeze(database: &Database) -> Client {
+    let client = database.connect().await;
+    // The snapshot is taken by the first question.
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM scans LIMIT 1").await.unwrap();
+    client
 }
 
-/// The same on that connection, within its transaction.
+/// Everything that breaks an invariant, on that connection and within its transaction.
 pub(crate) async fn ask(client: &Client) -> Vec<Violation> {
     let mut found = Vec::new();
     for (invariant, sql) in invariants() {
@@ -82,8 +86,8 @@ pub(crate) async fn ask(client: &Client) -> Vec<Violation> {
 }
 
 /// Demands that every invariant holds.
-pub(crate) async fn demand(database: &Database, experiment: &str) {
-    let found = check(database).await;
+pub(crate) async fn demand(client: &Client, experiment: &str) {
+    let found = ask(client).await;
     let mut counts = BTreeMap::new();
     for violation in &found {
         *counts.entry(violation.invariant).or_insert(0) += 1;

@@ -294,15 +294,17 @@ impl Platform {
     pub(crate) async fn verdict(&self) {
         self.drain(HEALED).await;
         self.leftovers().await;
-        self.sink.tell(&self.stage.database).await;
-        checker::demand(&self.stage.database, self.experiment).await;
+        let client = checker::freeze(&self.stage.database).await;
+        self.sink.tell(&client).await;
+        checker::demand(&client, self.experiment).await;
     }
 
     /// The same for a platform without one of its safeguards: which invariants break.
     pub(crate) async fn broken(&self, bound: Duration) -> Vec<&'static str> {
         self.drain(bound).await;
-        self.sink.tell(&self.stage.database).await;
-        let found = checker::check(&self.stage.database).await;
+        let client = checker::freeze(&self.stage.database).await;
+        self.sink.tell(&client).await;
+        let found = checker::ask(&client).await;
         found.iter().for_each(|violation| println!("{}: I{violation}", self.experiment));
         found.iter().map(|violation| violation.invariant).collect()
     }

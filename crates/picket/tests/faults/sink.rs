@@ -6,11 +6,11 @@ use std::sync::{
 };
 
 use picket_domain::EventId;
-use picket_testkit::Database;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 /// One call.
@@ -53,9 +53,8 @@ impl Sink {
     }
 
     /// Brings what was heard to the checker.
-    pub(crate) async fn tell(&self, database: &Database) {
+    pub(crate) async fn tell(&self, client: &Client) {
         let heard = std::mem::take(&mut *self.heard.lock().unwrap());
-        let client = database.connect().await;
         for one in heard {
             let sql = "INSERT INTO faults.heard VALUES ($1, $2, $3, $4)";
             let status = i32::from(one.status);
