@@ -92,6 +92,21 @@ CREATE FUNCTION picket_covers(pattern text, network inet, target text, shard jso
         ELSE target = pattern OR shard ->> 'target' = pattern
     END;
 
+-- Whether a window or a switch concerns a task: by its pattern and by its tag, each where it has one. A task may be of a name
+-- that was found below the scan's target.
+CREATE FUNCTION picket_closes(tag text, pattern text, network inet, organization uuid, target text, shard jsonb)
+    RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    RETURN (pattern IS NULL OR picket_covers(pattern, network, target, shard))
+       AND (tag IS NULL OR EXISTS (
+           SELECT FROM targets AS g
+           WHERE g.organization_id = organization AND g.value IN (target, shard ->> 'target') AND tag = ANY(g.tags)
+       ));
+END
+$$;
+
 -- What operators have stopped: everything, an organization, or a target. Rows stay when they are lifted. Only the operator
 -- role reads them: they name targets and organizations.
 CREATE TABLE kill_switches (

@@ -42,14 +42,18 @@ $$;
 REVOKE EXECUTE ON FUNCTION picket_progress FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION picket_progress TO picket_tenant, picket_operator;
 
--- As in V2, and it knows that a service which grew out of a port scan is gone when its port is closed: both scans ended the
--- same port scan there without a gap, and the later one did not see the port open.
-CREATE OR REPLACE FUNCTION picket_scan_comparison(base uuid, later uuid)
+-- What became of each finding between two scans. One that the later scan does not have is fixed only where the later scan
+-- looked in full at what had shown it: a task that is done without a gap, of the same tool, with the same parameters but
+-- its speed, at that host. By the same measure one that the base does not have, and some scan before the base had, is
+-- reopened. Row-level security holds: it runs as who asks.
+-- A service which grew out of a port scan is gone when its port is closed: both scans ended the same port scan there without a
+-- gap, and the later one did not see the port open.
+CREATE FUNCTION picket_scan_comparison(base uuid, later uuid)
     RETURNS TABLE (finding_id uuid, outcome text, severity text)
     LANGUAGE sql STABLE
     AS $$
 WITH looked AS MATERIALIZED (
-    SELECT DISTINCT t.scan_id, t.tool, t.params - 'timing' AS params, h.host, 
+    SELECT DISTINCT t.scan_id, t.tool, t.params - 'timing' AS params, h.host,
            t.opens && ARRAY['web_scan', 'ssl_scan', 'ssh-audit'] AND t.grown_from IS NULL AS is_first
     FROM tasks AS t
     CROSS JOIN LATERAL (
@@ -111,6 +115,8 @@ LEFT JOIN LATERAL (
       AND d.tool = p.tool AND d.params = p.params AND d.host = f.host
 ) AS l ON true
 $$;
+REVOKE EXECUTE ON FUNCTION picket_scan_comparison FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION picket_scan_comparison TO picket_tenant;
 
 -- The newest complete runs of a tool, for its median.
 CREATE INDEX complete_tasks ON tasks (tool, ended_at DESC) WHERE state = 'done' AND gap IS NULL AND pool <> 'import';

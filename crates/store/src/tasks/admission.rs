@@ -75,11 +75,7 @@ WHERE t.state = 'ready' AND t.ready_at < now() - make_interval(secs => $1)
     WHERE s.id = t.scan_id AND s.state <> 'paused' AND NOT EXISTS (
       SELECT FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) AS closed (organization_id, tag, pattern, network)
       WHERE (closed.organization_id IS NULL OR closed.organization_id = t.organization_id)
-        AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, t.shard))
-        AND (closed.tag IS NULL OR EXISTS (
-          SELECT FROM targets AS g
-          WHERE g.organization_id = t.organization_id AND g.value IN (s.target, t.shard ->> 'target') AND closed.tag = ANY(g.tags)
-        ))
+        AND picket_closes(closed.tag, closed.pattern, closed.network::inet, t.organization_id, s.target, t.shard)
     )
   )
 ORDER BY t.ready_at

@@ -69,11 +69,7 @@ CROSS JOIN LATERAL (
     AND NOT EXISTS (
       SELECT FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[]) AS closed (organization_id, tag, pattern, network)
       WHERE (closed.organization_id IS NULL OR closed.organization_id = o.id)
-        AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, c.shard))
-        AND (closed.tag IS NULL OR EXISTS (
-          SELECT FROM targets AS g
-          WHERE g.organization_id = o.id AND g.value IN (s.target, c.shard ->> 'target') AND closed.tag = ANY(g.tags)
-        ))
+        AND picket_closes(closed.tag, closed.pattern, closed.network::inet, o.id, s.target, c.shard)
     )
   ORDER BY c.ready_at, c.id
   LIMIT $10
@@ -96,11 +92,7 @@ WHERE id IN (
   WHERE t.state = 'queued' AND EXISTS (
     SELECT FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS closed (organization_id, tag, pattern, network)
     WHERE closed.organization_id = t.organization_id
-      AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, t.shard))
-      AND (closed.tag IS NULL OR EXISTS (
-        SELECT FROM targets AS g
-        WHERE g.organization_id = t.organization_id AND g.value IN (s.target, t.shard ->> 'target') AND closed.tag = ANY(g.tags)
-      ))
+      AND picket_closes(closed.tag, closed.pattern, closed.network::inet, t.organization_id, s.target, t.shard)
   )
   ORDER BY t.id
   FOR NO KEY UPDATE OF t SKIP LOCKED
@@ -117,11 +109,7 @@ WHERE id IN (
   WHERE t.state = 'running' AND EXISTS (
     SELECT FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS closed (organization_id, tag, pattern, network)
     WHERE closed.organization_id = t.organization_id
-      AND (closed.pattern IS NULL OR picket_covers(closed.pattern, closed.network::inet, s.target, t.shard))
-      AND (closed.tag IS NULL OR EXISTS (
-        SELECT FROM targets AS g
-        WHERE g.organization_id = t.organization_id AND g.value IN (s.target, t.shard ->> 'target') AND closed.tag = ANY(g.tags)
-      ))
+      AND picket_closes(closed.tag, closed.pattern, closed.network::inet, t.organization_id, s.target, t.shard)
   )
   ORDER BY t.id
   FOR NO KEY UPDATE OF t SKIP LOCKED
