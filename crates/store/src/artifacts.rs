@@ -3,14 +3,14 @@
 //! away. What is doomed is shown to nobody and never comes back.
 
 use jiff::Timestamp;
-use picket_domain::{ArtifactId, ClaimedTask, OrganizationId, ScanId, Subscription, TaskId};
+use picket_domain::{ArtifactId, ClaimedTask, OrganizationId, ScanId, TaskId};
 use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{
     Inconsistent, StoreError, Tx, quota,
-    retention::{Due, record},
+    retention::{Due, due_by, record},
     row::Columns,
     statements::statements,
 };
@@ -252,15 +252,7 @@ pub async fn aged(
     after: Option<OrganizationId>,
     most: i64,
 ) -> Result<Vec<Due>, StoreError> {
-    let plans: Vec<&str> = Subscription::ALL.into_iter().map(Subscription::name).collect();
-    let days = |plan: Subscription| i32::try_from(plan.limits().raw_output_days).unwrap_or(i32::MAX);
-    let days: Vec<i32> = Subscription::ALL.into_iter().map(days).collect();
-    let rows = tx.query(AGED, &[&now, &plans, &days, &after.map(OrganizationId::uuid), &most]).await?;
-    let due = |row: &Row| -> Result<_, StoreError> {
-        let columns = Columns::new("organizations", row);
-        Ok(Due { organization_id: OrganizationId::from_uuid(columns.get("id")?), before: columns.get("before")? })
-    };
-    rows.iter().map(due).collect()
+    due_by(tx, AGED, |plan| plan.limits().raw_output_days, (now, after, most)).await
 }
 
 /// Dooms an organization's documents that are too old; returns how many. As the operator.

@@ -107,10 +107,20 @@ pub async fn due(
     after: Option<OrganizationId>,
     most: i64,
 ) -> Result<Vec<Due>, StoreError> {
+    due_by(tx, DUE, |plan| plan.limits().retention_days, (now, after, most)).await
+}
+
+/// What a statement calls due that is asked with the moment, each plan and its days, after which organization, and how many.
+pub(crate) async fn due_by(
+    tx: &Tx<'_>,
+    statement: &str,
+    days: impl Fn(Subscription) -> u32,
+    (now, after, most): (Timestamp, Option<OrganizationId>, i64),
+) -> Result<Vec<Due>, StoreError> {
     let plans: Vec<&str> = Subscription::ALL.into_iter().map(Subscription::name).collect();
-    let days = |plan: Subscription| i32::try_from(plan.limits().retention_days).unwrap_or(i32::MAX);
-    let days: Vec<i32> = Subscription::ALL.into_iter().map(days).collect();
-    let rows = tx.query(DUE, &[&now, &plans, &days, &after.map(OrganizationId::uuid), &most]).await?;
+    let days: Vec<i32> =
+        Subscription::ALL.into_iter().map(|plan| i32::try_from(days(plan)).unwrap_or(i32::MAX)).collect();
+    let rows = tx.query(statement, &[&now, &plans, &days, &after.map(OrganizationId::uuid), &most]).await?;
     let due = |row: &Row| -> Result<_, StoreError> {
         let columns = Columns::new("organizations", row);
         Ok(Due { organization_id: OrganizationId::from_uuid(columns.get("id")?), before: columns.get("before")? })
