@@ -64,6 +64,19 @@ async fn sslscan_finds_tls_1_3_and_nothing_older() {
     assert!(!ciphers.is_empty() && ciphers.iter().all(|line| line.contains("sslversion=\"TLSv1.3\"")), "{report}");
 }
 
+/// What testssl.sh says of the port, row by row; `None` where there is none.
+async fn testssl(port: &str, folder: &std::path::Path) -> Option<Vec<Value>> {
+    let mut testssl = scanner("testssl", "/usr/bin/testssl", folder)?;
+    // Of an earlier look, which it would refuse to write over.
+    let _none_yet = std::fs::remove_file(folder.join("report.json"));
+    let arguments = ["--jsonfile", "/tmp/report.json", "--add-ca", "/tmp/ca.pem", "--nodns", "none"];
+    let url = format!("https://localhost:{port}");
+    let ran = testssl.args(arguments).args(["--warnings", "off", "--ip", "127.0.0.1"]).arg(url).output().await.unwrap();
+    let text = std::fs::read_to_string(folder.join("report.json")).unwrap_or_default();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}\n{said}")))
+}
+
 /// Rows about the test's certificate and its name, which no operator serves, and about the scanner's own OpenSSL.
 const OF_THE_TEST: [&str; 9] = [
     "engine_problem",
@@ -82,14 +95,16 @@ const OF_THE_TEST: [&str; 9] = [
 async fn testssl_finds_nothing_above_low() {
     let (app, folder) = served().await;
     let port = app.base.rsplit(':').next().unwrap();
-    let Some(mut testssl) = scanner("testssl", "/usr/bin/testssl", folder.path()) else { return };
-    let arguments =
-        ["--jsonfile", "/tmp/report.json", "--add-ca", "/tmp/ca.pem", "--nodns", "none", "--warnings", "off"];
-    let url = format!("https://localhost:{port}");
-    let ran = testssl.args(arguments).args(["--ip", "127.0.0.1"]).arg(url).output().await.unwrap();
-    let text = std::fs::read_to_string(folder.path().join("report.json")).unwrap_or_default();
-    let rows: Vec<Value> = serde_json::from_str(&text)
-        .unwrap_or_else(|error| panic!("{error}: {text}\n{}", String::from_utf8_lossy(&ran.stdout)));
+    let Some(mut rows) = testssl(port, folder.path()).await else { return };
+    // Its check of tickets asks for a session and hangs up at once: under TLS 1.3 the ticket may come later than that, and then
+    // it has no session to come back with. What was not checked is not fine, so it is looked at again.
+    for _ in 0..3 {
+        if !rows.iter().any(|row| row["finding"] == "check failed because of connect problem") {
+            break;
+        }
+        println!("a check of testssl.sh could not connect: once more");
+        rows = testssl(port, folder.path()).await.unwrap();
+    }
     assert!(rows.len() > 40, "the scanner looked at too little: {} rows", rows.len());
     let of = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
     let grave: Vec<String> = rows
