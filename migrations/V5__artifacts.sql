@@ -27,9 +27,9 @@ CREATE TABLE output_lines (
 );
 CALL picket_isolate('output_lines');
 
--- The raw output of one run of a tool, or a report that was imported, as a document of the object store. The row is there before its document and goes
--- after it, whatever becomes of the task and the scan meanwhile, so that no document is left that no row names: hence no
--- reference to either.
+-- The raw output of one run of a tool, or a report that was imported, as a document of the object store. The row is there
+-- before its document and goes after it, whatever becomes of the task and the scan meanwhile, so that no document is left that
+-- no row names: hence no reference to either. A small one is in its row, and has no document.
 CREATE TABLE artifacts (
     -- Never change.
     id              uuid PRIMARY KEY,
@@ -51,6 +51,11 @@ CREATE TABLE artifacts (
     -- Compressed.
     stored_bytes    bigint,
 
+    -- Never changes: the whole of it, compressed, where it is small.
+    content         bytea,
+
+    CONSTRAINT a_small_artifact_is_whole CHECK (content IS NULL
+        OR (state IN ('stored', 'doomed') AND stored_bytes = octet_length(content) AND stored_bytes <= 8192)),
     CONSTRAINT an_artifact_has_a_known_kind CHECK (kind IN ('output', 'import')),
     CONSTRAINT an_artifact_has_a_known_state CHECK (state IN ('storing', 'stored', 'lost', 'doomed')),
     CONSTRAINT a_stored_artifact_has_a_size CHECK (state <> 'stored' OR stored_bytes IS NOT NULL)

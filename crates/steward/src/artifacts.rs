@@ -72,6 +72,10 @@ impl Artifacts {
     async fn delete(&self, doomed: &[Doomed]) -> Vec<ArtifactId> {
         let mut gone = Vec::new();
         for one in doomed {
+            if !one.is_document {
+                gone.push(one.id);
+                continue;
+            }
             match self.blobs.delete(&BlobKey::artifact(one.organization_id, one.id)).await {
                 Ok(()) => gone.push(one.id),
                 Err(error) => {

@@ -1,4 +1,4 @@
-//! Documents of what tools printed. A row is there before its document and goes after it: a document of which nobody said in
+//! What tools printed: a small one within its row, a larger one as a document. The row is there before its document and goes after it: a document of which nobody said in
 //! time that it is whole, and one whose scan is gone, is `doomed`, and the steward takes first the document and then the row
 //! away. What is doomed is shown to nobody and never comes back.
 
@@ -19,6 +19,11 @@ statements! {
     BEGIN = "-- artifacts.begin
 INSERT INTO artifacts (id, organization_id, scan_id, task_id, attempt, tool, kind, created_at, size_bytes, sha256, is_cut)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+    SMALL = "-- artifacts.small
+INSERT INTO artifacts (id, organization_id, scan_id, task_id, attempt, tool, kind, created_at, size_bytes, sha256, is_cut,
+                       state, stored_bytes, content)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'stored', octet_length($12::bytea), $12)";
 
     // Not one that was doomed meanwhile.
     KEEP = "-- artifacts.keep
@@ -42,7 +47,7 @@ ORDER BY id
 LIMIT $3";
 
     FIND = "-- artifacts.find
-SELECT id, organization_id, task_id, attempt, tool, kind, created_at, size_bytes, sha256, is_cut, state, stored_bytes
+SELECT id, organization_id, task_id, attempt, tool, kind, created_at, size_bytes, sha256, is_cut, state, stored_bytes, content
 FROM artifacts
 WHERE id = $1 AND state = 'stored'";
 
@@ -74,7 +79,7 @@ WHERE organization_id = $1 AND state IN ('stored', 'lost') AND created_at < $2";
 
     // A worker may still be at the document of a young one.
     DOOMED = "-- artifacts.doomed
-SELECT id, organization_id
+SELECT id, organization_id, content IS NULL AS is_document
 FROM artifacts
 WHERE state = 'doomed' AND created_at < $1::timestamptz - interval '5 minutes' AND ($2::uuid IS NULL OR id > $2)
 ORDER BY id
@@ -133,6 +138,43 @@ pub struct Keep {
     pub stored_bytes: Option<i64>,
 }
 
+/// The most bytes, compressed, that are kept within a row: a page of the database holds them, and they cost no document.
+pub const SMALL_BYTES: usize = 8192;
+
+/// What is kept of a run's raw output, to be said in the transaction that ends the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// The whole of it.
+    Small {
+        /// What it is.
+        new: NewArtifact,
+        /// Compressed; [`SMALL_BYTES`] at most.
+        content: Vec<u8>,
+    },
+    /// A document, whose row is there.
+    Document(Keep),
+}
+
+impl Kept {
+    /// Identity.
+    #[must_use]
+    pub const fn id(&self) -> ArtifactId {
+        match self {
+            Self::Small { new, .. } => new.id,
+            Self::Document(keep) => keep.id,
+        }
+    }
+
+    /// Its size, compressed; `None` when it could not be stored.
+    #[must_use]
+    pub fn stored_bytes(&self) -> Option<i64> {
+        match self {
+            Self::Small { content, .. } => i64::try_from(content.len()).ok(),
+            Self::Document(keep) => keep.stored_bytes,
+        }
+    }
+}
+
 /// A document as a client may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
@@ -167,6 +209,17 @@ pub struct Doomed {
     pub id: ArtifactId,
     /// Whose it was.
     pub organization_id: OrganizationId,
+    /// Whether there is a document beside the row.
+    pub is_document: bool,
+}
+
+/// What a client downloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What it is.
+    pub artifact: Artifact,
+    /// The whole of it, compressed, where it is small; else it is a document.
+    pub content: Option<Vec<u8>>,
 }
 
 /// Names a document that is about to be stored.
@@ -185,11 +238,6 @@ pub async fn begin(tx: &Tx<'_>, task: &ClaimedTask, new: &NewArtifact, now: Time
     .await
 }
 
-/// Prepares [`keep`].
-pub(crate) async fn prepare(tx: &Tx<'_>) -> Result<(), StoreError> {
-    tx.prepare(&[KEEP]).await
-}
-
 /// Says what became of a document, in the transaction that ends its run. `false` when its row was doomed or taken away
 /// meanwhile: then nobody will ever name it.
 ///
@@ -197,6 +245,27 @@ pub(crate) async fn prepare(tx: &Tx<'_>) -> Result<(), StoreError> {
 /// When the database refuses.
 pub async fn keep(tx: &Tx<'_>, keep: &Keep) -> Result<bool, StoreError> {
     Ok(tx.execute(KEEP, &[&keep.id.uuid(), &keep.stored_bytes]).await? == 1)
+}
+
+/// The same for whatever is kept of a run that somebody takes back; one that ends says it with its end
+/// ([`crate::tasks::RunEnd`]).
+///
+/// # Errors
+/// When the database refuses.
+pub async fn leave(tx: &Tx<'_>, task: &ClaimedTask, kept: &Kept, now: Timestamp) -> Result<bool, StoreError> {
+    let (new, content) = match kept {
+        Kept::Document(document) => return keep(tx, document).await,
+        Kept::Small { new, content } => (new, content),
+    };
+    let (id, organization, scan) = (new.id.uuid(), task.organization_id.uuid(), task.scan_id.uuid());
+    let (of, attempt, kind) = (task.fence.task_id.uuid(), task.fence.attempt, new.kind.name());
+    let NewArtifact { size_bytes, sha256, is_cut, .. } = new;
+    tx.execute_one(
+        SMALL,
+        &[&id, &organization, &scan, &of, &attempt, &task.tool, &kind, &now, size_bytes, sha256, is_cut, content],
+    )
+    .await?;
+    Ok(true)
 }
 
 /// Gives a document up of which nobody will say what became of it, by whoever stored it. Whether that is so: one that was said
@@ -222,13 +291,16 @@ pub async fn list(
     Ok(rows.iter().map(artifact).collect::<Result<_, _>>()?)
 }
 
-/// A document that is whole, unless the tenant has none of that id.
+/// One that is whole, unless the tenant has none of that id.
 ///
 /// # Errors
 /// When the database refuses, or the row is inconsistent.
-pub async fn find(tx: &Tx<'_>, id: ArtifactId) -> Result<Option<Artifact>, StoreError> {
+pub async fn find(tx: &Tx<'_>, id: ArtifactId) -> Result<Option<Found>, StoreError> {
     let row = tx.query_opt(FIND, &[&id.uuid()]).await?;
-    Ok(row.as_ref().map(artifact).transpose()?)
+    let found = |row: &Row| -> Result<_, Inconsistent> {
+        Ok(Found { artifact: artifact(row)?, content: Columns::new("artifacts", row).get("content")? })
+    };
+    Ok(row.as_ref().map(found).transpose()?)
 }
 
 /// Dooms documents of which nobody said in time that they are whole; returns how many. As the operator.
@@ -284,7 +356,8 @@ pub async fn doomed(
     let doomed = |row: &Row| -> Result<_, Inconsistent> {
         let columns = Columns::new("artifacts", row);
         let organization_id = OrganizationId::from_uuid(columns.get("organization_id")?);
-        Ok(Doomed { id: ArtifactId::from_uuid(columns.get("id")?), organization_id })
+        let id = ArtifactId::from_uuid(columns.get("id")?);
+        Ok(Doomed { id, organization_id, is_document: columns.get("is_document")? })
     };
     let rows = tx.query(DOOMED, &[&now, &after.map(ArtifactId::uuid), &most]).await?;
     Ok(rows.iter().map(doomed).collect::<Result<_, _>>()?)

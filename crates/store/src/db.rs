@@ -19,6 +19,7 @@ use crate::{
     lanes::Lanes,
     notice::Sender,
     open::Open,
+    statements::statements,
 };
 
 /// What the server is told of our connections: a client that vanished must not keep its locks, and nobody waits for a
@@ -67,6 +68,11 @@ pub struct Db {
 const FEWEST: usize = 4;
 /// Connections for the views of one handle: with one, a large scan would hold up every other.
 const LANES: usize = 2;
+
+statements! {
+    NAME = "-- db.name
+SELECT set_config('picket.organization', $1, true)";
+}
 
 /// A transaction. Outside this crate it can only be passed on.
 pub struct Tx<'a> {
@@ -213,26 +219,39 @@ impl Db {
         done
     }
 
-    /// Changes rows of `tenant` with one statement that is a transaction of its own and names the tenant itself: nothing is
-    /// begun and nothing ended, one round trip is all. When whoever waits goes away, it is done or not done, never half.
+    /// Changes rows with one statement that is a transaction of its own and names each tenant itself, before it touches a row
+    /// of that tenant: nothing is begun and nothing ended, one round trip is all, and no row is seen without a name. When
+    /// whoever waits goes away, it is done or not done, never half.
     ///
     /// # Errors
     /// What `work` returned, or the store's own.
-    #[tracing::instrument(name = "db.act", skip_all, fields(db.tx = name, tenant.id = %tenant), err(level = "debug"))]
-    pub async fn act<T, E>(
-        &self,
-        name: &'static str,
-        tenant: OrganizationId,
-        work: impl AsyncFnOnce(&View<'_>) -> Result<T, E>,
-    ) -> Result<T, E>
+    #[tracing::instrument(name = "db.act", skip_all, fields(db.tx = name), err(level = "debug"))]
+    pub async fn act<T, E>(&self, name: &'static str, work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E>
     where
         E: From<StoreError> + Display,
     {
         let connection = self.pool.get().await.map_err(StoreError::from)?;
-        let view = View { tx: Tx::new(&connection), tenant };
-        let (entered, done) = join(connection.enter(Role::Tenant), work(&view)).await;
+        let tx = Tx::new(&connection);
+        let (entered, done) = join(connection.enter(Role::Tenant), work(&tx)).await;
         entered.map_err(StoreError::from)?;
         done
+    }
+
+    /// Runs `work` in one transaction for several tenants, one after the other: it sees no row until it names one
+    /// ([`Tx::name`]), and then that one's alone. It waits for no lock longer than half a second, since many wait for it.
+    ///
+    /// # Errors
+    /// What `work` returned, or the store's own.
+    #[tracing::instrument(name = "db.run_for_each", skip_all, fields(db.tx = name), err(level = "debug"))]
+    pub async fn run_for_each<T, E>(
+        &self,
+        name: &'static str,
+        work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + Display,
+    {
+        self.transact(Role::Tenant, "SET LOCAL lock_timeout = '500ms'", work).await
     }
 
     /// Runs `work` over all organizations: for the loops of the platform, and for look-ups before the tenant is known.
@@ -347,6 +366,11 @@ impl View<'_> {
 impl<'a> Tx<'a> {
     const fn new(client: &'a ClientWrapper) -> Self {
         Self { client, notices: AtomicU8::new(0) }
+    }
+
+    /// Goes on with the rows of `tenant`, and no others, until another one is named or the transaction ends.
+    pub(crate) async fn name(&self, tenant: OrganizationId) -> Result<(), StoreError> {
+        self.query_one(NAME, &[&tenant.uuid().to_string()]).await.map(drop)
     }
 
     /// Prepares statements that are then sent in one round trip: what is prepared goes out in the order of its calls.

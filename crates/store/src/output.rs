@@ -14,17 +14,8 @@ statements! {
     HELD = "-- output.held
 SELECT EXISTS (SELECT FROM tasks WHERE id = $1 AND attempt = $2 AND state = 'running') AS held";
 
-    APPEND = "-- output.append
-WITH head AS (
-  INSERT INTO scan_outputs AS h (scan_id, organization_id, lines)
-  VALUES ($2, $1, $7)
-  ON CONFLICT (scan_id) DO UPDATE SET lines = h.lines + excluded.lines
-  RETURNING h.lines - $7 AS before
-)
-INSERT INTO output_lines (organization_id, scan_id, number, task_id, attempt, at, line)
-SELECT $1, $2, h.before + l.place, $3, $4, $5, CASE WHEN h.before + l.place > $8 THEN $9 ELSE l.line END
-FROM head AS h, unnest($6::jsonb[]) WITH ORDINALITY AS l (line, place)
-WHERE h.before + l.place <= $8 + 1";
+    TELL = "-- output.tell
+SELECT picket_tell($1, $2, $3, $4, $5, $6, $7, $8)";
 
     LIST = "-- output.list
 SELECT number, task_id, attempt, at, line
@@ -97,12 +88,8 @@ pub async fn tell(tx: &Tx<'_>, task: &ClaimedTask, lines: &[OutputLine], now: Ti
     Ok(is_held)
 }
 
-/// Prepares [`append`].
-pub(crate) async fn prepare(tx: &Tx<'_>) -> Result<(), StoreError> {
-    tx.prepare(&[APPEND]).await
-}
-
-/// Adds the last lines of a run in the transaction that ends it, behind its fence.
+/// Adds the last lines of a run in the transaction that takes it off its worker, behind its fence. One that ends says them with
+/// its end ([`crate::tasks::RunEnd`]).
 ///
 /// # Errors
 /// When the database refuses.
@@ -110,12 +97,9 @@ pub async fn append(tx: &Tx<'_>, task: &ClaimedTask, lines: &[OutputLine], now: 
     if lines.is_empty() {
         return Ok(());
     }
-    let stored: Vec<Json<&OutputLine>> = lines.iter().map(Json).collect();
-    let count = i64::try_from(lines.len()).unwrap_or(i64::MAX);
     let (organization, scan, cut) = (task.organization_id.uuid(), task.scan_id.uuid(), Json(OutputLine::Cut));
     let (id, attempt) = (task.fence.task_id.uuid(), task.fence.attempt);
-    tx.execute(APPEND, &[&organization, &scan, &id, &attempt, &now, &stored, &count, &MOST_LINES, &cut]).await?;
-    Ok(())
+    tx.query_one(TELL, &[&organization, &scan, &id, &attempt, &now, &Json(lines), &MOST_LINES, &cut]).await.map(drop)
 }
 
 /// At most `limit` lines of the scan behind that number, in their order; 0 is before the first.

@@ -1,5 +1,6 @@
-//! What a tool printed, as it printed it: copied while the parser reads it, compressed into a file without a name, and given
-//! to the object store when the run is over. At no time is all of it in memory, and whatever fails here fails no task.
+//! What a tool printed, as it printed it: copied while the parser reads it, and compressed. What is small then is kept with the
+//! row that ends the run; the rest goes into a file without a name, and to the object store when the run is over. At no time
+//! is all of that in memory, and whatever fails here fails no task.
 
 use std::{
     fs::File,
@@ -16,9 +17,10 @@ use picket_domain::{ArtifactId, ClaimedTask};
 use picket_kit::{Clock, Shutdown};
 use picket_store::{
     Db, StoreError, Tx,
-    artifacts::{self, ArtifactKind, Keep, NewArtifact},
+    artifacts::{self, ArtifactKind, Keep, Kept, NewArtifact, SMALL_BYTES},
 };
 use sha2::{Digest, Sha256};
+use tempfile::{SpooledData, SpooledTempFile};
 
 use crate::patience::Patience;
 
@@ -33,7 +35,7 @@ pub(crate) struct Copied(Arc<Mutex<Spool>>);
 
 struct Spool {
     most: u64,
-    file: Option<GzEncoder<File>>,
+    file: Option<GzEncoder<SpooledTempFile>>,
     digest: Sha256,
     size_bytes: u64,
     is_cut: bool,
@@ -43,11 +45,18 @@ struct Spool {
 /// What was copied, at rest.
 #[derive(Debug)]
 struct Spooled {
-    file: File,
+    content: Content,
     stored_bytes: u64,
     size_bytes: u64,
     sha256: String,
     is_cut: bool,
+}
+
+/// Where it rests, compressed.
+#[derive(Debug)]
+enum Content {
+    Small(Vec<u8>),
+    File(File),
 }
 
 /// Reads the output and copies what it reads.
@@ -76,12 +85,26 @@ impl Copied {
         Tee { output, copy: self.clone() }
     }
 
+    /// Ends the copy; what went to a file may block.
+    async fn finish(&self) -> io::Result<Option<Spooled>> {
+        if self.spool().is_small() {
+            return self.spool().finish();
+        }
+        let copy = self.clone();
+        tokio::task::spawn_blocking(move || copy.spool().finish()).await.map_err(io::Error::other)?
+    }
+
     fn spool(&self) -> MutexGuard<'_, Spool> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Spool {
+    /// Whether nothing of it went to a file.
+    fn is_small(&self) -> bool {
+        self.file.as_ref().is_none_or(|file| !file.get_ref().is_rolled())
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         if bytes.is_empty() || self.most == 0 || self.failed.is_some() {
             return;
@@ -99,7 +122,7 @@ impl Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(GzEncoder::new(tempfile::tempfile()?, Compression::fast())),
+            none => none.insert(GzEncoder::new(SpooledTempFile::new(SMALL_BYTES), Compression::fast())),
         };
         file.write_all(bytes)?;
         self.digest.update(bytes);
@@ -115,9 +138,15 @@ impl Spool {
         let Some(file) = self.file.take() else { return Ok(None) };
         let mut file = file.finish()?;
         let stored_bytes = file.stream_position()?;
-        file.rewind()?;
+        let content = match file.into_inner() {
+            SpooledData::InMemory(content) => Content::Small(content.into_inner()),
+            SpooledData::OnDisk(mut file) => {
+                file.rewind()?;
+                Content::File(file)
+            }
+        };
         let sha256 = self.digest.finalize_reset().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Some(Spooled { file, stored_bytes, size_bytes: self.size_bytes, sha256, is_cut: self.is_cut }))
+        Ok(Some(Spooled { content, stored_bytes, size_bytes: self.size_bytes, sha256, is_cut: self.is_cut }))
     }
 }
 
@@ -159,8 +188,8 @@ impl Keeper {
 
     /// Gives the copy to the object store. What is returned is to be said in the transaction that ends the run; a document
     /// of which nothing is said is swept.
-    pub(crate) async fn keep(&self, task: &ClaimedTask, copy: &Copied) -> Option<Keep> {
-        match self.try_to_keep(task, copy.clone()).await {
+    pub(crate) async fn keep(&self, task: &ClaimedTask, copy: &Copied) -> Option<Kept> {
+        match self.try_to_keep(task, copy).await {
             Ok(kept) => kept,
             Err(error) => {
                 metrics::counter!("picket_artifacts_lost_total").increment(1);
@@ -170,43 +199,52 @@ impl Keeper {
         }
     }
 
-    async fn try_to_keep(&self, task: &ClaimedTask, copy: Copied) -> Result<Option<Keep>, NotKept> {
+    async fn try_to_keep(&self, task: &ClaimedTask, copy: &Copied) -> Result<Option<Kept>, NotKept> {
         let Some(blobs) = &self.blobs else { return Ok(None) };
-        let spooled = tokio::task::spawn_blocking(move || copy.spool().finish());
-        let Some(spooled) = spooled.await.map_err(io::Error::other)?? else { return Ok(None) };
-        let now = self.clock.now();
-        let id = ArtifactId::mint(now);
-        let key = BlobKey::artifact(task.organization_id, id);
-        let new = NewArtifact {
-            id,
-            kind: ArtifactKind::Output,
-            size_bytes: i64::try_from(spooled.size_bytes).unwrap_or(i64::MAX),
-            sha256: spooled.sha256.clone(),
-            is_cut: spooled.is_cut,
+        let Some(Spooled { content, stored_bytes, size_bytes, sha256, is_cut }) = copy.finish().await? else {
+            return Ok(None);
         };
-        // Before the document, so that it is found again whatever becomes of us.
+        let id = ArtifactId::mint(self.clock.now());
+        let size_bytes = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+        let new = NewArtifact { id, kind: ArtifactKind::Output, size_bytes, sha256, is_cut };
+        match content {
+            Content::Small(content) => Ok(Some(Kept::Small { new, content })),
+            Content::File(file) => self.put(task, blobs, new, (file, stored_bytes)).await.map(Some),
+        }
+    }
+
+    /// Gives a file to the object store, with its row before it, so that it is found again whatever becomes of us.
+    async fn put(
+        &self,
+        task: &ClaimedTask,
+        blobs: &Blobs,
+        new: NewArtifact,
+        (file, size): (File, u64),
+    ) -> Result<Kept, NotKept> {
+        let (id, now) = (new.id, self.clock.now());
         self.db
             .run("worker.begin_artifact", task.organization_id, async |tx| artifacts::begin(tx, task, &new, now).await)
             .await?;
-        let stored_bytes = i64::try_from(spooled.stored_bytes).unwrap_or(i64::MAX);
-        let content = Box::pin(parts(spooled.file));
-        let put = blobs.put_stream(&key, content, spooled.stored_bytes);
+        let key = BlobKey::artifact(task.organization_id, id);
+        let put = blobs.put_stream(&key, Box::pin(parts(file)), size);
         let put = self.patience.wait(put).await.ok_or(NotKept::Late);
-        match put.and_then(|put| put.map_err(NotKept::from)) {
-            Ok(_) => Ok(Some(Keep { id, stored_bytes: Some(stored_bytes) })),
+        let stored_bytes = match put.and_then(|put| put.map_err(NotKept::from)) {
+            Ok(_) => Some(i64::try_from(size).unwrap_or(i64::MAX)),
             Err(error) => {
                 metrics::counter!("picket_artifacts_lost_total").increment(1);
                 tracing::warn!(error = picket_domain::cause(&error), artifact.id = %id, "the output of a tool is lost");
-                Ok(Some(Keep { id, stored_bytes: None }))
+                None
             }
-        }
+        };
+        Ok(Kept::Document(Keep { id, stored_bytes }))
     }
 }
 
 impl Keeper {
     /// Takes a document away again of which nobody will say that it is there, as its row says. What fails is told to the log:
     /// while there is a row that names the document, the steward takes it away.
-    pub(crate) async fn discard(&self, task: &ClaimedTask, kept: &Keep) {
+    pub(crate) async fn discard(&self, task: &ClaimedTask, kept: &Kept) {
+        let Kept::Document(kept) = kept else { return };
         let (Some(blobs), Some(_)) = (&self.blobs, kept.stored_bytes) else { return };
         let disown = async |tx: &Tx<'_>| artifacts::disown(tx, kept.id).await;
         match self.db.run("worker.disown_artifact", task.organization_id, disown).await {
@@ -253,7 +291,10 @@ mod tests {
         assert_eq!(read, output, "whoever reads sees everything");
         let spooled = copy.spool().finish().unwrap()?;
         let mut kept = Vec::new();
-        GzDecoder::new(&spooled.file).read_to_end(&mut kept).unwrap();
+        match &spooled.content {
+            Content::Small(content) => GzDecoder::new(content.as_slice()).read_to_end(&mut kept).unwrap(),
+            Content::File(file) => GzDecoder::new(file).read_to_end(&mut kept).unwrap(),
+        };
         Some((spooled, kept))
     }
 
@@ -266,6 +307,17 @@ mod tests {
             spooled.sha256,
             Sha256::digest(&output).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
         );
+    }
+
+    #[test]
+    fn what_is_small_when_compressed_makes_no_file() {
+        let (spooled, kept) = copied(1 << 20, &[7; 100_000]).unwrap();
+        assert!(matches!(spooled.content, Content::Small(content) if content.len() <= SMALL_BYTES));
+        assert_eq!(kept, [7; 100_000]);
+        let noise: Vec<u8> =
+            (0..20_000_u32).flat_map(|place| Sha256::digest(place.to_le_bytes())[..1].to_vec()).collect();
+        let (spooled, kept) = copied(1 << 20, &noise).unwrap();
+        assert!(matches!(spooled.content, Content::File(_)) && kept == noise);
     }
 
     #[test]

@@ -15,31 +15,24 @@ use picket_kit::Clock;
 use picket_planner::{Names, Planner, without};
 use picket_sandbox::{Outcome, Route, Sandbox};
 use picket_scanners::{Asked, Context, Parsed, ScanSpec, Simulation, Tool};
-use picket_store::{
-    Db, StoreError,
-    tasks::{HandBack, MAX_FAILURES, RunRecord},
-};
+use picket_store::{Db, StoreError, tasks::Ended};
 
 use crate::{
     WorkerSettings,
     artifact::Keeper,
-    discovery::of_search,
-    ending::Ending,
+    claims::Claims,
+    ends::{Ends, Finished},
     leases::Leases,
-    leavings::{End, Leavings, is_worth_keeping},
-    not_run::{CHANGED, NotRun, is_nobodys},
+    leavings::{Leavings, is_worth_keeping},
+    not_run::NotRun,
     running::Running,
     simulated::Simulated,
     story::{Story, Teller},
-    verdict::{Verdict, verdict},
 };
 
 /// Between the first tries to store a result, and between later ones.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// What is said to a client at most of how a tool ended.
-const DETAIL_BYTES: usize = 1024;
 
 /// Runs tasks of one worker.
 pub(crate) struct Execution {
@@ -52,6 +45,8 @@ pub(crate) struct Execution {
     pub(crate) dropped_packets: Arc<AtomicU64>,
     pub(crate) teller: Teller,
     pub(crate) keeper: Keeper,
+    pub(crate) ends: Ends,
+    pub(crate) claims: Claims,
     /// Asks the name servers and judges what they say.
     pub(crate) planner: Arc<Planner>,
 }
@@ -81,15 +76,18 @@ impl Execution {
             left.kept = self.keeper.keep(&task, &left.copy).await;
         }
         picket_faults::point("worker::before_commit");
-        let stored = self.store_through_outages(&task, &ran, &left).await;
+        let finished = Arc::new(Finished { task, ran, left });
+        finished.tell();
+        let stored = self.store_through_outages(&finished).await;
         picket_faults::point("worker::after_commit");
+        let Finished { task, left, .. } = &*finished;
         self.leases.release(task.fence);
         self.teller.hint(task.scan_id);
-        if let Some(kept) = left.kept.as_ref().filter(|_| left.may_be_orphaned(&stored)) {
-            self.keeper.discard(&task, kept).await;
+        if let Some(kept) = left.kept.as_ref().filter(|_| Leavings::may_be_orphaned(&stored)) {
+            self.keeper.discard(task, kept).await;
         }
         match stored {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(StoreError::Stale { .. }) => tracing::info!("a late result was thrown away"),
             Err(error) => {
                 // The lease runs out and the rescuer puts the task back.
@@ -100,16 +98,11 @@ impl Execution {
 
     /// Tries again while the database is away and the lease is still ours: half an hour of scanning is not thrown away
     /// for a restart of the database. A commit whose answer was lost shows as stale.
-    async fn store_through_outages(
-        &self,
-        task: &ClaimedTask,
-        ran: &Result<Ran, NotRun>,
-        left: &Leavings,
-    ) -> Result<(), StoreError> {
+    async fn store_through_outages(&self, finished: &Arc<Finished>) -> Result<Ended, StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.store(task, ran, left).await {
-                Err(error) if error.is_outage() && !self.leases.is_doomed(task.fence) => {
+            match self.ends.store(finished).await {
+                Err(error) if error.is_outage() && !self.leases.is_doomed(finished.task.fence) => {
                     tracing::warn!(error = picket_domain::cause(&error), "a result waits for the database");
                     tokio::time::sleep(pause).await;
                     pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
@@ -198,91 +191,6 @@ impl Execution {
         let started = tokio::task::spawn_blocking(move || sandbox.start_by(&by, slot, &invocation, &limits)).await;
         Ok((route, Running::Tool(started.map_err(|_| NotRun::Parser)??)))
     }
-
-    async fn store(&self, task: &ClaimedTask, ran: &Result<Ran, NotRun>, left: &Leavings) -> Result<(), StoreError> {
-        match ran {
-            Ok(ran) => self.store_run(task, ran, left).await,
-            Err(error) => {
-                tracing::warn!(error = picket_domain::cause(error), "a tool did not run");
-                let gap = match error {
-                    NotRun::NoTool => Gap::ToolUnavailable,
-                    NotRun::Params(_) => Gap::InvalidParameters,
-                    NotRun::Unreachable(_) => Gap::CapabilityUnavailable,
-                    NotRun::Changed => Gap::TargetChanged,
-                    NotRun::Downgraded => return self.hand_back(task, HandBack::Interrupted, left).await,
-                    NotRun::Store(error) if is_nobodys(error) => {
-                        return self.hand_back(task, HandBack::Interrupted, left).await;
-                    }
-                    NotRun::Sandbox(_) | NotRun::Parser | NotRun::NotSearched(_) | NotRun::Store(_)
-                        if task.failures.saturating_add(1) < MAX_FAILURES =>
-                    {
-                        return self.hand_back(task, HandBack::Failed, left).await;
-                    }
-                    NotRun::Sandbox(_) | NotRun::Parser | NotRun::NotSearched(_) | NotRun::Store(_) => Gap::ToolFailed,
-                };
-                let is_told = matches!(error, NotRun::Unreachable(_) | NotRun::Changed | NotRun::NotSearched(_));
-                let detail = is_told.then(|| error.to_string());
-                let record = RunRecord { gap: Some(gap), detail, ..RunRecord::default() };
-                let end = if let NotRun::Params(error) = error { End::Refuse(error) } else { End::Fail };
-                self.end(task, end, &record, left).await
-            }
-        }
-    }
-
-    async fn store_run(&self, task: &ClaimedTask, ran: &Ran, left: &Leavings) -> Result<(), StoreError> {
-        let exit_code = match ran.outcome.end {
-            picket_sandbox::End::Exited(code) => Some(code),
-            picket_sandbox::End::Signaled(_)
-            | picket_sandbox::End::TimedOut
-            | picket_sandbox::End::NetworkLost
-            | picket_sandbox::End::OutputLimit
-            | picket_sandbox::End::NotStarted
-            | picket_sandbox::End::Killed(_) => None,
-        };
-        let exit_is_ok = exit_code.is_some_and(|code| ran.tool.exit_is_ok(code));
-        let ending = Ending::of(&ran.outcome, exit_is_ok, &ran.parsed);
-        let verdict = of_search(verdict(ending, ran.parsed.observations, task.failures), ran.names.as_ref());
-        tracing::info!(end = ?ran.outcome.end, ?ending, ?verdict, dropped_packets = ran.outcome.dropped_packets, duration_ms = %ran.outcome.wall.as_millis(),
-                       observations = ran.parsed.observations, "a tool ended");
-        metrics::histogram!("picket_task_duration_seconds", "tool" => task.tool.clone())
-            .record(ran.outcome.wall.as_secs_f64());
-        let record = |gap: Option<Gap>| RunRecord {
-            exit_code,
-            output_bytes: i64::try_from(ran.outcome.output_bytes).unwrap_or(i64::MAX),
-            tool_hash: ran.tool_hash.clone(),
-            gap,
-            detail: gap.map(|gap| told(gap, ending, ran)).filter(|text| !text.is_empty()),
-        };
-        match verdict {
-            Verdict::Complete(gap) => {
-                let gap = gap.or((ran.gone > 0).then_some(Gap::TargetChanged));
-                self.end(task, End::Complete(&ran.observations, ran.names.as_ref()), &record(gap), left).await
-            }
-            Verdict::Fail(gap) => self.end(task, End::Fail, &record(Some(gap)), left).await,
-            Verdict::Retry => self.hand_back(task, HandBack::Failed, left).await,
-            Verdict::HandBack => self.hand_back(task, HandBack::Interrupted, left).await,
-            Verdict::Keep => self.end(task, End::Keep(&ran.observations), &record(Some(Gap::Cancelled)), left).await,
-            Verdict::Forget => Ok(()),
-        }
-    }
-
-    async fn hand_back(&self, task: &ClaimedTask, why: HandBack, left: &Leavings) -> Result<(), StoreError> {
-        self.end(task, End::HandBack(why), &RunRecord::default(), left).await
-    }
-
-    /// Ends the run in one transaction, with everything that it leaves.
-    async fn end(
-        &self,
-        task: &ClaimedTask,
-        end: End<'_>,
-        record: &RunRecord,
-        left: &Leavings,
-    ) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        self.db
-            .run(end.name(), task.organization_id, async |tx| end.store_with(left, tx, task, record, now).await)
-            .await
-    }
 }
 
 /// The way to the task's addresses, where what is proven now still is what the task was taken with.
@@ -332,27 +240,6 @@ fn checked(parsed: Parsed, tool: &dyn Tool, said: &str) -> Parsed {
         }
         _ => parsed,
     }
-}
-
-/// What to tell the client of a run that lacks something.
-fn told(gap: Gap, ending: Ending, ran: &Ran) -> String {
-    if gap == Gap::TargetChanged {
-        return format!("{CHANGED}: {} of them were not looked at", ran.gone);
-    }
-    detail(ending, ran)
-}
-
-/// What to tell the client of an incomplete run: whose failure it is, and the parser's words, else the end of what the tool complained.
-fn detail(ending: Ending, ran: &Ran) -> String {
-    let said = if ran.parsed.reason.is_empty() { ran.outcome.stderr.trim() } else { ran.parsed.reason.as_str() };
-    let separator = if said.is_empty() || ending.words().is_empty() { "" } else { ": " };
-    let text = format!("{}{separator}{said}", ending.words());
-    if text.len() <= DETAIL_BYTES {
-        return text;
-    }
-    let start = text.len().saturating_sub(DETAIL_BYTES);
-    let start = (start..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    text.get(start..).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
 //! What a run leaves beside its result: the last lines of its story, and its output in the object store. Both are said in the
 //! transaction that ends the run, behind its fence, so that a worker that comes back from the dead leaves nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use jiff::Timestamp;
-use picket_domain::{AuditAction, AuditEntry, ClaimedTask, Gap, Growing, Observation};
+use picket_domain::{AuditAction, AuditEntry, ClaimedTask, Gap, Growing, Grown, Observation};
 use picket_planner::{Names, grow_names};
 use picket_scanners::ParamsError;
 use picket_store::{
     StoreError, Tx,
-    artifacts::{self, Keep},
+    artifacts::{self, Kept},
     audit, output,
-    tasks::{self, HandBack, RunRecord},
+    tasks::{self, Ended, HandBack, Outcome, RunEnd, RunRecord},
 };
-
 use serde_json::json;
 
 use crate::{artifact::Copied, leases::INTERRUPTED, story::Story};
@@ -25,42 +22,36 @@ pub(crate) struct Leavings {
     /// What its tool prints.
     pub(crate) copy: Copied,
     /// What is kept of that.
-    pub(crate) kept: Option<Keep>,
-    /// Whether the row that names it was still there when that was said.
-    pub(crate) is_told: AtomicBool,
+    pub(crate) kept: Option<Kept>,
 }
 
 impl Leavings {
     /// Of a run that begins: nothing is kept yet.
     pub(crate) const fn of(story: Story, copy: Copied) -> Self {
-        Self { story, copy, kept: None, is_told: AtomicBool::new(true) }
+        Self { story, copy, kept: None }
     }
 
-    /// Says it all, in the transaction that checks the fence.
+    /// Says it all of a run that does not end its task, in the transaction that checks the fence.
     async fn store(
         &self,
         tx: &Tx<'_>,
         task: &ClaimedTask,
         (gap, again): (Option<Gap>, bool),
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let lines = self.story.end(gap, again);
-        let keep = async {
-            match &self.kept {
-                Some(kept) => artifacts::keep(tx, kept).await,
-                None => Ok(true),
-            }
+    ) -> Result<Ended, StoreError> {
+        output::append(tx, task, &self.story.end(gap, again), now).await?;
+        let is_told = match &self.kept {
+            Some(kept) => artifacts::leave(tx, task, kept, now).await?,
+            None => true,
         };
-        let ((), is_told) = tokio::try_join!(biased; output::append(tx, task, &lines, now), keep)?;
-        self.is_told.store(is_told, Ordering::Release);
-        Ok(())
+        Ok(Ended { is_told })
     }
 
     /// Whether perhaps nobody names the kept output: the run was somebody else's, or the row was swept while this worker stood
     /// still. A commit whose answer was lost looks like the first, so the row is asked.
-    pub(crate) fn may_be_orphaned(&self, stored: &Result<(), StoreError>) -> bool {
+    pub(crate) const fn may_be_orphaned(stored: &Result<Ended, StoreError>) -> bool {
         match stored {
-            Ok(()) => !self.is_told.load(Ordering::Acquire),
+            Ok(ended) => !ended.is_told,
             Err(error) => matches!(error, StoreError::Stale { .. }),
         }
     }
@@ -95,46 +86,49 @@ impl End<'_> {
     }
 
     /// Stores it, when the fence holds, and what the run leaves beside it.
-    pub(crate) async fn store_with(
+    pub(crate) async fn store(
         self,
         left: &Leavings,
         tx: &Tx<'_>,
         task: &ClaimedTask,
         run: &RunRecord,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let said = self.said(run);
+    ) -> Result<Ended, StoreError> {
         match self {
-            // The scan is locked first, and the rest may go out behind that.
-            Self::Complete(..) | Self::Fail => {
-                tasks::prepare_end(tx).await?;
-                let both = (self.store(tx, task, run, now), left.store(tx, task, said, now));
-                tokio::try_join!(biased; both.0, both.1)?;
-            }
-            Self::Refuse(_) | Self::Keep(_) | Self::HandBack(_) => {
-                self.store(tx, task, run, now).await?;
-                left.store(tx, task, said, now).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn store(self, tx: &Tx<'_>, task: &ClaimedTask, run: &RunRecord, now: Timestamp) -> Result<(), StoreError> {
-        match self {
-            Self::Complete(found, names) => {
-                let next = |growing: &Growing| match names {
-                    Some(names) => grow_names(task, names, growing, now),
-                    None => picket_planner::grow(task, found, growing, now),
-                };
-                tasks::complete_and_grow(tx, task, found, run, now, next).await
-            }
-            Self::Fail => tasks::fail(tx, task, run, now).await,
+            Self::Complete(..) | Self::Fail => {}
             Self::Refuse(error) => {
                 audit::record(tx, task.organization_id, &refusal(task, error, now)).await?;
-                tasks::fail(tx, task, run, now).await
             }
-            Self::Keep(found) => tasks::keep(tx, task, found, run, now).await,
-            Self::HandBack(why) => tasks::hand_back(tx, task.fence, why).await,
+            Self::Keep(found) => tasks::keep(tx, task, found, run, now).await?,
+            Self::HandBack(why) => tasks::hand_back(tx, task.fence, why).await?,
+        }
+        match self.run_end(left, task, run) {
+            Some(end) => tasks::end_run(tx, end, now, |growing| self.next(task, growing, now)).await,
+            None => left.store(tx, task, self.said(run), now).await,
+        }
+    }
+
+    /// The end of its task, if this is one.
+    pub(crate) fn run_end<'b>(self, left: &'b Leavings, task: &'b ClaimedTask, run: &'b RunRecord) -> Option<RunEnd<'b>>
+    where
+        Self: 'b,
+    {
+        let (outcome, observations) = match self {
+            Self::Complete(found, _) => (Outcome::Done, found),
+            Self::Fail | Self::Refuse(_) => (Outcome::Failed, [].as_slice()),
+            Self::Keep(_) | Self::HandBack(_) => return None,
+        };
+        let (gap, again) = self.said(run);
+        let lines = left.story.end(gap, again);
+        Some(RunEnd { task, outcome, run, observations, lines, kept: left.kept.as_ref() })
+    }
+
+    /// What is planned from it.
+    pub(crate) fn next(self, task: &ClaimedTask, growing: &Growing, now: Timestamp) -> Grown {
+        match self {
+            Self::Complete(_, Some(names)) => grow_names(task, names, growing, now),
+            Self::Complete(found, None) => picket_planner::grow(task, found, growing, now),
+            Self::Fail | Self::Refuse(_) | Self::Keep(_) | Self::HandBack(_) => Grown::default(),
         }
     }
 

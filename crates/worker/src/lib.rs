@@ -5,8 +5,10 @@
 //! stored under its fence, so that a worker that comes back from the dead changes nothing.
 
 mod artifact;
+mod claims;
 mod discovery;
 mod ending;
+mod ends;
 mod execution;
 mod heartbeat;
 mod leases;
@@ -19,6 +21,7 @@ mod simulated;
 mod slot;
 mod standing;
 mod story;
+mod together;
 mod verdict;
 mod worker;
 

@@ -5,10 +5,7 @@ use std::{pin::pin, time::Duration};
 use picket_domain::{ClaimedTask, EventBody, OrganizationId, SandboxLevel, TaskQueued};
 use picket_kit::{Shutdown, TraceParent};
 use picket_queue::{Broker, Consumer, Delivery, Envelope, topology::Queue};
-use picket_store::{
-    StoreError,
-    tasks::lease::{Claimant, claim, claim_more},
-};
+use picket_store::StoreError;
 use tracing::Instrument;
 
 use crate::{execution::Execution, standing::Standing};
@@ -135,7 +132,7 @@ async fn take(
     loop {
         // Anew each time: while the database is away a self-test may find that the level is lost.
         let claimant = standing.claimant().ok_or(NotTaken::Unproven)?;
-        match claim_once(execution, tenant, message, claimant).await {
+        match execution.claims.claim(tenant, message, claimant).await {
             Err(error) if error.is_outage() && !stopping.is_down() => {
                 tracing::warn!(error = picket_domain::cause(&error), "a claim waits for the database");
                 stopping.or(tokio::time::sleep(PAUSE)).await;
@@ -143,21 +140,6 @@ async fn take(
             Err(error) => return Err(NotTaken::Store(error)),
             Ok(task) => return Ok(task.map(|task| (task, claimant.level))),
         }
-    }
-}
-
-/// Most tasks are more of a scan that runs; whatever else a message may be, the longer way finds out.
-async fn claim_once(
-    execution: &Execution,
-    tenant: OrganizationId,
-    message: &TaskQueued,
-    claimant: Claimant,
-) -> Result<Option<ClaimedTask>, StoreError> {
-    let (db, now) = (&execution.db, execution.clock.now());
-    let more = db.act("worker.claim_more", tenant, async |view| claim_more(view, message, claimant, now).await).await?;
-    match more {
-        Some(task) => Ok(Some(task)),
-        None => db.run("worker.claim", tenant, async |tx| claim(tx, message, claimant, now).await).await,
     }
 }
 

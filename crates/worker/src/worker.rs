@@ -20,6 +20,8 @@ use picket_store::{Db, StoreError, workers};
 use crate::{
     WorkerSettings,
     artifact::Keeper,
+    claims::Claims,
+    ends::Ends,
     execution::Execution,
     heartbeat::Heartbeat,
     leases::{INTERRUPTED, Leases},
@@ -131,6 +133,8 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         dropped_packets: heartbeat.dropped_packets.clone(),
         teller: Teller { db: db.clone(), clock: clock.clone(), live },
         keeper: Keeper::new(db.clone(), clock.clone(), blobs, settings.artifact_bytes, &stopping),
+        ends: Ends::new(db.clone(), clock.clone()),
+        claims: Claims::new(db.clone(), clock.clone()),
         planner: Arc::new(planner),
     };
 

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::authority;
-use crate::{Inconsistent, StoreError, Tx, View, row::Columns, scans, statements::statements};
+use crate::{Inconsistent, StoreError, Tx, row::Columns, scans, statements::statements};
 
 /// Seconds that a claim holds without a heartbeat, unless the operator says otherwise.
 pub const LEASE_SECONDS: f64 = 30.0;
@@ -28,7 +28,7 @@ WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
   )
 RETURNING id, organization_id, scan_id, attempt, tool, params, shard, opens, failures";
 
-    // Most claims: another task of a scan that runs.
+    // Most claims: further tasks of scans that run.
     CLAIM_MORE = "-- tasks.lease.claim_more
 SELECT id, organization_id, scan_id, attempt, tool, params, shard, opens, failures, traceparent
 FROM picket_claim($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -57,7 +57,7 @@ RETURNING t.id, t.attempt";
 }
 
 /// Who claims, and what it has proven.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Claimant {
     /// The worker.
     pub worker_id: WorkerId,
@@ -74,25 +74,37 @@ impl Claimant {
     }
 }
 
-/// Takes the task of a message when its scan runs and nothing keeps it from beginning, in one round trip. `None` says no
-/// more than that this is not so: [`claim`] knows what it is.
+/// A message of a task, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The organization that the message names.
+    pub organization_id: OrganizationId,
+    /// The task.
+    pub message: TaskQueued,
+}
+
+/// Takes those tasks whose scans run and that nothing keeps from beginning, in one round trip for all. That one is missing
+/// says no more than that this is not so: [`claim`] knows what it is. Each offer names its tenant, whose rows it may see alone.
 ///
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
-#[tracing::instrument(name = "db.tasks.claim_more", skip_all, fields(task.id = %message.task_id), err(level = "debug"))]
+#[tracing::instrument(name = "db.tasks.claim_more", skip_all, fields(offers = offers.len()), err(level = "debug"))]
 pub async fn claim_more(
-    view: &View<'_>,
-    message: &TaskQueued,
+    tx: &Tx<'_>,
+    offers: &[Offer],
     by: Claimant,
     now: Timestamp,
-) -> Result<Option<ClaimedTask>, StoreError> {
-    let (scan, task, worker, levels) =
-        (message.scan_id.uuid(), message.task_id.uuid(), by.worker_id.uuid(), by.levels());
-    let row = view
-        .query_opt(CLAIM_MORE, &[&scan, &task, &message.attempt, &worker, &by.lease_seconds, &levels, &now])
-        .await?;
+) -> Result<Vec<ClaimedTask>, StoreError> {
+    let ids = |of: fn(&Offer) -> Uuid| offers.iter().map(of).collect::<Vec<_>>();
+    let tenants = ids(|offer| offer.organization_id.uuid());
+    let scans = ids(|offer| offer.message.scan_id.uuid());
+    let tasks = ids(|offer| offer.message.task_id.uuid());
+    let attempts: Vec<i32> = offers.iter().map(|offer| offer.message.attempt).collect();
+    let (worker, levels) = (by.worker_id.uuid(), by.levels());
+    let rows =
+        tx.query(CLAIM_MORE, &[&tenants, &scans, &tasks, &attempts, &worker, &by.lease_seconds, &levels, &now]).await?;
     let claimed = |row: &Row| claimed(row, Columns::new("scans", row).get("traceparent")?);
-    Ok(row.as_ref().map(claimed).transpose()?)
+    Ok(rows.iter().map(claimed).collect::<Result<_, _>>()?)
 }
 
 /// Takes the task of a message, if the message is still true; begins the scan with its first task. The task of a paused

@@ -13,7 +13,7 @@ use picket_store::{
         compare::{self, Slice},
         control, read,
     },
-    tasks::{self, RunRecord},
+    tasks::{self, Outcome, RunEnd, RunRecord},
 };
 use serde_json::json;
 
@@ -60,7 +60,8 @@ async fn complete(scenario: &Scenario, task: &ClaimedTask, next: impl Fn(&Growin
     scenario
         .db
         .run("test", scenario.organization, async |tx| {
-            tasks::complete_and_grow(tx, task, &found, &run, now(), |growing| next(growing)).await
+            let end = RunEnd { observations: &found, ..RunEnd::new(task, Outcome::Done, &run) };
+            tasks::end_run(tx, end, now(), |growing| next(growing)).await.map(drop)
         })
         .await
 }
@@ -261,7 +262,8 @@ async fn seen(scenario: &Scenario, open: &[u16], grows: bool) -> NewScan {
     let (found, run): (Vec<_>, _) = (open.iter().map(at_port).collect(), RunRecord::default());
     let end = scenario.db.run("test", scenario.organization, async |tx| {
         let next = |_: &Growing| if grows { at(&task, &[8443], &[]) } else { Grown::default() };
-        tasks::complete_and_grow(tx, &task, &found, &run, now(), next).await
+        let end = RunEnd { observations: &found, ..RunEnd::new(&task, Outcome::Done, &run) };
+        tasks::end_run(tx, end, now(), next).await
     });
     end.await.unwrap();
     if grows {

@@ -47,6 +47,7 @@ mod states;
 mod tenancy;
 #[cfg(test)]
 mod tls;
+mod together;
 #[cfg(test)]
 mod transactions;
 #[cfg(test)]

@@ -24,7 +24,9 @@ use picket_store::{
 use picket_testkit::{Database, Dns, seed};
 
 use super::*;
-use crate::{WorkerSettings, artifact::Keeper, leases::Leases, patience::Patience, story::Teller};
+use crate::{
+    WorkerSettings, artifact::Keeper, claims::Claims, ends::Ends, leases::Leases, patience::Patience, story::Teller,
+};
 
 const NAME: &str = "example.com";
 
@@ -80,6 +82,8 @@ impl Stage {
                 most_bytes: 0,
                 patience: Patience::new(Shutdown::new()),
             },
+            ends: Ends::new(db.clone(), clock.clone()),
+            claims: Claims::new(db.clone(), clock.clone()),
             planner: Arc::new(planner(&dns)),
         };
         Self { database, db, organization, dns, clock, worker, execution, _folder: folder }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use picket_blobs::{BlobError, BlobKey};
 use picket_domain::{ArtifactId, OrganizationId, Permission, ScanId, TaskId};
 use picket_store::{
-    artifacts::{self, Artifact},
+    artifacts::{self, Artifact, Found},
     scans::overview::ScanKey,
 };
 use serde::{Deserialize, Serialize};
@@ -176,7 +176,7 @@ async fn download_artifact(
     if !grant.is_good(&query.signature, &app.sealer, app.clock.now())? {
         return Err(gone());
     }
-    let artifact = app
+    let Found { artifact, content } = app
         .db
         .read("find_artifact", grant.organization, async |tx| Ok::<_, Problem>(artifacts::find(tx, id.0).await?))
         .await?
@@ -188,13 +188,14 @@ async fn download_artifact(
     if names_etag(header(header::IF_NONE_MATCH), &etag) {
         return Ok(head(HttpResponse::NotModified(), &artifact, &etag).finish());
     }
+    let file = (&artifact, content);
     match Wanted::of(header(header::RANGE), header(header::IF_RANGE), &etag, size_bytes) {
-        Wanted::Whole => send(&app, &artifact, 0..size_bytes, head(HttpResponse::Ok(), &artifact, &etag)).await,
+        Wanted::Whole => send(&app, file, 0..size_bytes, head(HttpResponse::Ok(), &artifact, &etag)).await,
         Wanted::Part(range) => {
             let mut answer = head(HttpResponse::PartialContent(), &artifact, &etag);
             let sent = format!("bytes {}-{}/{size_bytes}", range.start, range.end.saturating_sub(1));
             answer.insert_header((header::CONTENT_RANGE, sent));
-            send(&app, &artifact, range, answer).await
+            send(&app, file, range, answer).await
         }
         Wanted::Unsatisfiable => Err(Problem::RangeNotSatisfiable { size_bytes }),
     }
@@ -220,13 +221,22 @@ fn head(mut answer: HttpResponseBuilder, artifact: &Artifact, etag: &str) -> Htt
     answer
 }
 
+/// The bytes of a range that lies within the content.
+fn part<'a>(content: &'a [u8], range: &std::ops::Range<u64>) -> &'a [u8] {
+    let place = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
+    content.get(place(range.start)..place(range.end)).unwrap_or_default()
+}
+
 async fn send(
     app: &App,
-    artifact: &Artifact,
+    (artifact, content): (&Artifact, Option<Vec<u8>>),
     range: std::ops::Range<u64>,
     mut answer: HttpResponseBuilder,
 ) -> Result<HttpResponse, Problem> {
     let size_bytes = range.end.saturating_sub(range.start);
+    if let Some(content) = content {
+        return Ok(answer.body(part(&content, &range).to_vec()));
+    }
     let key = BlobKey::artifact(artifact.organization_id, artifact.id);
     let stream = app.blobs.stream(&key, Some(range)).await.map_err(|error| match error {
         BlobError::Store(_) => Problem::Unavailable(Box::new(error)),
