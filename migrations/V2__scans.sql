@@ -271,6 +271,8 @@ CREATE TABLE workers (
     tools        text[] NOT NULL,
     slots        integer NOT NULL,
     busy         integer NOT NULL DEFAULT 0,
+    -- Runs that ended, lately.
+    tasks_per_second double precision NOT NULL DEFAULT 0,
     draining     boolean NOT NULL DEFAULT false,
 
     -- What the self-test of its sandbox said: raw sockets or not, the levels with reasons, and what runs were kept from.

@@ -13,7 +13,8 @@ pub struct StewardSettings {
     pub capability_wait_seconds: f64,
     /// Seconds after which an admitted task that nobody claimed is admitted anew.
     pub claim_wait_seconds: f64,
-    /// Admitted tasks that may wait per slot of a pool; small, so that a small scan never waits behind a large one.
+    /// Admitted tasks that may wait per slot of a pool; small, so that a small scan never waits behind a large one. Where the
+    /// workers end more than that in a tenth of a second, so many may wait, 16 per slot at most.
     pub queue_per_slot: i64,
     /// Tasks of one organization that examine one host at once.
     pub tasks_per_host: u32,

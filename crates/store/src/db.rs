@@ -27,6 +27,10 @@ use crate::{
 const SESSION: &str = "-c idle_in_transaction_session_timeout=15s -c lock_timeout=10s -c tcp_keepalives_idle=15 \
                        -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
 
+/// A tenant's changes are short statements about rows that they name, and lists of values: planned for the very values, as
+/// Postgres would (a list whose length is known looks cheaper), they would cost more to plan than to run.
+const KEEP_PLANS: &str = "SET LOCAL plan_cache_mode = force_generic_plan";
+
 /// How to reach Postgres.
 #[derive(Clone)]
 pub struct DbSettings {
@@ -149,7 +153,7 @@ impl Db {
     where
         E: From<StoreError> + Display,
     {
-        self.transact(Role::Tenant, &scope(tenant), work).await
+        self.transact(Role::Tenant, &format!("{}; {KEEP_PLANS}", scope(tenant)), work).await
     }
 
     /// Reads rows of `tenant` alone. The transaction begins in the same round trip as the first statement of `work`, and
@@ -251,7 +255,7 @@ impl Db {
     where
         E: From<StoreError> + Display,
     {
-        self.transact(Role::Tenant, "SET LOCAL lock_timeout = '500ms'", work).await
+        self.transact(Role::Tenant, &format!("SET LOCAL lock_timeout = '500ms'; {KEEP_PLANS}"), work).await
     }
 
     /// Runs `work` over all organizations: for the loops of the platform, and for look-ups before the tenant is known.

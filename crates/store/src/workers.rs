@@ -10,14 +10,14 @@ use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
 statements! {
     BEAT = "-- workers.beat
 INSERT INTO workers (id, started_at, heartbeat_at, pools, level, tools, slots, busy, draining, raw, proven_at,
-                     dropped_packets, proofs, tool_versions, counts_as)
-VALUES ($1, now(), now(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                     dropped_packets, proofs, tool_versions, counts_as, tasks_per_second)
+VALUES ($1, now(), now(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = now(), pools = excluded.pools, level = excluded.level, tools = excluded.tools,
     slots = excluded.slots, busy = excluded.busy,
     draining = excluded.draining OR workers.drain_requested_at IS NOT NULL, raw = excluded.raw,
     proven_at = excluded.proven_at, dropped_packets = excluded.dropped_packets, proofs = excluded.proofs,
-    tool_versions = excluded.tool_versions, counts_as = excluded.counts_as
+    tool_versions = excluded.tool_versions, counts_as = excluded.counts_as, tasks_per_second = excluded.tasks_per_second
 RETURNING drain_requested_at IS NOT NULL AS is_drained";
 
     // The row stays: that the pool was served a moment ago keeps its tasks waiting for the next worker.
@@ -117,6 +117,8 @@ pub struct WorkerBeat {
     pub slots: i32,
     /// Tasks that it runs.
     pub busy: i32,
+    /// Runs that ended in a second, lately.
+    pub tasks_per_second: f64,
     /// Whether it takes no more.
     pub draining: bool,
     /// What its self-test said.
@@ -187,6 +189,7 @@ pub async fn beat(tx: &Tx<'_>, worker: &WorkerBeat) -> Result<bool, StoreError> 
                 &Json(&worker.proof.proofs),
                 &Json(&worker.proof.tool_versions),
                 &counts_as,
+                &worker.tasks_per_second,
             ],
         )
         .await?;

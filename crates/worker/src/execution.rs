@@ -43,6 +43,8 @@ pub(crate) struct Execution {
     pub(crate) leases: Arc<Leases>,
     /// Packets that the runs of this worker sent to whom they may not speak to.
     pub(crate) dropped_packets: Arc<AtomicU64>,
+    /// Runs of this worker that were stored.
+    pub(crate) ended_runs: Arc<AtomicU64>,
     pub(crate) teller: Teller,
     pub(crate) keeper: Keeper,
     pub(crate) ends: Ends,
@@ -87,7 +89,7 @@ impl Execution {
             self.keeper.discard(task, kept).await;
         }
         match stored {
-            Ok(_) => {}
+            Ok(_) => drop(self.ended_runs.fetch_add(1, Ordering::Relaxed)),
             Err(StoreError::Stale { .. }) => tracing::info!("a late result was thrown away"),
             Err(error) => {
                 // The lease runs out and the rescuer puts the task back.

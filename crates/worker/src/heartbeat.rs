@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -46,6 +46,32 @@ pub(crate) struct Heartbeat {
     pub(crate) broker_down: AtomicBool,
     /// Packets of all runs so far that were dropped on their way to whom they may not speak to.
     pub(crate) dropped_packets: Arc<AtomicU64>,
+    /// How fast runs end.
+    pub(crate) pace: Pace,
+}
+
+/// How fast runs end, between beats that are a second apart at least: a hint may make one come at once.
+pub(crate) struct Pace {
+    ended: Arc<AtomicU64>,
+    last: Mutex<(Instant, u64, f64)>,
+}
+
+impl Pace {
+    /// Of what is counted there.
+    pub(crate) fn of(ended: Arc<AtomicU64>) -> Self {
+        Self { ended, last: Mutex::new((Instant::now(), 0, 0.0)) }
+    }
+
+    fn per_second(&self) -> f64 {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let ((since, before, _), ended) = (*last, self.ended.load(Ordering::Relaxed));
+        let elapsed = since.elapsed().as_secs_f64();
+        if elapsed >= 1.0 {
+            let count = u32::try_from(ended.saturating_sub(before)).unwrap_or(u32::MAX);
+            *last = (Instant::now(), ended, f64::from(count) / elapsed);
+        }
+        last.2
+    }
 }
 
 impl Heartbeat {
@@ -121,6 +147,7 @@ impl Heartbeat {
             tools: self.tools.clone(),
             slots: i32::try_from(self.settings.slots).unwrap_or(i32::MAX),
             busy: i32::try_from(busy).unwrap_or(i32::MAX),
+            tasks_per_second: self.pace.per_second(),
             draining,
             proof: WorkerProof {
                 raw: proof.raw,

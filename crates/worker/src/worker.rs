@@ -23,7 +23,7 @@ use crate::{
     claims::Claims,
     ends::Ends,
     execution::Execution,
-    heartbeat::Heartbeat,
+    heartbeat::{Heartbeat, Pace},
     leases::{INTERRUPTED, Leases},
     slot,
     standing::Standing,
@@ -110,6 +110,7 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
     // The worker may have to stop by itself as well: when its sandbox holds no longer.
     let (ended, stopping) = (Shutdown::new(), shutdown.child());
     let resting = stopping.child();
+    let ended_runs = Arc::new(AtomicU64::new(0));
     let heartbeat = Heartbeat {
         db: db.clone(),
         worker_id: id,
@@ -122,6 +123,7 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         resting: resting.clone(),
         broker_down: AtomicBool::new(false),
         dropped_packets: Arc::new(AtomicU64::new(0)),
+        pace: Pace::of(ended_runs.clone()),
     };
     heartbeat.beat(false).await?;
     let execution = Execution {
@@ -131,6 +133,7 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         settings: settings.clone(),
         leases: leases.clone(),
         dropped_packets: heartbeat.dropped_packets.clone(),
+        ended_runs,
         teller: Teller { db: db.clone(), clock: clock.clone(), live },
         keeper: Keeper::new(db.clone(), clock.clone(), blobs, settings.artifact_bytes, &stopping),
         ends: Ends::new(db.clone(), clock.clone()),

@@ -44,6 +44,7 @@ impl Stage {
             tools: Vec::new(),
             slots: 1_000,
             busy: 0,
+            tasks_per_second: 0.0,
             draining: false,
             proof: picket_store::workers::WorkerProof::default(),
         };

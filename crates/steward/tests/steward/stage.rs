@@ -53,6 +53,7 @@ impl Stage {
             tools: vec!["nmap".to_owned()],
             slots,
             busy: 0,
+            tasks_per_second: 0.0,
             draining: false,
             proof: picket_store::workers::WorkerProof::default(),
         };

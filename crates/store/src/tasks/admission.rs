@@ -18,6 +18,8 @@ use crate::{
     Inconsistent, Notice, StoreError, Tx, events, halts, row::Columns, scans, statements::statements, windows,
 };
 
+/// Tasks that may wait for each slot, however short they are.
+const MOST_PER_SLOT: i64 = 16;
 /// Seconds without a heartbeat after which a worker counts as gone.
 const WORKER_TIMEOUT_SECONDS: f64 = 10.0;
 
@@ -31,12 +33,15 @@ WHERE EXISTS (SELECT FROM tasks AS t WHERE t.state = 'ready' AND t.pool = p.pool
     LOCK = "-- tasks.admission.lock
 SELECT pg_try_advisory_xact_lock(7161700302) AS locked";
 
-    // Slots of a pool's live workers, and what is on its queue already.
+    // Slots of a pool's live workers and what they do in a tenth of a second, and what is on its queue already.
     ROOM = "-- tasks.admission.room
-SELECT coalesce((SELECT sum(w.slots) FROM workers AS w
-                 WHERE $2 = ANY(w.pools) AND NOT w.draining
-                   AND w.heartbeat_at > now() - make_interval(secs => $1)), 0)::bigint AS slots,
-       (SELECT count(*) FROM tasks AS t WHERE t.pool = $2 AND t.state = 'queued') AS queued";
+SELECT w.slots, w.soon,
+       (SELECT count(*) FROM tasks AS t WHERE t.pool = $2 AND t.state = 'queued') AS queued
+FROM (
+  SELECT coalesce(sum(slots), 0)::bigint AS slots, coalesce(floor(sum(tasks_per_second) / 10), 0)::bigint AS soon
+  FROM workers
+  WHERE $2 = ANY(pools) AND NOT draining AND heartbeat_at > now() - make_interval(secs => $1)
+) AS w";
 
     // Looks at the age once more, behind the lock: one that was held meanwhile is of no age.
     ADMIT = "-- tasks.admission.admit
@@ -139,7 +144,8 @@ pub async fn pools(tx: &Tx<'_>) -> Result<Vec<Pool>, StoreError> {
     Ok(rows.iter().map(pool).collect::<Result<_, _>>()?)
 }
 
-/// Admits what there is room for in a pool, `queue_per_slot` tasks per slot of its live workers; returns how many tasks.
+/// Admits what there is room for in a pool, `queue_per_slot` tasks per slot of its live workers, or what those end in a tenth
+/// of a second where that is more; returns how many tasks.
 /// Does nothing while another steward admits.
 ///
 /// # Errors
@@ -159,7 +165,8 @@ pub async fn admit(
     let row = tx.query_one(ROOM, &[&WORKER_TIMEOUT_SECONDS, &pool.name()]).await?;
     let columns = Columns::new("tasks", &row);
     let (slots, queued): (i64, i64) = (columns.get("slots")?, columns.get("queued")?);
-    let most = slots.saturating_mul(queue_per_slot);
+    // What is done within a tenth of a second keeps nobody waiting: of short tasks more may stand on the queue.
+    let most = slots.saturating_mul(queue_per_slot).max(columns.get("soon")?).min(slots.saturating_mul(MOST_PER_SLOT.max(queue_per_slot)));
     let room = usize::try_from(most.saturating_sub(queued)).unwrap_or(0);
     // While most of the queue waits, nobody is idle, and looking for every task that ends would cost more than the tasks.
     if room == 0 || queued > most.saturating_mul(3).saturating_div(4) {

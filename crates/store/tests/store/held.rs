@@ -34,6 +34,7 @@ impl Scenario {
             tools: vec!["nmap".to_owned()],
             slots: 4,
             busy: 0,
+            tasks_per_second: 0.0,
             draining: false,
             proof: WorkerProof { raw, is_agreed, ..WorkerProof::default() },
         };

@@ -51,6 +51,7 @@ impl Scenario {
             tools: vec!["nmap".to_owned()],
             slots: 4,
             busy: 0,
+            tasks_per_second: 0.0,
             draining: false,
             proof: picket_store::workers::WorkerProof::default(),
         };

@@ -61,6 +61,7 @@ impl Stage {
             tools: Vec::new(),
             slots: 100,
             busy: 0,
+            tasks_per_second: 0.0,
             draining: false,
             proof: workers::WorkerProof::default(),
         };
@@ -74,6 +75,7 @@ impl Stage {
             settings: WorkerSettings::default(),
             leases: Arc::new(Leases::default()),
             dropped_packets: Arc::new(AtomicU64::new(0)),
+            ended_runs: Arc::new(AtomicU64::new(0)),
             teller: Teller { db: db.clone(), clock: clock.clone(), live: None },
             keeper: Keeper {
                 db: db.clone(),
