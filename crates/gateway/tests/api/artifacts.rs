@@ -6,7 +6,7 @@ use picket_domain::{ArtifactId, OrganizationId};
 use picket_kit::Clock;
 use picket_store::{
     StoreError,
-    artifacts::{self, ArtifactKind, Keep, NewArtifact},
+    artifacts::{self, ArtifactKind, Keep, Kept, NewArtifact},
 };
 use serde_json::{Value, json};
 
@@ -111,6 +111,25 @@ async fn a_link_opens_its_file_as_an_attachment_for_a_quarter_of_an_hour() {
     assert_eq!(download(&app, &path, None).await.status, 200);
     app.clock.advance(SignedDuration::from_secs(1));
     download(&app, &path, None).await.assert_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_small_output_is_downloaded_from_its_row_like_any_other() {
+    let (app, member, scan, workers) = begin().await;
+    let (task, now) = (&workers[0].task, app.clock.now());
+    let id = ArtifactId::mint(now);
+    let new = NewArtifact { id, kind: ArtifactKind::Output, size_bytes: 99, sha256: "ab".to_owned(), is_cut: false };
+    let kept = Kept::Small { new, content: FILE.to_vec() };
+    let leave = async |tx: &picket_store::Tx<'_>| artifacts::leave(tx, task, &kept, now).await;
+    assert!(workers[0].db.run("test", task.organization_id, leave).await.unwrap());
+    let listed = list(&app, &member, &scan).await;
+    assert_eq!((&listed[0]["id"], &listed[0]["stored_bytes"]), (&json!(id.to_string()), &json!(FILE.len())));
+    let path = path(&listed[0]);
+    let whole = download(&app, &path, None).await;
+    assert_eq!((whole.status, whole.text.as_bytes()), (200, FILE));
+    let part = download(&app, &path, Some("bytes=1-6")).await;
+    assert_eq!((part.status, part.text.as_str(), part.header("content-range")), (206, "script", Some("bytes 1-6/25")));
+    download(&app, &path, Some("bytes=25-")).await.assert_problem(416, "range_not_satisfiable");
 }
 
 #[tokio::test]

@@ -79,3 +79,15 @@ async fn a_document_that_cannot_be_deleted_keeps_its_row_and_holds_up_no_other()
     std::fs::remove_dir_all(&path).unwrap();
     assert_eq!(artifacts.sweep().await.unwrap().0, 1);
 }
+
+#[tokio::test]
+async fn a_small_output_goes_with_its_row_and_nobody_asks_for_a_document() {
+    let (stage, (folder, blobs)) = (Stage::new().await, store());
+    let key = artifact(&stage, &blobs, stage.organization, 6, "doomed").await;
+    let client = stage.database.connect().await;
+    client.execute("UPDATE artifacts SET stored_bytes = 1, content = 'x'", &[]).await.unwrap();
+    drop(folder);
+    let sweeper = Artifacts::new(stage.db.clone(), blobs.clone(), stage.clock.clone());
+    assert_eq!(sweeper.sweep().await.unwrap(), (1, false));
+    assert_eq!(stage.count("SELECT count(*) FROM artifacts").await, 0, "{key}");
+}

@@ -49,11 +49,11 @@ CROSS JOIN LATERAL (
   WHERE flying.organization_id = o.id
 ) AS f
 CROSS JOIN LATERAL (
+  -- What is asked of the scan is asked of each task in the order of the index, and no further than the limit: joined, it would
+  -- be all tasks of the organization, sorted.
   SELECT c.id, c.ready_at, c.host, c.tool
   FROM tasks AS c
-  JOIN scans AS s ON s.id = c.scan_id
   WHERE c.state = 'ready' AND c.pool = $1 AND c.organization_id = o.id AND c.ready_at <= now()
-    AND s.state IN ('created', 'queued', 'running')
     AND picket_rank(c.level) >= (
       SELECT min(picket_rank(w.counts_as))
       FROM workers AS w
@@ -66,10 +66,14 @@ CROSS JOIN LATERAL (
       FROM unnest($4::text[], $5::bigint[]) AS full_one (tool, most)
       WHERE full_one.most <= coalesce((SELECT u.running FROM of_tool AS u WHERE u.tool = full_one.tool), 0)
     )
-    AND NOT EXISTS (
-      SELECT FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[]) AS closed (organization_id, tag, pattern, network)
-      WHERE (closed.organization_id IS NULL OR closed.organization_id = o.id)
-        AND picket_closes(closed.tag, closed.pattern, closed.network::inet, o.id, s.target, c.shard)
+    AND (
+      SELECT s.state IN ('created', 'queued', 'running') AND NOT EXISTS (
+        SELECT FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[]) AS closed (organization_id, tag, pattern, network)
+        WHERE (closed.organization_id IS NULL OR closed.organization_id = o.id)
+          AND picket_closes(closed.tag, closed.pattern, closed.network::inet, o.id, s.target, c.shard)
+      )
+      FROM scans AS s
+      WHERE s.id = c.scan_id
     )
   ORDER BY c.ready_at, c.id
   LIMIT $10
