@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::Ipv4Addr,
+    net::IpAddr,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -86,11 +86,11 @@ impl NetdClient {
         if let Answer::Wired = answer { Ok(Wire(stream)) } else { Err(unexpected(answer)) }
     }
 
-    /// Learns under which addresses runs will see these addresses of 127.0.0.0/8, before a command line is made of them.
+    /// Learns under which addresses runs will see these loopback addresses, before a command line is made of them.
     ///
     /// # Errors
     /// Every one of [`NetdError`].
-    pub fn reserve(&self, loopback: &[Ipv4Addr]) -> Result<Reservation, NetdError> {
+    pub fn reserve(&self, loopback: &[IpAddr]) -> Result<Reservation, NetdError> {
         let mut stream = self.dial(PATIENCE)?;
         let answer = ask(&mut stream, &Request::Reserve(loopback.to_vec()), None, PATIENCE)?;
         if let Answer::Reserved(forwards) = answer {

@@ -24,6 +24,8 @@ pub const USER_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 2, 0)
 pub const USER_NETWORK6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0), 64);
 /// Under this address slirp4netns shows the host's 127.0.0.1.
 pub const USER_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+/// Under this one its `::1`.
+pub const USER_GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
 const TABLE: &str = "picket";
 const CHAIN: &str = "out";
 const DROPPED: &str = "dropped";
@@ -35,15 +37,15 @@ const MAX_RANGES: usize = 1024;
 pub struct Confinement {
     /// The addresses, at most 4096. Mapped IPv4 addresses count as IPv4.
     pub addresses: Vec<IpAddr>,
-    /// Where the host's 127.0.0.1 is reached, when the run may reach it at all.
+    /// Where the host's 127.0.0.1 and `::1` are reached, when the run may reach it at all.
     pub gateway: Option<Gateway>,
 }
 
 /// The one way to the host's loopback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gateway {
-    /// The address that stands for 127.0.0.1; see [`USER_GATEWAY`].
-    pub stand_in: Ipv4Addr,
+    /// The addresses that stand for 127.0.0.1 and `::1`; see [`USER_GATEWAY`] and [`USER_GATEWAY6`].
+    pub stand_ins: Vec<IpAddr>,
     /// Ports of TCP and UDP, as inclusive ranges, at most 1024; empty means none.
     pub ports: Vec<(u16, u16)>,
 }
@@ -137,13 +139,15 @@ fn ruleset(gateway: Option<&Gateway>, v4: &[Element], v6: &[Element]) -> Changes
             Rule::new().ipv4().load(NETWORK, 16, 4, register(0)).in_set("allow4", register(0)).accept(),
         );
     }
+    if gateway.is_some_and(|gateway| gateway.stand_ins.iter().any(IpAddr::is_ipv6)) || !v6.is_empty() {
+        neighbors(&mut changes);
+    }
     if !v6.is_empty() {
         allow(&mut changes, "allow6", Field::Ipv6, v6);
         changes.add_rule(
             CHAIN,
             Rule::new().ipv6().load(NETWORK, 24, 16, register(0)).in_set("allow6", register(0)).accept(),
         );
-        neighbors(&mut changes);
     }
     for kind in LINK_NOISE.into_iter().chain(LINK_NEIGHBORS) {
         changes.add_rule(CHAIN, link_message(kind).drop());
@@ -157,24 +161,28 @@ fn allow(changes: &mut Changes, name: &str, field: Field, elements: &[Element]) 
     changes.add_elements(name, elements);
 }
 
-/// To the stand-in: listed ports of TCP and UDP, and nothing else.
+/// To the stand-ins: listed ports of TCP and UDP, and nothing else.
 fn forward(changes: &mut Changes, gateway: &Gateway) {
-    const FIELDS: [Field; 3] = [Field::Ipv4, Field::Protocol, Field::Port];
-    changes.add_set(&Set { name: "forward", key: &FIELDS, data: None, ranges: true, expires: false });
-    changes.add_elements("forward", &forwards(gateway));
-    let fields = Rule::new().ipv4().load(NETWORK, 16, 4, register(0)).meta(L4PROTO, register(1)).load(
-        TRANSPORT,
-        2,
-        2,
-        register(2),
-    );
-    changes.add_rule(CHAIN, fields.in_set("forward", register(0)).accept());
+    let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = gateway.stand_ins.iter().partition(|stand_in| stand_in.is_ipv4());
+    // An address of IPv6 fills four registers.
+    let to4 = || Rule::new().ipv4().load(NETWORK, 16, 4, register(0)).meta(L4PROTO, register(1));
+    let to6 = || Rule::new().ipv6().load(NETWORK, 24, 16, register(0)).meta(L4PROTO, register(4));
+    let families =
+        [("forward", Field::Ipv4, v4, to4(), register(2)), ("forward6", Field::Ipv6, v6, to6(), register(5))];
+    for (name, field, stand_ins, to, port) in families.into_iter().filter(|(_, _, stand_ins, ..)| !stand_ins.is_empty())
+    {
+        let key = [field, Field::Protocol, Field::Port];
+        changes.add_set(&Set { name, key: &key, data: None, ranges: true, expires: false });
+        let elements: Vec<Element> = stand_ins.iter().flat_map(|one| forwards(*one, &gateway.ports)).collect();
+        changes.add_elements(name, &elements);
+        changes.add_rule(CHAIN, to.load(TRANSPORT, 2, 2, port).in_set(name, register(0)).accept());
+    }
 }
 
-fn forwards(gateway: &Gateway) -> Vec<Element> {
-    let at = |protocol: u8, port: u16| key(&[&gateway.stand_in.octets(), &[protocol], &port.to_be_bytes()]);
+fn forwards(stand_in: IpAddr, ports: &[(u16, u16)]) -> Vec<Element> {
+    let at = |protocol: u8, port: u16| key(&[&octets(stand_in), &[protocol], &port.to_be_bytes()]);
     let range = |protocol, (first, last)| Element::new(at(protocol, first)).to(at(protocol, last));
-    let of = |protocol| ranges(&gateway.ports).into_iter().map(move |ports| range(protocol, ports));
+    let of = |protocol| ranges(ports).into_iter().map(move |ports| range(protocol, ports));
     of(TCP).chain(of(UDP)).collect()
 }
 

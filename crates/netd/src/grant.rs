@@ -18,7 +18,8 @@ pub enum Mode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
-    /// The addresses that may be reached, at most 4096. Loopback addresses (127.0.0.0/8) are reached through a forward.
+    /// The addresses that may be reached, at most 4096. Loopback addresses (127.0.0.0/8, `::1`) are reached
+    /// through a forward.
     pub addresses: Vec<IpAddr>,
     /// Ports of TCP and UDP that forwards are for, as inclusive ranges; empty means none.
     pub ports: Vec<(u16, u16)>,
@@ -28,13 +29,14 @@ pub struct Grant {
     pub mode: Mode,
 }
 
-/// A loopback address of the host, and the address under which the run reaches it: inside, 127.0.0.1 is the run itself.
+/// A loopback address of the host, and the address under which the run reaches it: inside, 127.0.0.1 and `::1` are the
+/// run itself. Both are of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forward {
     /// The address on the host.
-    pub loopback: Ipv4Addr,
+    pub loopback: IpAddr,
     /// The address inside.
-    pub stand_in: Ipv4Addr,
+    pub stand_in: IpAddr,
 }
 
 /// The namespace is connected.

@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{Ipv4Addr, Shutdown},
+    net::{IpAddr, Shutdown},
     os::{
         fd::BorrowedFd,
         unix::net::{UnixListener, UnixStream},
@@ -219,7 +219,7 @@ impl Helper {
     }
 
     /// Takes stand-ins for loopback addresses, which stay theirs until they are given back.
-    pub(crate) fn reserve(&self, loopback: &[Ipv4Addr]) -> Result<Vec<Forward>, String> {
+    pub(crate) fn reserve(&self, loopback: &[IpAddr]) -> Result<Vec<Forward>, String> {
         let Some(node) = &mut *unpoisoned(self.node.lock()) else { return Err("the network helper stops".to_owned()) };
         node.reserve(loopback).map_err(|fault| match fault {
             Fault::Refused(why) => why,
@@ -231,7 +231,7 @@ impl Helper {
     }
 
     /// Gives reserved stand-ins back.
-    pub(crate) fn give_back(&self, loopback: &[Ipv4Addr]) {
+    pub(crate) fn give_back(&self, loopback: &[IpAddr]) {
         if let Some(node) = unpoisoned(self.node.lock()).as_mut()
             && let Err(error) = node.give_stand_ins_back(loopback)
         {

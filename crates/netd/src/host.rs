@@ -2,8 +2,14 @@
 //! anything of a run reach the node itself but a stand-in, and it leaves alone whatever does not come by its interface.
 
 mod connections;
+mod stand_ins;
 
-use std::{fs, io, net::Ipv4Addr, thread, time::Duration};
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv6Addr},
+    thread,
+    time::Duration,
+};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -12,14 +18,12 @@ use crate::{
     link::{FORWARDING, Links, Mac, Pair, ROUTE_LOCALNET},
     netlink::Netlink,
     nft::{
-        Base, CT_ESTABLISHED_OR_RELATED, Changes, Data, EQUAL, Element, Field, Hook, ICMP, IIF, INET, Kind, NETWORK,
-        NOT_EQUAL, OIF, Rule, Set, TRANSPORT, counter_packets, has_chain, register,
+        Base, CT_ESTABLISHED_OR_RELATED, Changes, EQUAL, Hook, IIF, INET, Kind, NETWORK, NOT_EQUAL, OIF, Rule,
+        counter_packets, has_chain, register,
     },
     router::{Router, UPLINK},
 };
 
-const STAND_INS: &str = "stand_ins";
-const LOOPBACK: &str = "loopback";
 const NODE_MAC: Mac = [2, 0, 0, 0, 1, 1];
 const ROUTER_MAC: Mac = [2, 0, 0, 0, 1, 2];
 /// The longest packet of an ordinary network, and the shortest that every IPv6 link carries.
@@ -100,24 +104,26 @@ impl Host {
             links.add_address(index, ends.near.1.into(), 64)?;
             links.add_neighbor(index, ends.far.1.into(), ROUTER_MAC)?;
             links.add_route(Some((settings.range6.network().into(), 48)), ends.far.1.into(), index)?;
+            // IPv6 knows no `route_localnet`: without a route of its own, what comes in here for `::1` has nowhere to go.
+            links.add_local(Ipv6Addr::LOCALHOST, index)?;
         }
         Ok(())
     }
 
-    /// From now on `stand_in` is `loopback`.
-    pub(crate) fn add_stand_in(&mut self, stand_in: Ipv4Addr, loopback: Ipv4Addr) -> io::Result<()> {
+    /// From now on `stand_in` is `loopback`; both are of one family.
+    pub(crate) fn add_stand_in(&mut self, stand_in: IpAddr, loopback: IpAddr) -> io::Result<()> {
         let mut changes = Changes::of(INET, &self.table);
-        for (map, from, to) in [(STAND_INS, stand_in, loopback), (LOOPBACK, loopback, stand_in)] {
-            changes.add_elements(map, &[Element::new(from.octets().to_vec()).gives(&to.octets())]);
+        for (map, element) in stand_ins::elements(stand_in, loopback) {
+            changes.add_elements(map, &[element]);
         }
         changes.apply(&mut self.filter)
     }
 
     /// `stand_in` is nothing any more.
-    pub(crate) fn remove_stand_in(&mut self, stand_in: Ipv4Addr, loopback: Ipv4Addr) -> io::Result<()> {
+    pub(crate) fn remove_stand_in(&mut self, stand_in: IpAddr, loopback: IpAddr) -> io::Result<()> {
         let mut changes = Changes::of(INET, &self.table);
-        for (map, from, to) in [(STAND_INS, stand_in, loopback), (LOOPBACK, loopback, stand_in)] {
-            changes.delete_elements(map, &[Element::new(from.octets().to_vec()).gives(&to.octets())]);
+        for (map, element) in stand_ins::elements(stand_in, loopback) {
+            changes.delete_elements(map, &[element]);
         }
         changes.apply(&mut self.filter)
     }
@@ -196,12 +202,7 @@ fn rules(settings: &NetdSettings, index: u32, switched: Switched) -> Changes {
     for (_, (marker, _)) in switched.iter().zip(SWITCHES).filter(|(on, _)| **on) {
         changes.add_chain(marker);
     }
-    for map in [STAND_INS, LOOPBACK] {
-        let data = Some(Data::Value(Field::Ipv4));
-        changes.add_set(&Set { name: map, key: &[Field::Ipv4], data, ranges: false, expires: false });
-    }
-    into_the_node(&mut changes, index, settings.stand_ins());
-    out_of_the_node(&mut changes, index);
+    stand_ins::exchange(&mut changes, settings, index);
     through_the_node(&mut changes, settings, index, switched);
     if settings.masquerade {
         masquerade(&mut changes, settings, index);
@@ -211,42 +212,6 @@ fn rules(settings: &NetdSettings, index: u32, switched: Switched) -> Changes {
 
 const fn filter<'a>(name: &'a str, hook: Hook, priority: i32) -> Base<'a> {
     Base { name, kind: Kind::Filter, hook, priority, drops: false }
-}
-
-/// A packet to a stand-in gets the loopback address, before it is decided where it goes and without knowing connections,
-/// so that odd packets get through as they are. Nothing else by this interface reaches the node.
-fn into_the_node(changes: &mut Changes, index: u32, stand_ins: Ipv4Net) {
-    changes.add_base(&filter("arrive", Hook::Prerouting, -300));
-    let to = || Rule::new().interface(IIF, EQUAL, index).ipv4().load(NETWORK, 16, 4, register(0));
-    let first = Rule::new().interface(IIF, EQUAL, index).ipv4().load(NETWORK, 16, 1, register(0));
-    changes.add_rule("arrive", first.compare(register(0), EQUAL, &[127]).drop());
-    let change = to().map(STAND_INS, register(0), register(1)).store(NETWORK, 16, 10, true, register(1));
-    changes.add_rule("arrive", change.untracked().accept());
-    changes.add_rule("arrive", within(to(), stand_ins).drop());
-
-    changes.add_base(&filter("input", Hook::Input, -10));
-    let loopback = Rule::new().interface(IIF, EQUAL, index).ipv4().load(NETWORK, 16, 1, register(0));
-    changes.add_rule("input", loopback.compare(register(0), EQUAL, &[127]).accept());
-    changes.add_rule("input", Rule::new().interface(IIF, EQUAL, index).drop());
-}
-
-/// The way back: the loopback address becomes the stand-in, also in the packet that an error message is about. Its own
-/// checksum there is corrected with it, so the message's checksum stays right.
-fn out_of_the_node(changes: &mut Changes, index: u32) {
-    changes.add_base(&filter("answer", Hook::Output, -300));
-    let from = || Rule::new().interface(OIF, EQUAL, index).ipv4().load(NETWORK, 12, 1, register(0));
-    changes.add_rule("answer", from().compare(register(0), EQUAL, &[127]).untracked().accept());
-
-    changes.add_base(&filter("leave", Hook::Postrouting, 310));
-    let local = || from().compare(register(0), EQUAL, &[127]);
-    for kind in [3_u8, 11] {
-        let report = local().protocol(ICMP).load(TRANSPORT, 0, 1, register(0)).compare(register(0), EQUAL, &[kind]);
-        let about = report.load(TRANSPORT, 24, 4, register(0)).map(LOOPBACK, register(0), register(1));
-        changes.add_rule("leave", about.store(TRANSPORT, 24, 18, false, register(1)));
-    }
-    let source = local().load(NETWORK, 12, 4, register(0)).map(LOOPBACK, register(0), register(1));
-    changes.add_rule("leave", source.store(NETWORK, 12, 10, true, register(1)).accept());
-    changes.add_rule("leave", local().drop());
 }
 
 /// Packets of runs pass on, and answers come back. Where forwarding was off before the helper came, nothing else passes.

@@ -20,11 +20,13 @@ mod router;
 mod session;
 mod settings;
 mod slot;
+mod user_network;
 mod wire;
 
 pub use client::{Lease, NetdClient, Reservation, Wire};
-pub use confine::{Confined, Confinement, Gateway, USER_GATEWAY, USER_NETWORK, USER_NETWORK6};
+pub use confine::{Confined, Confinement, Gateway, USER_GATEWAY, USER_GATEWAY6, USER_NETWORK, USER_NETWORK6};
 pub use error::NetdError;
 pub use grant::{Forward, Grant, Granted, Mode, Status};
 pub use helper::{ServeError, serve};
 pub use settings::NetdSettings;
+pub use user_network::address_user_network;

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv6Addr},
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
     thread,
     time::Duration,
 };
@@ -88,6 +88,11 @@ impl Links {
     /// Of the namespace that the calling thread is in.
     pub(crate) fn here() -> io::Result<Self> {
         Ok(Self(Netlink::route()?))
+    }
+
+    /// Of the namespace in which somebody else opened the socket.
+    pub(crate) fn from_socket(socket: OwnedFd) -> io::Result<Self> {
+        Ok(Self(Netlink::from_socket(socket)?))
     }
 
     /// Makes a pair and returns the number of this end.
@@ -179,6 +184,14 @@ impl Links {
         let header = [family(via), prefix, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0];
         let list = Attributes::new().put(5, &octets(via)).ne32(4, index);
         let list = to.iter().fold(list, |list, (net, _)| list.put(1, &octets(*net)));
+        self.0.ask(Message::new(NEW_ROUTE, CREATE | APPEND, &header, &list)).map(drop)
+    }
+
+    /// What comes in by this interface for `address` is for this machine itself, behind the routes that say so already.
+    pub(crate) fn add_local(&mut self, address: Ipv6Addr, index: u32) -> io::Result<()> {
+        // Table 255 is that of what is local.
+        let header = [INET6, 128, 0, 0, 255, 4, 0, LOCAL, 0, 0, 0, 0];
+        let list = Attributes::new().put(1, &address.octets()).ne32(4, index);
         self.0.ask(Message::new(NEW_ROUTE, CREATE | APPEND, &header, &list)).map(drop)
     }
 

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    net::{Ipv4Addr, Shutdown},
+    net::{IpAddr, Shutdown},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -50,7 +50,7 @@ pub(crate) struct Node {
     counted: BTreeSet<u32>,
     /// Wires and rules that could not be removed. Their slots stay taken: the next run would find the last one's rules.
     stuck: Vec<Wired>,
-    stand_ins: BTreeMap<Ipv4Addr, StandIn>,
+    stand_ins: BTreeMap<IpAddr, StandIn>,
 }
 
 /// What tells a run's namespace from the node's own.
@@ -62,6 +62,7 @@ pub(crate) struct Foreign {
 
 #[derive(Debug)]
 struct StandIn {
+    /// Among those of IPv4; `::1` has the only one of IPv6.
     index: u32,
     users: u32,
 }
@@ -70,7 +71,7 @@ struct StandIn {
 #[derive(Debug)]
 pub(crate) struct Connected {
     pub(crate) wired: Wired,
-    pub(crate) loopback: Vec<Ipv4Addr>,
+    pub(crate) loopback: Vec<IpAddr>,
     /// What was counted for the slot's runs before this one.
     hurried: u64,
 }
@@ -217,12 +218,12 @@ impl Node {
     }
 
     /// Takes stand-ins without a run; they stay those of their addresses until they are given back.
-    pub(crate) fn reserve(&mut self, loopback: &[Ipv4Addr]) -> Result<Vec<Forward>, Fault> {
+    pub(crate) fn reserve(&mut self, loopback: &[IpAddr]) -> Result<Vec<Forward>, Fault> {
         Ok(forwards(loopback, self.take_stand_ins(loopback)?))
     }
 
     /// A stand-in for each address; runs that use the same address share it. Undone when one fails.
-    fn take_stand_ins(&mut self, loopback: &[Ipv4Addr]) -> Result<Vec<Ipv4Addr>, Fault> {
+    fn take_stand_ins(&mut self, loopback: &[IpAddr]) -> Result<Vec<IpAddr>, Fault> {
         let mut taken = Vec::new();
         for (count, address) in loopback.iter().enumerate() {
             match self.take_stand_in(*address) {
@@ -236,29 +237,40 @@ impl Node {
         Ok(taken)
     }
 
-    fn take_stand_in(&mut self, loopback: Ipv4Addr) -> Result<Ipv4Addr, Fault> {
+    fn take_stand_in(&mut self, loopback: IpAddr) -> Result<IpAddr, Fault> {
         if let Some(known) = self.stand_ins.get_mut(&loopback) {
             known.users += 1;
-            return Ok(self.settings.stand_in(known.index));
+            let index = known.index;
+            return Ok(self.stand_in(loopback, index));
         }
-        let used: BTreeSet<u32> = self.stand_ins.values().map(|known| known.index).collect();
+        let used: BTreeSet<u32> =
+            self.stand_ins.iter().filter(|(one, _)| one.is_ipv4()).map(|(_, known)| known.index).collect();
         let Some(index) = (0..MAX_STAND_INS).find(|index| !used.contains(index)) else {
             return Err(Fault::Refused("expected fewer than 256 loopback addresses in use".to_owned()));
         };
-        let stand_in = self.settings.stand_in(index);
+        let stand_in = self.stand_in(loopback, index);
         self.host.add_stand_in(stand_in, loopback)?;
         self.stand_ins.insert(loopback, StandIn { index, users: 1 });
         Ok(stand_in)
     }
 
+    /// The address that stands for a loopback address.
+    fn stand_in(&self, loopback: IpAddr, index: u32) -> IpAddr {
+        match loopback {
+            IpAddr::V4(_) => self.settings.stand_in(index).into(),
+            IpAddr::V6(_) => self.settings.stand_in6().into(),
+        }
+    }
+
     /// The other half of it.
-    pub(crate) fn give_stand_ins_back(&mut self, loopback: &[Ipv4Addr]) -> io::Result<()> {
+    pub(crate) fn give_stand_ins_back(&mut self, loopback: &[IpAddr]) -> io::Result<()> {
         let mut done = Ok(());
         for address in loopback {
             let Some(known) = self.stand_ins.get_mut(address) else { continue };
             known.users = known.users.saturating_sub(1);
             if known.users == 0 {
-                let stand_in = self.settings.stand_in(known.index);
+                let index = known.index;
+                let stand_in = self.stand_in(*address, index);
                 self.stand_ins.remove(address);
                 done = done.and(self.host.remove_stand_in(stand_in, *address));
             }
@@ -291,6 +303,6 @@ impl Foreign {
     }
 }
 
-fn forwards(loopback: &[Ipv4Addr], stand_ins: Vec<Ipv4Addr>) -> Vec<Forward> {
+fn forwards(loopback: &[IpAddr], stand_ins: Vec<IpAddr>) -> Vec<Forward> {
     loopback.iter().zip(stand_ins).map(|(loopback, stand_in)| Forward { loopback: *loopback, stand_in }).collect()
 }

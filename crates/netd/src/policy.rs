@@ -26,7 +26,7 @@ pub(crate) struct Checked {
     /// Likewise.
     pub(crate) v6: Vec<Ipv6Addr>,
     /// Addresses that are reached through a stand-in, in the order of the request.
-    pub(crate) loopback: Vec<Ipv4Addr>,
+    pub(crate) loopback: Vec<IpAddr>,
     /// For stand-ins, sorted and merged.
     pub(crate) ports: Vec<(u16, u16)>,
     /// How long.
@@ -46,7 +46,7 @@ pub(crate) fn check(settings: &NetdSettings, grant: &Grant) -> Result<Checked, S
     for address in &grant.addresses {
         judge(settings, *address)?;
         match address.to_canonical() {
-            IpAddr::V4(v4) if v4.is_loopback() => checked.loopback.push(v4),
+            loopback if loopback.is_loopback() => checked.loopback.push(loopback),
             IpAddr::V4(v4) => checked.v4.push(v4),
             IpAddr::V6(v6) => checked.v6.push(v6),
         }
@@ -65,11 +65,11 @@ pub(crate) fn check(settings: &NetdSettings, grant: &Grant) -> Result<Checked, S
 ///
 /// # Errors
 /// What was expected.
-pub(crate) fn check_loopback(settings: &NetdSettings, loopback: &[Ipv4Addr]) -> Result<(), String> {
-    if loopback.is_empty() || loopback.len() > MAX_FORWARDS || !loopback.iter().all(Ipv4Addr::is_loopback) {
-        return Err("expected 1 to 16 addresses of 127.0.0.0/8".to_owned());
+pub(crate) fn check_loopback(settings: &NetdSettings, loopback: &[IpAddr]) -> Result<(), String> {
+    if loopback.is_empty() || loopback.len() > MAX_FORWARDS || !loopback.iter().all(IpAddr::is_loopback) {
+        return Err("expected 1 to 16 addresses of 127.0.0.0/8, or ::1".to_owned());
     }
-    loopback.iter().try_for_each(|address| judge(settings, (*address).into()))
+    loopback.iter().try_for_each(|address| judge(settings, *address))
 }
 
 fn bounds(grant: &Grant) -> Result<(), String> {
@@ -96,9 +96,6 @@ fn judge(settings: &NetdSettings, asked: IpAddr) -> Result<(), String> {
     let class = classify(address);
     if matches!(class, AddressClass::Unspecified | AddressClass::Multicast) || is_link_local(address) {
         return refused("expected an address of one machine that can be routed to");
-    }
-    if class == AddressClass::Loopback && address.is_ipv6() {
-        return refused("expected 127.0.0.1: the host's loopback is reached over IPv4 alone");
     }
     if address.is_ipv6() && !settings.ipv6 {
         return refused("expected IPv4: runs on this node have no IPv6 (netd.ipv6)");
@@ -174,21 +171,23 @@ mod tests {
     #[test]
     fn some_addresses_are_refused_even_when_everything_is_listed() {
         let everything = settings(&["0.0.0.0/0", "::/0"]);
-        for address in [
-            "::1",
-            "0.0.0.0",
-            "::",
-            "224.0.0.1",
-            "ff02::1",
-            "fe80::1",
-            "198.18.64.2",
-            "198.18.80.0",
-            "fd70:6963:6b65::2",
-        ] {
+        for address in
+            ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "fe80::1", "198.18.64.2", "198.18.80.0", "fd70:6963:6b65::2"]
+        {
             assert!(check(&everything, &grant(&[address])).is_err(), "{address}");
         }
-        let message = check(&everything, &grant(&["::1"])).unwrap_err();
-        assert_eq!(message, "::1: expected 127.0.0.1: the host's loopback is reached over IPv4 alone");
+    }
+
+    #[test]
+    fn the_loopback_of_ipv6_needs_its_own_place_in_the_list() {
+        assert!(check(&settings(&["127.0.0.0/8"]), &grant(&["::1"])).unwrap_err().contains("allow_internal"));
+        let listed = settings(&["::1/128", "127.0.0.0/8"]);
+        let checked = check(&listed, &grant(&["::1", "127.0.0.1"])).unwrap();
+        let expected: [IpAddr; 2] = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
+        assert_eq!((checked.loopback, checked.v4.len() + checked.v6.len()), (expected.to_vec(), 0));
+        assert!(check_loopback(&listed, &expected).is_ok());
+        let v4_only = NetdSettings { ipv6: false, ..listed };
+        assert!(check_loopback(&v4_only, &expected).unwrap_err().contains("netd.ipv6"));
     }
 
     #[test]

@@ -4,11 +4,11 @@
 
 use std::{
     io,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use picket_domain::special_networks;
 
 use crate::{
@@ -35,6 +35,19 @@ pub(crate) const TO_RUN: &str = "to_run";
 pub(crate) const NEIGHBORS: &str = "neighbors";
 /// The name of the way out.
 pub(crate) const UPLINK: &str = "up0";
+
+/// Networks of IPv4 that no router carries: this host, loopback, groups, everybody (RFC 6890).
+const ASTRAY4: [IpNet; 4] = [v4(0, 8), v4(127, 8), v4(224, 4), v4(240, 4)];
+/// The same of IPv6: this host and loopback, link-local, groups.
+const ASTRAY6: [IpNet; 3] = [v6(0, 127), v6(0xfe80, 10), v6(0xff00, 8)];
+
+const fn v4(first: u8, prefix: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(first, 0, 0, 0), prefix))
+}
+
+const fn v6(first: u16, prefix: u8) -> IpNet {
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0), prefix))
+}
 
 /// The router.
 #[derive(Debug)]
@@ -152,8 +165,32 @@ fn rules(uplink: u32, listed: &[IpNet]) -> Changes {
     changes.add_rule("forward", Rule::new().interface(IIF, EQUAL, uplink).drop());
     changes.add_rule("forward", Rule::new().meta(IIF, register(0)).verdict_of(FROM_RUN, register(0)));
     changes.add_rule("forward", Rule::new().count(DROPPED).drop());
+    astray(&mut changes, uplink);
     input(&mut changes, uplink);
     changes
+}
+
+/// What no router carries on ends in the kernel before any chain but this one, and would be counted by nobody: to or from an
+/// address of one link or of one machine, or to a group. Nothing leaves by the way out here, so a run's own chain only
+/// counts and drops. What IPv6 says on its link by itself goes on, to be dropped without a sign.
+fn astray(changes: &mut Changes, uplink: u32) {
+    changes.add_base(&Base { name: "arrive", kind: Kind::Filter, hook: Hook::Prerouting, priority: 0, drops: false });
+    changes.add_rule("arrive", Rule::new().interface(IIF, EQUAL, uplink).accept());
+    for kind in LINK_NEIGHBORS.into_iter().chain(LINK_NOISE) {
+        let message = Rule::new().ipv6().protocol(ICMPV6).load(TRANSPORT, 0, 1, register(0));
+        changes.add_rule("arrive", message.compare(register(0), EQUAL, &[kind]).accept());
+    }
+    for (set, field, nets) in [("astray4", Field::Ipv4, ASTRAY4.as_slice()), ("astray6", Field::Ipv6, &ASTRAY6)] {
+        changes.add_set(&Set { name: set, key: &[field], data: None, ranges: true, expires: false });
+        changes.add_elements(set, &networks(nets));
+    }
+    let loads =
+        [("astray4", true, 16, 4), ("astray4", true, 12, 4), ("astray6", false, 24, 16), ("astray6", false, 8, 16)];
+    for (set, v4, offset, length) in loads {
+        let family = if v4 { Rule::new().ipv4() } else { Rule::new().ipv6() };
+        let stray = family.load(NETWORK, offset, length, register(0)).in_set(set, register(0));
+        changes.add_rule("arrive", stray.meta(IIF, register(0)).verdict_of(FROM_RUN, register(0)));
+    }
 }
 
 /// Nobody speaks with the router itself. The node may ask for its hardware address over IPv6; a run need not, since all are
@@ -208,6 +245,6 @@ fn arp_rules(uplink: u32) -> Changes {
 }
 
 /// The element by which a run may tell its own address.
-pub(crate) fn neighbor(wire: u32, address: std::net::Ipv4Addr) -> Element {
+pub(crate) fn neighbor(wire: u32, address: Ipv4Addr) -> Element {
     Element::new(key(&[&wire.to_ne_bytes(), &address.octets()]))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::Ipv4Addr,
+    net::IpAddr,
     os::{fd::AsFd, unix::net::UnixStream},
     time::{Duration, Instant},
 };
@@ -124,7 +124,7 @@ fn may_ask(settings: &NetdSettings, stream: &UnixStream) -> io::Result<bool> {
 }
 
 /// Holds stand-ins until the client goes, or longer than any run may last.
-fn reserve(helper: &Helper, stream: &mut UnixStream, loopback: &[Ipv4Addr]) -> io::Result<()> {
+fn reserve(helper: &Helper, stream: &mut UnixStream, loopback: &[IpAddr]) -> io::Result<()> {
     if let Err(why) = check_loopback(&helper.settings, loopback) {
         tracing::info!(why, "refused");
         return send(stream, &Answer::Forbidden(why), None);

@@ -111,7 +111,12 @@ impl NetdSettings {
         self.v4(4096 + index)
     }
 
-    /// All stand-ins.
+    /// The address that stands for `::1`, in a network in which no wire is.
+    pub(crate) fn stand_in6(&self) -> Ipv6Addr {
+        self.v6(0xfffe, 1)
+    }
+
+    /// All stand-ins of IPv4.
     pub(crate) fn stand_ins(&self) -> Ipv4Net {
         Ipv4Net::new(self.stand_in(0), 24).unwrap_or(self.range)
     }
@@ -147,6 +152,10 @@ mod tests {
         }
         all.extend((0..MAX_STAND_INS).map(|index| settings.stand_in(index)));
         assert!(all.iter().all(|address| settings.range.contains(address)));
+        assert!(settings.range6.contains(&settings.stand_in6()));
+        let wires6 = (0..MAX_SLOTS).map(|slot| settings.wire(slot)).chain([settings.uplink()]);
+        let is_beside = |ends: Ends| [ends.near.1, ends.far.1].iter().all(|one| one.segments()[3] != 0xfffe);
+        assert!(wires6.into_iter().all(is_beside), "the stand-in of ::1 is on nobody's wire");
         let count = all.len();
         all.sort_unstable();
         all.dedup();

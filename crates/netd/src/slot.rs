@@ -31,7 +31,7 @@ pub(crate) struct Wired {
     index: u32,
     address: Ipv4Addr,
     has: Families,
-    forwards: bool,
+    forwards: Families,
     ruled: bool,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Wish<'a> {
     /// Who may be reached.
     pub(crate) checked: &'a Checked,
     /// Stand-ins for the loopback addresses.
-    pub(crate) stand_ins: &'a [Ipv4Addr],
+    pub(crate) stand_ins: &'a [IpAddr],
 }
 
 impl Wired {
@@ -79,8 +79,8 @@ pub(crate) fn wire(
         mtu: wires.mtu,
     });
     let index = index.map_err(|error| (error, None))?;
-    let has = Families { v4: false, v6: false };
-    let wired = Wired { slot, index, address: ends.far.0, has, forwards: false, ruled: false };
+    let none = Families { v4: false, v6: false };
+    let wired = Wired { slot, index, address: ends.far.0, has: none, forwards: none, ruled: false };
     let done = near_end(&mut wires.links, index, &ends, settings.ipv6)
         .and_then(|()| inside(namespace, || far_end(&ends, settings.ipv6)))
         .and_then(|()| wires.links.settle(&wire_name(slot)));
@@ -101,7 +101,8 @@ pub(crate) fn grant(
     wish: &Wish<'_>,
 ) -> io::Result<()> {
     wired.has = Families { v4: !wish.checked.v4.is_empty(), v6: !wish.checked.v6.is_empty() };
-    wired.forwards = !wish.stand_ins.is_empty();
+    let forwards = |v4: bool| wish.stand_ins.iter().any(|stand_in| stand_in.is_ipv4() == v4);
+    wired.forwards = Families { v4: forwards(true), v6: forwards(false) };
     let ends = settings.wire(wired.slot);
     let rules = Rules { wired, ends: &ends, wish, uplink: router.uplink, listed: router.listed };
     let mut changes = rules.changes();
@@ -185,8 +186,9 @@ fn removal(wired: &Wired) -> Changes {
     changes.delete_elements(TO_RUN, &[Element::new(index).leads_to(&at("back"))]);
     changes.delete_chain(&at("out"));
     changes.delete_chain(&at("back"));
-    let sets = [("forward", wired.forwards), ("allow4", wired.has.v4), ("allow6", wired.has.v6)];
-    for (what, _) in sets.iter().filter(|(_, made)| *made) {
+    let forwards = [("forward", wired.forwards.v4), ("forward6", wired.forwards.v6)];
+    let sets = [("allow4", wired.has.v4), ("allow6", wired.has.v6)].into_iter().chain(forwards);
+    for (what, _) in sets.filter(|(_, made)| *made) {
         changes.delete_set(&at(what));
     }
     changes.delete_counter(&at("dropped"));

@@ -4,7 +4,7 @@
 use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
-    net::Ipv4Addr,
+    net::IpAddr,
     os::{
         fd::{BorrowedFd, OwnedFd},
         unix::net::UnixStream,
@@ -33,7 +33,7 @@ pub(crate) enum Request {
     /// Wire the namespace that comes with it ahead of a run: it reaches nobody until [`Self::Open`] follows.
     Wire,
     /// Choose stand-ins for these loopback addresses, and keep to them while the connection lasts.
-    Reserve(Vec<Ipv4Addr>),
+    Reserve(Vec<IpAddr>),
     /// Say how many packets of this connection were dropped.
     Dropped,
     /// Say how the helper stands.

@@ -119,7 +119,8 @@ impl Groups {
             }
             match lock(&folder) {
                 Ok(lock) if is_at(&lock, &folder) => {
-                    return Ok(Group { folder, _lock: Some(lock), stuck: Arc::clone(&self.stuck) });
+                    let counts_processes = self.controllers.contains(&"pids");
+                    return Ok(Group { folder, counts_processes, _lock: Some(lock), stuck: Arc::clone(&self.stuck) });
                 }
                 // A sweep was faster: it has the folder, or has taken it away.
                 Ok(_) => {}
@@ -138,6 +139,8 @@ impl Groups {
 #[derive(Debug)]
 pub(crate) struct Group {
     folder: PathBuf,
+    /// Whether the kernel bounds its processes.
+    counts_processes: bool,
     /// Held while the worker lives and the run lasts.
     _lock: Option<File>,
     stuck: Arc<Mutex<Vec<PathBuf>>>,
@@ -151,6 +154,12 @@ impl Group {
     pub(crate) fn enter(&self, pid: i32) -> Result<(), SandboxError> {
         write(&self.folder.join("cgroup.procs"), &pid.to_string())
             .map_err(SandboxError::set_up("enter a control group"))
+    }
+
+    /// How many processes of the run's user the resource limit allows, when a run may have `processes`. Where the group
+    /// bounds them it is the second lock: were it the same, it would refuse first, and no counter would say so.
+    pub(crate) const fn second_bound(&self, processes: u64) -> u64 {
+        if self.counts_processes { processes.saturating_mul(2) } else { processes }
     }
 
     /// Which of its limits the run came to, as the kernel counts it.
@@ -247,7 +256,7 @@ mod tests {
         let folder = folder.join("run-1-1-0");
         fs::create_dir(&folder).unwrap();
         files.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
-        Group { folder, _lock: None, stuck: Arc::default() }
+        Group { folder, counts_processes: true, _lock: None, stuck: Arc::default() }
     }
 
     #[test]
@@ -263,6 +272,17 @@ mod tests {
         assert_eq!(of("", ""), None);
         let folder = fake("");
         assert_eq!(group(folder.path(), &[]).exceeded(), None);
+    }
+
+    #[test]
+    fn the_resource_limit_is_the_second_lock_where_the_group_bounds_processes() {
+        let folder = tempfile::tempdir().unwrap();
+        let counting = group(folder.path(), &[]);
+        assert_eq!(counting.second_bound(64), 128);
+        let folder = tempfile::tempdir().unwrap();
+        let mut without = group(folder.path(), &[]);
+        without.counts_processes = false;
+        assert_eq!(without.second_bound(64), 64);
     }
 
     #[test]

@@ -264,8 +264,10 @@ fn hand_up_network() -> Result<(), Failure> {
         .map_err(at("open the packet filter"))?;
     let namespace = rustix::fs::open(c"/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(at("open the network namespace"))?;
-    let descriptors = [filter.as_fd(), namespace.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let links = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)
+        .map_err(at("open the interfaces"))?;
+    let descriptors = [filter.as_fd(), namespace.as_fd(), links.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut message = SendAncillaryBuffer::new(&mut space);
     if !message.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(at("hand up the network")(Errno::NOBUFS));

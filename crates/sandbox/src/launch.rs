@@ -158,7 +158,9 @@ pub(crate) fn launch(
     group: Option<Group>,
 ) -> Result<Launched, SandboxError> {
     // What the user of a slot runs beside the tool must not be taken from the tool.
-    let limits = Limits { processes: limits.processes.saturating_add(connection.processes()), ..*limits };
+    let processes = limits.processes.saturating_add(connection.processes());
+    let processes = group.as_ref().map_or(processes, |group| group.second_bound(processes));
+    let limits = Limits { processes, ..*limits };
     let begun = group
         .iter()
         .try_for_each(|group| group.enter(made.pid))
@@ -282,7 +284,7 @@ fn answer_of(stream: &mut UnixStream) -> Result<Option<u8>, SandboxError> {
 
 /// The same with the handles that come with it.
 fn network_of(stream: &mut UnixStream) -> Result<(Option<u8>, Option<Handles>), SandboxError> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut first = [0_u8; 1];
     let mut buffers = [IoSliceMut::new(&mut first)];
@@ -299,8 +301,8 @@ fn network_of(stream: &mut UnixStream) -> Result<(Option<u8>, Option<Handles>), 
         }
     }
     let mut descriptors = descriptors.into_iter();
-    let handles = match (descriptors.next(), descriptors.next()) {
-        (Some(filter), Some(namespace)) => Some(Handles { filter, namespace }),
+    let handles = match (descriptors.next(), descriptors.next(), descriptors.next()) {
+        (Some(filter), Some(namespace), Some(links)) => Some(Handles { filter, namespace, links }),
         _ => None,
     };
     let answer = if received.bytes == 0 { None } else { answer_after(first, stream)? };

@@ -3,8 +3,9 @@
 
 mod route;
 mod slirp;
+mod whole;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use route::Route;
 pub(crate) use slirp::Slirp;
+use slirp::TAP;
 
 use crate::SandboxError;
 
@@ -52,6 +54,8 @@ pub(crate) struct Handles {
     pub(crate) filter: OwnedFd,
     /// The network namespace.
     pub(crate) namespace: OwnedFd,
+    /// A netlink socket of its interfaces, likewise.
+    pub(crate) links: OwnedFd,
 }
 
 /// What is the same for every run that is connected in the same way, so that it can be prepared before one is ordered.
@@ -103,7 +107,11 @@ impl Kind {
                 // The filter first: nothing is ever connected without it.
                 let confined = Confined::install(handles.filter, &Confinement::default())?;
                 let as_slot = making.is_slot.then_some(handles.namespace);
-                Ok(Prepared::Slirp(slirp.attach(making.pid, as_slot)?, confined))
+                let stack = slirp.attach(making.pid, as_slot)?;
+                if slirp.v6 {
+                    picket_netd::address_user_network(handles.links, TAP)?;
+                }
+                Ok(Prepared::Slirp(stack, confined))
             }
             (Self { netd: Some(_), .. }, Some(handles)) if !making.ahead => Ok(Prepared::Empty(handles.namespace)),
             (Self { netd: Some(client), .. }, Some(handles)) => match client.wire(handles.namespace.as_fd()) {
@@ -196,12 +204,15 @@ impl Way {
     }
 
     fn slirp(program: PathBuf, route: &Route, egress: &picket_domain::Egress) -> Self {
-        let stand_ins: Vec<Ipv4Addr> = route.forwards().iter().map(|forward| forward.stand_in).collect();
-        let is_forward = |address: &IpAddr| matches!(address, IpAddr::V4(v4) if stand_ins.contains(v4));
-        let (through, direct): (Vec<IpAddr>, Vec<IpAddr>) = egress.addresses.iter().partition(|one| is_forward(one));
-        let stand_in = stand_ins.first().copied().filter(|_| !through.is_empty());
-        let gateway = stand_in.map(|stand_in| Gateway { stand_in, ports: egress.ports.clone() });
-        let slirp = Slirp { program, loopback: gateway.is_some(), v6: direct.iter().any(IpAddr::is_ipv6) };
+        let is_forward = |address: &IpAddr| route.forwards().iter().any(|forward| forward.stand_in == *address);
+        let v6 = egress.addresses.iter().any(|address| address.to_canonical().is_ipv6());
+        let (mut stand_ins, direct): (Vec<IpAddr>, Vec<IpAddr>) =
+            egress.addresses.iter().partition(|one| is_forward(one));
+        // The kernel refuses elements that overlap.
+        stand_ins.sort_unstable();
+        stand_ins.dedup();
+        let gateway = (!stand_ins.is_empty()).then(|| Gateway { stand_ins, ports: egress.ports.clone() });
+        let slirp = Slirp { program, loopback: gateway.is_some(), v6 };
         Self::Slirp(slirp, Confinement { addresses: direct, gateway })
     }
 

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use picket_domain::{Egress, Network, SandboxLevel};
@@ -13,7 +13,7 @@ use crate::canary::Canary;
 use crate::command::Program;
 use crate::network::Way;
 use crate::probe::{self, Reached, Rights};
-use crate::{Limits, Outcome, Sandbox, SandboxError};
+use crate::{Limits, Outcome, Route, Sandbox, SandboxError};
 
 /// An address that anybody may scan and nobody is sent anything at in a self-test: a helper whose policy forbids loopback
 /// addresses needs one to connect a namespace for.
@@ -117,6 +117,9 @@ fn is_raw_proven(sandbox: &Sandbox, slot: u32, attempts: &mut Vec<Attempt>) -> b
 /// A network of its own: the listener on the host's loopback answers, and nobody else.
 fn prove_network(sandbox: &Sandbox, level: SandboxLevel, slot: u32, network: Network) -> Result<Reach, SandboxError> {
     let canary = Canary::new()?;
+    if level == SandboxLevel::L1 {
+        prove_ipv6(sandbox, slot, &canary)?;
+    }
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     match try_network(sandbox, level, slot, network, &canary, loopback) {
         // The policy of the helper's node forbids loopback addresses: then only what must be closed can be tried.
@@ -124,6 +127,22 @@ fn prove_network(sandbox: &Sandbox, level: SandboxLevel, slot: u32, network: Net
             try_network(sandbox, level, slot, network, &canary, UNUSED).map(|()| Reach::NotTried)
         }
         tried => tried.map(|()| Reach::Proven),
+    }
+}
+
+/// The user-mode stack speaks IPv6 only for runs with such a target: then nobody else of that family may be reached either.
+/// Where it cannot speak it at all (a machine without IPv6) there is nothing to prove, and such runs do not start.
+fn prove_ipv6(sandbox: &Sandbox, slot: u32, canary: &Canary) -> Result<(), SandboxError> {
+    let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    let (level, network) = (SandboxLevel::L1, Network::Connect);
+    let route = sandbox.route_at(level, &[loopback])?;
+    match try_route(sandbox, &route, slot, network, canary, (route.inside(loopback), None)) {
+        Err(error @ SandboxError::NotProven(_)) => Err(error),
+        Err(error) => {
+            tracing::debug!(error = picket_domain::cause(&error), "runs have no IPv6 here");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 
@@ -138,8 +157,20 @@ fn try_network(
     let route = sandbox.route_at(level, &[address])?;
     let inside = route.inside(address);
     let stand_in = (inside != address).then_some(inside);
+    try_route(sandbox, &route, slot, network, canary, (inside, stand_in))
+}
+
+/// Looks around in a run that may reach `inside`; who answers there is expected behind the stand-in.
+fn try_route(
+    sandbox: &Sandbox,
+    route: &Route,
+    slot: u32,
+    network: Network,
+    canary: &Canary,
+    (inside, stand_in): (IpAddr, Option<IpAddr>),
+) -> Result<(), SandboxError> {
     let egress = Egress { addresses: vec![inside], ports: vec![(canary.port(), canary.port())] };
-    let way = Way::new(sandbox.ways(), &route, network, &egress, limits().wall)?;
+    let way = Way::new(sandbox.ways(), route, network, &egress, limits().wall)?;
     let (outcome, text) = run(sandbox, slot, network, &way, &canary.words(stand_in))?;
     let rights = if network == Network::Raw { Rights::Raw } else { Rights::None };
     let reached: Vec<Reached> = probe::judge(outcome.end, &text, rights)?;

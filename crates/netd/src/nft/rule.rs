@@ -75,6 +75,19 @@ impl Rule {
         self.expression("payload", place.be32(6, 1).be32(7, checksum).be32(8, u32::from(pseudo)))
     }
 
+    /// Writes an address into the header of IPv6, which has no checksum, and corrects the one behind it, which counts
+    /// addresses.
+    pub(crate) fn store_address6(self, offset: u32, from: u32) -> Self {
+        let place = Attributes::new().be32(5, from).be32(2, NETWORK).be32(3, offset).be32(4, 16);
+        self.expression("payload", place.be32(6, 0).be32(7, 0).be32(8, 1))
+    }
+
+    /// Writes an address into what a message of ICMPv6 is about, and corrects the message's checksum.
+    pub(crate) fn store_reported6(self, offset: u32, from: u32) -> Self {
+        let place = Attributes::new().be32(5, from).be32(2, TRANSPORT).be32(3, offset).be32(4, 16);
+        self.expression("payload", place.be32(6, 1).be32(7, 2).be32(8, 0))
+    }
+
     /// Goes on when the register begins with `value`.
     pub(crate) fn compare(self, register: u32, how: u32, value: &[u8]) -> Self {
         let value = Attributes::new().put(1, value);

@@ -1,18 +1,17 @@
 //! What one run may send and receive, as rules of the router. Every chain of it ends in a drop.
 
+mod forwards;
+
 use super::{Wired, Wish, name};
 use crate::{
     Mode,
     nft::{
-        ARP, Changes, EQUAL, Element, Field, ICMP, ICMPV6, INET, L4PROTO, NETWORK, NOT_EQUAL, OIF, Rule, Set, TCP,
-        TRANSPORT, UDP, key, octets, register,
+        ARP, Changes, EQUAL, Element, Field, ICMP, ICMPV6, INET, NETWORK, NOT_EQUAL, OIF, Rule, Set, TCP, TRANSPORT,
+        UDP, octets, register,
     },
     router::{DROPPED, FROM_RUN, Families, NEIGHBORS, TABLE, TO_RUN, neighbor},
     settings::Ends,
 };
-
-/// What ICMP may ask the node's loopback: an echo, the time.
-const QUESTIONS: [u8; 2] = [8, 13];
 
 /// The rules of one run, while they are written.
 pub(super) struct Rules<'a> {
@@ -57,39 +56,14 @@ impl Rules<'_> {
                 changes.add_elements(&name, &elements);
             }
         }
-        if self.wired.forwards {
-            const FIELDS: [Field; 3] = [Field::Ipv4, Field::Protocol, Field::Port];
-            let name = self.at("forward");
-            changes.add_set(&Set { name: &name, key: &FIELDS, data: None, ranges: true, expires: true });
-            changes.add_elements(&name, &self.forwards());
-        }
-    }
-
-    /// Ports of TCP and UDP at each stand-in, and ICMP: where a port would be it has its kind or its checksum.
-    fn forwards(&self) -> Vec<Element> {
-        let ports = self.wish.checked.ports.as_slice();
-        let wanted: [(u8, &[(u16, u16)]); 3] = [(TCP, ports), (UDP, ports), (ICMP, &[(0, u16::MAX)])];
-        let mut stand_ins = self.wish.stand_ins.to_vec();
-        stand_ins.sort_unstable();
-        stand_ins.dedup();
-        let mut elements = Vec::new();
-        for stand_in in stand_ins {
-            for (protocol, ranges) in wanted {
-                let at = |port: u16| key(&[&stand_in.octets(), &[protocol], &port.to_be_bytes()]);
-                let ttl = self.wish.checked.ttl_ms;
-                elements.extend(ranges.iter().map(|(first, last)| Element::new(at(*first)).to(at(*last)).for_ms(ttl)));
-            }
-        }
-        elements
+        self.forward_sets(changes);
     }
 
     /// From the run: its own source address, a listed destination that is not special unless the operator lists it.
     fn out(&self, changes: &mut Changes) {
         let chain = self.at("out");
         changes.add_chain(&chain);
-        if self.wired.forwards {
-            self.to_stand_ins(changes, &chain);
-        }
+        self.to_stand_ins(changes, &chain);
         if self.wired.has.v4 {
             self.to_listed4(changes, &chain);
         }
@@ -97,20 +71,6 @@ impl Rules<'_> {
             self.to_listed6(changes, &chain);
         }
         changes.add_rule(&chain, Rule::new().count(&self.at("dropped")).count(DROPPED).drop());
-    }
-
-    /// The node's own loopback is asked by ICMP for an echo or the time alone, and only by runs with raw sockets.
-    fn to_stand_ins(&self, changes: &mut Changes, chain: &str) {
-        let kind = |kind: u8| {
-            self.v4_from_run().protocol(ICMP).load(TRANSPORT, 0, 1, register(0)).compare(register(0), EQUAL, &[kind])
-        };
-        let asked = [TCP, UDP].map(|protocol| self.v4_from_run().protocol(protocol)).into_iter();
-        let asked = asked.chain(QUESTIONS.into_iter().filter(|_| self.is_raw()).map(kind));
-        for rule in asked {
-            let fields = rule.load(NETWORK, 16, 4, register(0)).meta(L4PROTO, register(1));
-            let fields = fields.load(TRANSPORT, 2, 2, register(2));
-            changes.add_rule(chain, fields.in_set(&self.at("forward"), register(0)).accept());
-        }
     }
 
     fn to_listed4(&self, changes: &mut Changes, chain: &str) {
@@ -126,9 +86,8 @@ impl Rules<'_> {
 
     fn to_listed6(&self, changes: &mut Changes, chain: &str) {
         for protocol in self.protocols(ICMPV6) {
-            let from = || directly(self.outward().ipv6(), protocol).load(NETWORK, 8, 16, register(0));
-            let own = || from().compare(register(0), EQUAL, &self.own6()).load(NETWORK, 24, 16, register(0));
-            let to = || own().in_set(&self.at("allow6"), register(0));
+            let from = || self.v6_from_run(protocol).load(NETWORK, 24, 16, register(0));
+            let to = || from().in_set(&self.at("allow6"), register(0));
             changes.add_rule(chain, to().not_in_set("special6", register(0)).accept());
             if self.listed.v6 {
                 changes.add_rule(chain, to().in_set("listed6", register(0)).accept());
@@ -155,11 +114,7 @@ impl Rules<'_> {
         // A piece without these bits, or before them, is a beginning that nobody sees; connections need no pieces.
         let piece = Rule::new().ipv4().protocol(TCP).load(NETWORK, 6, 2, register(0)).mask(register(0), &[0x3f, 0xff]);
         changes.add_rule(&chain, piece.compare(register(0), NOT_EQUAL, &[0, 0]).drop());
-        if self.wired.forwards {
-            let fields = self.v4_to_run().load(NETWORK, 12, 4, register(0)).meta(L4PROTO, register(1));
-            let fields = fields.load(TRANSPORT, 0, 2, register(2));
-            changes.add_rule(&chain, fields.in_set(&self.at("forward"), register(0)).accept());
-        }
+        self.answers_of_stand_ins(changes, &chain);
         if self.wired.has.v4 {
             for protocol in self.protocols(ICMP) {
                 let from = self.v4_to_run().protocol(protocol).load(NETWORK, 12, 4, register(0));
@@ -212,6 +167,11 @@ impl Rules<'_> {
     fn v4_from_run(&self) -> Rule {
         let plain = self.outward().ipv4().load(NETWORK, 0, 1, register(0)).compare(register(0), EQUAL, &[0x45]);
         plain.ipv4().load(NETWORK, 12, 4, register(0)).compare(register(0), EQUAL, &self.wired.address.octets())
+    }
+
+    fn v6_from_run(&self, protocol: u8) -> Rule {
+        let source = directly(self.outward().ipv6(), protocol).load(NETWORK, 8, 16, register(0));
+        source.compare(register(0), EQUAL, &self.own6())
     }
 
     fn v4_to_run(&self) -> Rule {

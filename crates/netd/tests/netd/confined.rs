@@ -1,8 +1,11 @@
 //! The filter of level L1. The namespace `stack` stands for slirp4netns with the whole world behind it.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket},
+    time::Duration,
+};
 
-use picket_netd::{Confined, Confinement, Gateway, NetdError, USER_GATEWAY};
+use picket_netd::{Confined, Confinement, Gateway, NetdError, USER_GATEWAY, USER_GATEWAY6};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
 
 use crate::{
@@ -63,7 +66,7 @@ fn address(text: &str) -> IpAddr {
 }
 
 fn egress(addresses: &[&str], ports: Option<&[(u16, u16)]>) -> Confinement {
-    let gateway = ports.map(|ports| Gateway { stand_in: USER_GATEWAY, ports: ports.to_vec() });
+    let gateway = ports.map(|ports| Gateway { stand_ins: vec![USER_GATEWAY.into()], ports: ports.to_vec() });
     Confinement { addresses: addresses.iter().map(|one| address(one)).collect(), gateway }
 }
 
@@ -118,6 +121,67 @@ fn only_listed_addresses_and_ports_of_the_gateway_are_reached() {
                 ("2001:db8:1::20", 80, Silent),
             ],
         );
+    });
+}
+
+#[test]
+fn only_listed_ports_of_the_gateway_of_ipv6_are_reached() {
+    inside("confined::only_listed_ports_of_the_gateway_of_ipv6_are_reached", || {
+        let (run, stack) = wired();
+        for port in [53, 80, 8080] {
+            serve(&stack, &["fd00::2"], port);
+        }
+        let stand_ins = [USER_GATEWAY6.into(), USER_GATEWAY.into()];
+        let mut filter = run.run(|| confine(&Confinement::default()).unwrap());
+        for (stand_ins, v4) in [(&stand_ins[..1], Silent), (&stand_ins, Reached)] {
+            let gateway = Gateway { stand_ins: stand_ins.to_vec(), ports: vec![(80, 80), (8000, 8100)] };
+            let egress = Confinement { addresses: vec![address("2001:db8:1::10")], gateway: Some(gateway) };
+            filter.replace(&egress).unwrap();
+            let expected = [
+                ("fd00::2", 80, Reached),
+                ("fd00::2", 8080, Reached),
+                ("fd00::2", 53, Silent),
+                ("fd00::3", 53, Silent),
+                ("2001:db8:1::10", 53, Reached),
+                ("2001:db8:1::20", 80, Silent),
+                ("10.0.2.2", 80, v4),
+                ("::ffff:10.0.2.2", 80, v4),
+                ("10.0.2.2", 9000, Silent),
+                ("10.0.2.3", 53, Silent),
+            ];
+            check(&run, &mut filter, &expected);
+            filter.replace(&Confinement::default()).unwrap();
+            check(&run, &mut filter, &[("fd00::2", 80, Silent), ("10.0.2.2", 80, Silent)]);
+        }
+    });
+}
+
+/// The stack would carry some of them on.
+#[test]
+fn groups_and_link_local_addresses_are_dropped_and_counted() {
+    inside("confined::groups_and_link_local_addresses_are_dropped_and_counted", || {
+        let (run, _stack) = wired();
+        let mut filter = run.run(|| confine(&egress(&["2001:db8:1::10", "203.0.113.10"], Some(&[(80, 80)]))).unwrap());
+        let links = run.run(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap());
+        let link = links.lines().find(|line| line.ends_with(" tap0")).and_then(|line| line.split(' ').nth(1)).unwrap();
+        let link = u32::from_str_radix(link, 16).unwrap();
+        let v6 = ["ff02::1", "ff02::fb", "ff05::2", "fe80::2", "fe80::99"].map(|one| (one, "[::]:0"));
+        let v4 = ["224.0.0.251", "239.255.255.250", "255.255.255.255", "10.0.2.255"].map(|one| (one, "0.0.0.0:0"));
+        for (to, own) in v6.into_iter().chain(v4) {
+            let before = filter.dropped().unwrap();
+            let place = match address(to) {
+                IpAddr::V6(to) => SocketAddrV6::new(to, 80, 0, link).into(),
+                IpAddr::V4(to) => SocketAddr::from((to, 80)),
+            };
+            let refused = run.run(|| {
+                let socket = UdpSocket::bind(own).unwrap();
+                socket.set_broadcast(true).unwrap();
+                socket.send_to(b"?", place).is_err()
+            });
+            let counted = filter.dropped().unwrap() - before;
+            println!("egress L1 | udp {to} 80 | refused {refused} | {counted} dropped");
+            assert!(refused && counted > 0, "{to}: refused {refused}, counted {counted}");
+        }
     });
 }
 
@@ -179,8 +243,10 @@ fn a_filter_that_is_replaced_opens_what_is_listed_then_and_nothing_else() {
 fn four_thousand_addresses_and_overlapping_ports_fit_and_more_are_refused() {
     inside("confined::four_thousand_addresses_and_overlapping_ports_fit_and_more_are_refused", || {
         let many = |count: u32| (0..count).map(|n| IpAddr::from((0xcb00_0000 + n).to_be_bytes())).collect::<Vec<_>>();
-        let gateway =
-            Gateway { stand_in: USER_GATEWAY, ports: vec![(1, 100), (50, 200), (65_535, 65_535), (201, 300)] };
+        let gateway = Gateway {
+            stand_ins: vec![USER_GATEWAY.into()],
+            ports: vec![(1, 100), (50, 200), (65_535, 65_535), (201, 300)],
+        };
         let fits = Confinement { addresses: many(4096), gateway: Some(gateway) };
         Space::new().run(|| confine(&fits).unwrap());
         let too_many = Space::new().run(|| confine(&Confinement { addresses: many(4097), gateway: None }));

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read},
-    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -88,6 +88,27 @@ pub(crate) fn ping(from: &Space, to: Ipv4Addr, patience: Duration) -> Outcome {
             // A machine that asks itself sees its own question too.
             match recv(&socket, &mut packet, RecvFlags::empty()) {
                 Ok(_) if packet[20] == 0 && packet[12..16] == to.octets() => return Outcome::Reached,
+                Ok(_) => {}
+                Err(_) => return Outcome::Silent,
+            }
+        }
+    })
+}
+
+/// The same over IPv6.
+pub(crate) fn echo6(from: &Space, to: Ipv6Addr, patience: Duration) -> Outcome {
+    from.run(|| {
+        // The kernel fills the checksum in.
+        let socket = rustix::net::socket(AddressFamily::INET6, SocketType::RAW, Some(ipproto::ICMPV6)).unwrap();
+        set_socket_timeout(&socket, Timeout::Recv, Some(patience)).unwrap();
+        let echo = [128, 0, 0, 0, 0, 1, 0, 1];
+        if sendto(&socket, &echo, SendFlags::empty(), &SocketAddrV6::new(to, 0, 0, 0)).is_err() {
+            return Outcome::Silent;
+        }
+        loop {
+            let mut message = [0; 128];
+            match recv(&socket, &mut message, RecvFlags::empty()) {
+                Ok(_) if message[0] == 129 => return Outcome::Reached,
                 Ok(_) => {}
                 Err(_) => return Outcome::Silent,
             }

@@ -16,6 +16,11 @@ use crate::{
     },
 };
 
+fn v4(address: IpAddr) -> Ipv4Addr {
+    let IpAddr::V4(address) = address else { panic!("expected IPv4: {address}") };
+    address
+}
+
 #[test]
 fn a_stand_in_leads_to_listed_ports_of_the_loopback_address_alone() {
     inside("stand_ins::a_stand_in_leads_to_listed_ports_of_the_loopback_address_alone", || {
@@ -28,7 +33,7 @@ fn a_stand_in_leads_to_listed_ports_of_the_loopback_address_alone() {
         assert_eq!(forwards.len(), 2);
         assert_eq!(forwards[0], forwards[1]);
         let stand_in = forwards[0].stand_in;
-        let to = IpAddr::V4(stand_in);
+        let to = stand_in;
         // Nobody listens at 8081; 9000 is not the task's.
         let expected = [(8080, Reached), (8081, Refused), (9000, Silent), (80, Silent)];
         for (port, outcome) in expected {
@@ -37,7 +42,7 @@ fn a_stand_in_leads_to_listed_ports_of_the_loopback_address_alone() {
                 assert_eq!(probe, outcome, "{name} {port}");
             }
         }
-        assert_eq!(ping(&run, stand_in, PATIENCE), Reached);
+        assert_eq!(ping(&run, v4(stand_in), PATIENCE), Reached);
         assert_eq!(tcp(&run, TARGET.parse().unwrap(), 80), Reached);
         // The next stand-in is nobody's, and the loopback address itself is the run's own.
         assert_eq!(tcp(&run, "198.18.80.1".parse().unwrap(), 8080), Silent);
@@ -61,7 +66,7 @@ fn a_stand_in_is_asked_for_an_echo_and_the_time_alone_and_only_by_raw_runs() {
         let plain = Grant { mode: Mode::Connect, ..raw.clone() };
         for (wish, asks) in [(raw, true), (plain, false)] {
             let (run, mut lease) = world.open(&wish);
-            let stand_in = lease.granted.forwards[0].stand_in;
+            let stand_in = v4(lease.granted.forwards[0].stand_in);
             let target = TARGET.parse().unwrap();
             // Echo and time; then: no such host, redirect, router, mask.
             let listed = wish.mode == Mode::Raw;
@@ -100,7 +105,7 @@ fn a_reserved_stand_in_stays_that_of_its_address_until_it_is_given_back() {
         let world = World::new();
         let listed = vec!["127.0.0.0/8".parse().unwrap()];
         let helper = start_with(&world, NetdSettings { allow_internal: listed, ..settings(&world.socket(), true) });
-        let [one, other]: [Ipv4Addr; 2] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
+        let [one, other]: [IpAddr; 2] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
         let (first, second) = (world.client(), world.client());
         let kept = first.reserve(&[one]).unwrap();
         let beside = second.reserve(&[other, one]).unwrap();
@@ -109,7 +114,7 @@ fn a_reserved_stand_in_stays_that_of_its_address_until_it_is_given_back() {
         // Nobody reaches anything by a reservation alone.
         let (run, lease) = world.open(&grant(&["127.0.0.2"]));
         assert_eq!(lease.granted.forwards, beside.forwards[..1]);
-        assert_eq!(tcp(&run, kept.forwards[0].stand_in.into(), 8080), Silent);
+        assert_eq!(tcp(&run, kept.forwards[0].stand_in, 8080), Silent);
         drop(lease);
         // The second client gives both back; the first one's stays.
         drop(beside);
@@ -118,10 +123,10 @@ fn a_reserved_stand_in_stays_that_of_its_address_until_it_is_given_back() {
         });
         let (run, lease) = world.open(&grant(&["127.0.0.1"]));
         assert_eq!(lease.granted.forwards, kept.forwards);
-        assert_eq!(tcp(&run, kept.forwards[0].stand_in.into(), 8080), Reached);
+        assert_eq!(tcp(&run, kept.forwards[0].stand_in, 8080), Reached);
         // It outlives the reservation, since the run has it too.
         drop(kept);
-        assert_eq!(tcp(&run, lease.granted.forwards[0].stand_in.into(), 8080), Reached);
+        assert_eq!(tcp(&run, lease.granted.forwards[0].stand_in, 8080), Reached);
         helper.stop();
     });
 }
@@ -131,11 +136,12 @@ fn only_loopback_addresses_that_the_node_allows_get_a_stand_in() {
     inside("stand_ins::only_loopback_addresses_that_the_node_allows_get_a_stand_in", || {
         let world = World::new();
         let helper = start(&world, true);
-        let many: Vec<Ipv4Addr> = (1..=17).map(|last| [127, 0, 0, last].into()).collect();
+        let many: Vec<IpAddr> = (1..=17).map(|last| [127, 0, 0, last].into()).collect();
         for wrong in [
             &[][..],
             &[[127, 0, 0, 2].into()],
             &[[192, 0, 2, 2].into()],
+            &[[0_u16, 0, 0, 0, 0, 0, 0, 1].into()],
             &[[127, 0, 0, 1].into(), [8, 8, 8, 8].into()],
             &many,
         ] {

@@ -38,7 +38,7 @@ fn a_wire_leads_nowhere_until_it_is_said_where() {
         let mut lease = wire.open(&grant(&[TARGET, "127.0.0.1"])).unwrap();
         println!("opened in {:?}", begin.elapsed());
         assert_eq!(tcp(&run, TARGET.parse().unwrap(), 80), Reached);
-        assert_eq!(tcp(&run, lease.granted.forwards[0].stand_in.into(), 8080), Reached);
+        assert_eq!(tcp(&run, lease.granted.forwards[0].stand_in, 8080), Reached);
         assert_eq!(tcp(&run, TARGET.parse().unwrap(), 81), Refused);
         assert_eq!(tcp_within(&run, OTHERS[0].parse().unwrap(), 80, BRIEFLY), Silent);
         assert!(lease.dropped_packets().unwrap() > 0);

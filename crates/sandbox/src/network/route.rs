@@ -1,15 +1,16 @@
-//! Under which addresses a run sees its targets. In a network namespace of its own 127.0.0.1 is the run itself, so a
+//! Under which addresses a run sees its targets. In a network namespace of its own 127.0.0.1 and `::1` are the run itself, so a
 //! loopback address of the host that an operator allows appears under a stand-in; what the tool then says of the stand-in
 //! is translated back.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use picket_domain::{Observation, PinnedHost, SandboxLevel, Shard};
-use picket_netd::{Forward, NetdClient, Reservation, USER_GATEWAY, USER_NETWORK, USER_NETWORK6};
+use picket_netd::{Forward, NetdClient, Reservation, USER_GATEWAY, USER_GATEWAY6, USER_NETWORK, USER_NETWORK6};
 
 use super::Ways;
+use super::whole::replace_whole;
 use crate::SandboxError;
 
 /// How the targets of runs are reached, at one level. While one of its copies lives, the stand-ins are theirs.
@@ -53,15 +54,15 @@ impl Route {
     /// The address under which the run sees `address`.
     #[must_use]
     pub fn inside(&self, address: IpAddr) -> IpAddr {
-        let forward = self.forwards.iter().find(|forward| IpAddr::V4(forward.loopback) == address.to_canonical());
-        forward.map_or(address, |forward| forward.stand_in.into())
+        let forward = self.forwards.iter().find(|forward| forward.loopback == address.to_canonical());
+        forward.map_or(address, |forward| forward.stand_in)
     }
 
     /// The address that the run sees as `address`.
     #[must_use]
     pub fn outside(&self, address: IpAddr) -> IpAddr {
-        let forward = self.forwards.iter().find(|forward| IpAddr::V4(forward.stand_in) == address);
-        forward.map_or(address, |forward| forward.loopback.into())
+        let forward = self.forwards.iter().find(|forward| forward.stand_in == address);
+        forward.map_or(address, |forward| forward.loopback)
     }
 
     /// The shard as the run sees it.
@@ -108,7 +109,7 @@ impl Route {
         }
     }
 
-    fn rewrite<'a>(&self, text: &'a str, pair: impl Fn(&Forward) -> (Ipv4Addr, Ipv4Addr)) -> Cow<'a, str> {
+    fn rewrite<'a>(&self, text: &'a str, pair: impl Fn(&Forward) -> (IpAddr, IpAddr)) -> Cow<'a, str> {
         self.forwards.iter().map(pair).fold(Cow::Borrowed(text), |text, (from, to)| {
             match replace_whole(&text, &from.to_string(), &to.to_string()) {
                 Some(changed) => Cow::Owned(changed),
@@ -118,19 +119,10 @@ impl Route {
     }
 }
 
-/// The helper reaches every address of 127.0.0.0/8, each under a stand-in of its own. Where there is no such address, it
-/// is not asked.
+/// The helper reaches every loopback address, each under a stand-in of its own. Where there is no such address, it is not
+/// asked.
 fn reserve(addresses: &[IpAddr], ways: &Ways) -> Result<Option<Reservation>, SandboxError> {
-    let mut wanted = Vec::new();
-    for address in addresses {
-        match address.to_canonical() {
-            IpAddr::V4(loopback) if loopback.is_loopback() => wanted.push(loopback),
-            IpAddr::V6(loopback) if loopback.is_loopback() => {
-                return Err(SandboxError::Unreachable { address: *address, level: SandboxLevel::L0 });
-            }
-            IpAddr::V4(_) | IpAddr::V6(_) => {}
-        }
-    }
+    let wanted: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).filter(IpAddr::is_loopback).collect();
     if wanted.is_empty() {
         return Ok(None);
     }
@@ -138,64 +130,25 @@ fn reserve(addresses: &[IpAddr], ways: &Ways) -> Result<Option<Reservation>, San
     Ok(Some(NetdClient::new(socket).reserve(&wanted)?))
 }
 
-/// The user-mode stack reaches 127.0.0.1 alone, and its own network hides a real one of the same addresses.
+/// The user-mode stack reaches 127.0.0.1 and `::1` alone, and its own network hides a real one of the same addresses.
 fn user_mode_forwards(addresses: &[IpAddr]) -> Result<Vec<Forward>, SandboxError> {
     let mut forwards = Vec::new();
     for address in addresses {
-        match address.to_canonical() {
-            IpAddr::V4(Ipv4Addr::LOCALHOST) => {
-                forwards = vec![Forward { loopback: Ipv4Addr::LOCALHOST, stand_in: USER_GATEWAY }];
-            }
-            IpAddr::V4(v4) if !v4.is_loopback() && !USER_NETWORK.contains(&v4) => {}
-            IpAddr::V6(v6) if !v6.is_loopback() && !USER_NETWORK6.contains(&v6) => {}
+        let (loopback, stand_in) = match address.to_canonical() {
+            IpAddr::V4(Ipv4Addr::LOCALHOST) => (Ipv4Addr::LOCALHOST.into(), USER_GATEWAY.into()),
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => (Ipv6Addr::LOCALHOST.into(), USER_GATEWAY6.into()),
+            IpAddr::V4(v4) if !v4.is_loopback() && !USER_NETWORK.contains(&v4) => continue,
+            IpAddr::V6(v6) if !USER_NETWORK6.contains(&v6) => continue,
             IpAddr::V4(_) | IpAddr::V6(_) => {
                 return Err(SandboxError::Unreachable { address: *address, level: SandboxLevel::L1 });
             }
+        };
+        let forward = Forward { loopback, stand_in };
+        if !forwards.contains(&forward) {
+            forwards.push(forward);
         }
     }
     Ok(forwards)
-}
-
-/// Replaces an address where it stands alone: 10.0.2.2 is no part of 10.0.2.25 or of 110.0.2.2, nor of 10.0.2.2.example.
-/// Nothing when it does not occur.
-fn replace_whole(text: &str, from: &str, to: &str) -> Option<String> {
-    let mut changed = String::new();
-    let mut done = 0;
-    for (at, _) in text.match_indices(from) {
-        let (before, after) = (text.get(done..at)?, text.get(at + from.len()..)?);
-        let whole_before = text.get(..at)?;
-        if ends_inside(whole_before) || begins_inside(after) {
-            continue;
-        }
-        changed.push_str(before);
-        changed.push_str(to);
-        done = at + from.len();
-    }
-    if done == 0 {
-        return None;
-    }
-    changed.push_str(text.get(done..)?);
-    Some(changed)
-}
-
-/// Whether a text ends in the middle of a number or of a dotted name.
-fn ends_inside(text: &str) -> bool {
-    let mut letters = text.chars().rev();
-    match letters.next() {
-        Some('.') => letters.next().is_some_and(char::is_alphanumeric),
-        Some(letter) => letter.is_alphanumeric(),
-        None => false,
-    }
-}
-
-/// Whether a text goes on with a number or with a dotted name. A dot alone ends a sentence.
-fn begins_inside(text: &str) -> bool {
-    let mut letters = text.chars();
-    match letters.next() {
-        Some('.') => letters.next().is_some_and(char::is_alphanumeric),
-        Some(letter) => letter.is_alphanumeric(),
-        None => false,
-    }
 }
 
 #[cfg(test)]
@@ -244,14 +197,38 @@ mod tests {
     }
 
     #[test]
+    fn the_loopback_of_ipv6_has_a_stand_in_of_its_own() {
+        let route = at_l1(&["::1", "127.0.0.1", "::ffff:127.0.0.1", "2001:db8::1"]).unwrap();
+        assert_eq!(route.forwards().len(), 2);
+        let shard = Shard {
+            target: "http://[::1]:8080/".into(),
+            addresses: vec!["::1".parse().unwrap()],
+            hosts: vec![PinnedHost { name: "localhost".into(), address: Ipv6Addr::LOCALHOST.into() }],
+        };
+        let inside = route.shard(&shard);
+        assert_eq!((inside.target.as_str(), inside.addresses[0]), ("http://[fd00::2]:8080/", USER_GATEWAY6.into()));
+        assert_eq!(inside.hosts[0].address, IpAddr::from(USER_GATEWAY6));
+        assert_eq!(route.outside(USER_GATEWAY6.into()), IpAddr::from(Ipv6Addr::LOCALHOST));
+        for (said, meant) in [
+            ("http://[fd00::2]:80/x at fd00::2.", "http://[::1]:80/x at ::1."),
+            ("fd00::2/128, 10.0.2.2", "::1/128, 127.0.0.1"),
+            ("fd00::20 1fd00::2 fd00::2:1 2001:fd00::2 xfd00::2", "fd00::20 1fd00::2 fd00::2:1 2001:fd00::2 xfd00::2"),
+        ] {
+            assert_eq!(route.text(said), meant);
+        }
+        let other = Shard { target: "[2001:db8::1]".into(), addresses: vec![], hosts: vec![] };
+        assert_eq!(route.shard(&other).target, "[2001:db8::1]", "an address that ends like it is another one");
+    }
+
+    #[test]
     fn what_cannot_be_reached_is_refused_and_never_replaced() {
-        for address in ["127.0.0.2", "::1", "10.0.2.9", "::ffff:127.0.0.9", "fd00::2", "fd00::3"] {
+        for address in ["127.0.0.2", "10.0.2.9", "::ffff:127.0.0.9", "fd00::2", "fd00::3"] {
             assert!(at_l1(&[address]).is_err(), "{address}");
         }
         let at = |level, address: &str| Route::new(level, &[address.parse().unwrap()], &Ways::default());
         assert!(at(SandboxLevel::L2, "127.0.0.2").is_ok());
         assert!(matches!(at(SandboxLevel::L0, "127.0.0.2"), Err(SandboxError::NoWay(_))), "there is no helper to ask");
-        assert!(matches!(at(SandboxLevel::L0, "::1"), Err(SandboxError::Unreachable { .. })));
+        assert!(matches!(at(SandboxLevel::L0, "::1"), Err(SandboxError::NoWay(_))), "nor for IPv6");
         assert!(at(SandboxLevel::L0, "192.0.2.7").is_ok(), "nobody needs to be asked");
     }
 }

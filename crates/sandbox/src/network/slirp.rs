@@ -25,6 +25,8 @@ use crate::{SandboxError, sys};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What is read of its complaints when it does not get ready, in bytes.
 const MAX_COMPLAINT: u64 = 2048;
+/// The name of its interface in the run's network.
+pub(super) const TAP: &str = "tap0";
 /// The device of tunnels (`Documentation/admin-guide/devices.txt`: character device 10, 200).
 const TUNNEL: &str = "/dev/net/tun";
 const TUNNEL_NUMBER: (u32, u32) = (10, 200);
@@ -115,7 +117,7 @@ impl Slirp {
                 sys::before_exec(&mut command, move || become_slot(user.as_fd(), network.as_fd(), is_shut))
             }
         };
-        command.arg("tap0").env_clear().current_dir("/");
+        command.arg(TAP).env_clear().current_dir("/");
         Ok(command)
     }
 }

@@ -9,11 +9,12 @@ use picket_sandbox::{End, Exceeded, Limits, Run, Sandbox, SandboxSettings};
 use rustix::process::geteuid;
 
 use crate::room::{
-    Room, all_as_ordinary_user, await_ready, finish, invocation, open_folder, settings, small, variable,
+    Room, all_as_ordinary_user, all_as_ordinary_user_with_ipv6, await_ready, finish, invocation, open_folder, settings,
+    small, variable,
 };
 
-/// S7 to S17, S19, S20, S24, S25 and S28, each file of them in a process of that user. S21 and S23 are of level L0, where
-/// the helper is root whoever the worker is.
+/// S7 to S17, S19, S20, S24, S25 and S28, each file of them in a process of that user. S21 and S23 are of level L0:
+/// `crates/netd/tests/netd/everybody.rs` has them as that user.
 #[test]
 fn every_case_holds_for_an_ordinary_user() {
     if !geteuid().is_root() {
@@ -22,9 +23,12 @@ fn every_case_holds_for_an_ordinary_user() {
     }
     let of_levels = ["two_runs", "a_slot", "runs_cannot", "a_tool_reaches", "a_run_that_may", "the_stack"];
     let of_levels = of_levels.map(|case| format!("levels::{case}"));
-    for cases in ["limits::", "death::", "isolation::", "files::"].map(str::to_owned).iter().chain(&of_levels) {
+    for cases in
+        ["limits::", "death::", "isolation::", "files::", "loopback6::"].map(str::to_owned).iter().chain(&of_levels)
+    {
         let folder = open_folder();
-        let Some(output) = all_as_ordinary_user(folder.path(), cases) else { return };
+        let run = if cases == "loopback6::" { all_as_ordinary_user_with_ipv6 } else { all_as_ordinary_user };
+        let Some(output) = run(folder.path(), cases) else { return };
         let text = String::from_utf8_lossy(&output.stdout);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !text.contains(" 0 passed"), "{cases}:\n{text}{said}");
@@ -109,8 +113,10 @@ fn limits_hold(folder: &Path, start: &impl Fn(&str, &Limits) -> Run) {
         println!("processes: {line:?} of {:?}, {:?}", of("pids.max"), of("pids.events"));
         assert_eq!(of("pids.max").trim(), "12");
         assert!(line.contains("EAGAIN") && of("cgroup.procs").lines().count() <= 12, "{line}");
+        let refused = of("pids.events").lines().find_map(|line| line.strip_prefix("max ")?.parse::<u64>().ok());
+        assert!(refused.is_some_and(|count| count > 0), "the group refused, not the resource limit: {refused:?}");
         run.killer().kill("done");
-        drop(run.wait_blocking());
+        assert_eq!(run.wait_blocking().exceeded, Some(Exceeded::Processes));
     }
     if controllers.contains("cpu") {
         let run = start("hold", &small());
@@ -118,6 +124,7 @@ fn limits_hold(folder: &Path, start: &impl Fn(&str, &Limits) -> Run) {
         let share = fs::read_to_string(group.join("cpu.max")).unwrap();
         println!("processor time: {share:?}");
         assert!(share.split(' ').next().is_some_and(|share| share.parse::<u64>().is_ok()), "{share}");
-        drop(run);
+        run.killer().kill("done");
+        drop(run.wait_blocking());
     }
 }

@@ -14,8 +14,8 @@ use rustix::process::geteuid;
 
 use crate::process::children;
 use crate::room::{
-    HELPER_VARIABLE, LEVELS_VARIABLE, Place, Room, as_ordinary_user, await_ready, finish, invocation, may_unshare,
-    open_folder, small, this_test, variable,
+    HELPER_VARIABLE, LEVELS_VARIABLE, OWN_ADDRESSES, Place, Room, as_ordinary_user, await_ready, finish, invocation,
+    may_unshare, open_folder, small, this_test, variable,
 };
 
 /// A slot for self-tests, far from those of other tests.
@@ -224,7 +224,8 @@ fn every_test_of_levels_holds_with_the_network_helper_too() {
     let folder = open_folder();
     let tests = this_test(folder.path(), "levels::");
     let mut command = Command::new("unshare");
-    command.args(["--net", "sh", "-c", "ip link set lo up || exit 77; exec \"$@\"", "sh"]).arg(tests.get_program());
+    let script = format!("{OWN_ADDRESSES} exec \"$@\"");
+    command.args(["--net", "sh", "-c", &script, "sh"]).arg(tests.get_program());
     // Not one by its name: all of them.
     command.args([
         "levels::",
@@ -232,6 +233,7 @@ fn every_test_of_levels_holds_with_the_network_helper_too() {
         "battery::",
         "death::",
         "limits::",
+        "loopback6::",
         "warm::",
         "--nocapture",
         "--test-threads=1",

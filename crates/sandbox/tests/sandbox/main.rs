@@ -13,6 +13,7 @@ mod files;
 mod isolation;
 mod levels;
 mod limits;
+mod loopback6;
 mod nmap;
 mod process;
 mod room;

@@ -48,7 +48,8 @@ fn serve_network(folder: &Path) -> PathBuf {
     let socket = folder.join("netd.sock");
     let settings = NetdSettings {
         socket: socket.clone(),
-        allow_internal: vec!["127.0.0.0/8".parse().unwrap()],
+        allow_internal: ["127.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap()).into(),
+        ipv6: has_ipv6(),
         slots: 1024,
         ..NetdSettings::default()
     };
@@ -59,6 +60,11 @@ fn serve_network(folder: &Path) -> PathBuf {
     });
     crate::process::eventually("the network helper", || NetdClient::new(socket.clone()).status().is_ok());
     socket
+}
+
+/// Whether the kernel has IPv6 at all.
+pub(crate) fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6/conf/all/forwarding").exists()
 }
 
 /// Another helper beside the first, and what ends it when it is dropped.
@@ -284,23 +290,35 @@ pub(crate) fn may_unshare(kind: &str) -> bool {
 /// Runs one of these tests as an ordinary user. Where the tunnel device is root's own it gets another one, as `udev` makes
 /// it by default. Nothing when none can be made.
 pub(crate) fn as_ordinary_user(folder: &Path, test: &str) -> Option<Output> {
-    with_a_tunnel(folder, &one(test))
+    with_a_tunnel(folder, &one(test), "")
 }
 
 /// The same for all tests whose names begin so.
 pub(crate) fn all_as_ordinary_user(folder: &Path, tests: &str) -> Option<Output> {
-    with_a_tunnel(folder, &[tests, "--nocapture", "--test-threads=1"])
+    with_a_tunnel(folder, &[tests, "--nocapture", "--test-threads=1"], "")
 }
 
-fn with_a_tunnel(folder: &Path, words: &[&str]) -> Option<Output> {
-    if !may_unshare("--mount") {
+/// The same in a network that has nothing but the addresses of IPv6 that [`OWN_ADDRESSES`] gives it.
+pub(crate) fn all_as_ordinary_user_with_ipv6(folder: &Path, tests: &str) -> Option<Output> {
+    with_a_tunnel(folder, &[tests, "--nocapture", "--test-threads=1"], OWN_ADDRESSES)
+}
+
+/// Shell that gives a new network namespace its loopback, and addresses that nobody else has (RFC 3849) where it has IPv6.
+pub(crate) const OWN_ADDRESSES: &str = "ip link set lo up || exit 77
+    for address in 2001:db8:5::1 2001:db8:5::2; do ip addr add $address/128 dev lo nodad; done 2>/dev/null
+";
+
+fn with_a_tunnel(folder: &Path, words: &[&str], network: &str) -> Option<Output> {
+    let kinds = if network.is_empty() { ["--mount"].as_slice() } else { &["--mount", "--net"] };
+    if !kinds.iter().all(|kind| may_unshare(kind)) {
         return None;
     }
     let tests = this_test(folder, "");
     let script = "mknod -m 666 $0/tun c 10 200 && mount --bind $0/tun /dev/net/tun || exit 77
         exec setpriv --reuid 10001 --regid 10001 --clear-groups -- \"$@\"";
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script]).arg(folder).arg(tests.get_program()).args(words);
+    let script = format!("{network}{script}");
+    command.args(kinds).args(["sh", "-c", &script]).arg(folder).arg(tests.get_program()).args(words);
     command.envs(tests.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = command.env_remove(HELPER_VARIABLE).current_dir("/").output().unwrap();
     if output.status.code() == Some(77) {
