@@ -78,6 +78,9 @@ CREATE TABLE blackout_windows (
     PRIMARY KEY (organization_id, position)
 );
 CALL picket_isolate('blackout_windows');
+ALTER TABLE organization_counters
+    -- When a window was taken away while it was open: what it held could not have run before.
+    ADD windows_lapsed_at timestamptz;
 
 -- Whether a pattern covers a part of a scan's target: every address of a network, every name below `*.`, or one target; or a
 -- name below the target that the scan has found, which is the target of its task.

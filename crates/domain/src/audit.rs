@@ -152,6 +152,8 @@ actions! {
     TargetVerified = "target.verified";
     /// Many targets were added or changed at once.
     TargetsUpserted = "targets.upserted";
+    /// The operator stopped tasks of a scan that goes on.
+    TasksHalted = "tasks.halted";
     /// Tasks that had been given up wait for a worker again.
     TasksReplayed = "tasks.replayed";
     /// The operator locked somebody out.

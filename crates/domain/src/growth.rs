@@ -10,8 +10,6 @@ use crate::{Authority, NewTask, Plan, PlanGap};
 pub struct Growing {
     /// Its plan.
     pub plan: Plan,
-    /// Its target, canonical.
-    pub target: String,
     /// What was asked for, as it was stored.
     pub request: Value,
     /// Tasks that it may still get under the organization's subscription.

@@ -159,7 +159,8 @@ impl CoverageState {
                     | Gap::ToolUnavailable
                     | Gap::Cancelled
                     | Gap::TargetNotAuthorized
-                    | Gap::TargetExcluded,
+                    | Gap::TargetExcluded
+                    | Gap::TargetForbidden,
                 ),
             ) => Self::Skipped,
             (crate::TaskState::Failed | crate::TaskState::Cancelled, _) => Self::Failed,

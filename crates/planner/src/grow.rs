@@ -193,13 +193,7 @@ mod tests {
     }
 
     fn growing(plan: Plan) -> Growing {
-        Growing {
-            plan,
-            target: "www.example.com".to_owned(),
-            request: Value::Null,
-            tasks_left: 1_000,
-            probes_left: 1_000,
-        }
+        Growing { plan, request: Value::Null, tasks_left: 1_000, probes_left: 1_000 }
     }
 
     fn planned(grown: &Grown) -> Vec<(&'static str, u64, Option<bool>)> {

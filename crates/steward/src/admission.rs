@@ -1,7 +1,7 @@
 //! Admission: lets ready tasks to the workers, few at a time and fairly, and gives up those that nobody can do.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicI64, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -26,6 +26,8 @@ pub struct Admission {
     since: Timestamp,
     /// The second in which it was last looked for windows that have opened: they open on the minute.
     recalled: AtomicI64,
+    /// Rounds so far: each begins with another pool, since a place at a host that has become free is the first one's.
+    rounds: AtomicUsize,
 }
 
 impl Admission {
@@ -33,7 +35,7 @@ impl Admission {
     #[must_use]
     pub fn new(db: Db, clock: Clock, settings: StewardSettings) -> Self {
         let since = clock.now();
-        Self { db, clock, settings, since, recalled: AtomicI64::new(i64::MIN) }
+        Self { db, clock, settings, since, recalled: AtomicI64::new(i64::MIN), rounds: AtomicUsize::new(0) }
     }
 
     /// Admits what there is room for; returns how many tasks.
@@ -47,7 +49,10 @@ impl Admission {
             self.db.operate("admission.recall", async |tx| admission::recall(tx, moment).await).await?;
             self.recalled.store(moment.as_second(), Ordering::Relaxed);
         }
-        let pools = self.db.look_up("admission.pools", async |tx| admission::pools(tx).await).await?;
+        let mut pools = self.db.look_up("admission.pools", async |tx| admission::pools(tx).await).await?;
+        let round = self.rounds.fetch_add(1, Ordering::Relaxed);
+        let first = round.checked_rem(pools.len()).unwrap_or_default();
+        pools.rotate_left(first);
         let mut admitted: usize = 0;
         for pool in pools {
             let now = self.clock.now();

@@ -16,7 +16,7 @@ pub struct StewardSettings {
     /// Admitted tasks that may wait per slot of a pool; small, so that a small scan never waits behind a large one. Where the
     /// workers end more than that in a tenth of a second, so many may wait, 16 per slot at most.
     pub queue_per_slot: i64,
-    /// Tasks of one organization that examine one host at once.
+    /// Tasks that examine one host at once, over all organizations.
     pub tasks_per_host: u32,
     /// Tasks of a tool at once, by its slug, over all organizations; a tool that is not named has no limit.
     pub tasks_per_tool: BTreeMap<String, u32>,

@@ -1,18 +1,21 @@
 //! What operators have stopped: everything, an organization, or a target. Admission lets nothing of it go, a create is
 //! refused, and the steward stops what runs. A switch is never removed: lifting it is noted in its row.
 
+pub(crate) mod stop;
+
+pub use self::stop::{CoveredScan, covered, stop};
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use picket_domain::{AuditAction, AuditEntry, NewScan, OrganizationId, ScanId, Shard, TargetPattern};
+use picket_domain::{AuditAction, AuditEntry, NewScan, OrganizationId, Shard, TargetPattern};
 use serde_json::json;
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
 use crate::{
-    Inconsistent, Notice, StoreError, Tx, administration, audit, quota,
+    Inconsistent, Notice, StoreError, Tx, administration, audit,
     row::Columns,
-    scans,
     statements::statements,
     windows::{Closed, columns, pattern},
 };
@@ -40,6 +43,12 @@ SELECT k.organization_id, k.pattern, k.network::text AS network
 FROM kill_switches AS k
 WHERE k.lifted_at IS NULL";
 
+    // The same with those that were lifted since.
+    CLOSED_SINCE = "-- halts.closed_since
+SELECT k.organization_id, k.pattern, k.network::text AS network
+FROM kill_switches AS k
+WHERE k.lifted_at IS NULL OR k.lifted_at > $1";
+
     EXISTS = "-- halts.exists
 SELECT
 FROM organizations
@@ -62,20 +71,6 @@ WHERE h.pattern IS NULL OR EXISTS (
   SELECT FROM unnest($3::jsonb[]) AS t (shard) WHERE picket_covers(h.pattern, h.network, $2, t.shard)
 )
 LIMIT 1";
-
-    // Scans with something left to do that a switch covers. Without a switch it costs nothing.
-    COVERED = "-- halts.covered
-SELECT s.id, s.organization_id, k.reason
-FROM kill_switches AS k
-JOIN scans AS s ON k.organization_id IS NULL OR s.organization_id = k.organization_id
-WHERE k.lifted_at IS NULL AND s.state IN ('created', 'queued', 'running', 'paused')
-  AND (k.pattern IS NULL OR EXISTS (
-    SELECT FROM tasks AS t
-    WHERE t.scan_id = s.id AND t.state IN ('ready', 'queued', 'running')
-      AND picket_covers(k.pattern, k.network, s.target, t.shard)
-  ))
-ORDER BY s.organization_id, s.id
-LIMIT $1";
 }
 
 /// What [`demand_none`] asks, to be prepared with the statements of a create.
@@ -113,14 +108,6 @@ pub struct Halt {
     pub created_by: String,
     /// Why, for the people of whom it concerns.
     pub reason: String,
-}
-
-/// A scan that must stop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CoveredScan {
-    id: ScanId,
-    organization_id: OrganizationId,
-    reason: String,
 }
 
 /// Throws a switch. Runs as the operator. `false` when it names an organization that is not there.
@@ -186,6 +173,18 @@ pub async fn list(tx: &Tx<'_>) -> Result<Vec<Halt>, StoreError> {
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
 pub(crate) async fn closed(tx: &Tx<'_>) -> Result<Vec<Closed>, StoreError> {
+    closed_of(&tx.query(CLOSED, &[]).await?)
+}
+
+/// What could not be admitted at some moment since then.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+pub(crate) async fn closed_since(tx: &Tx<'_>, since: Timestamp) -> Result<Vec<Closed>, StoreError> {
+    closed_of(&tx.query(CLOSED_SINCE, &[&since]).await?)
+}
+
+fn closed_of(rows: &[Row]) -> Result<Vec<Closed>, StoreError> {
     let closed = |row: &Row| -> Result<Closed, Inconsistent> {
         let columns = Columns::new("kill_switches", row);
         let organization: Option<Uuid> = columns.get("organization_id")?;
@@ -197,7 +196,7 @@ pub(crate) async fn closed(tx: &Tx<'_>) -> Result<Vec<Closed>, StoreError> {
             pauses: false,
         })
     };
-    Ok(tx.query(CLOSED, &[]).await?.iter().map(closed).collect::<Result<_, _>>()?)
+    Ok(rows.iter().map(closed).collect::<Result<_, _>>()?)
 }
 
 /// Demands that no switch covers a scan, whose rows are written already.
@@ -227,39 +226,6 @@ pub async fn demand_none_of(
         Some(row) => Err(StoreError::Halted { reason: Columns::new("kill_switches", &row).get("reason")? }),
         None => Ok(()),
     }
-}
-
-/// Scans that a switch covers and that have not ended. Runs as the operator.
-///
-/// # Errors
-/// When the database refuses.
-#[tracing::instrument(name = "db.halts.covered", skip_all, err(level = "debug"))]
-pub async fn covered(tx: &Tx<'_>, at_most: i64) -> Result<Vec<CoveredScan>, StoreError> {
-    let scan = |row: &Row| -> Result<CoveredScan, Inconsistent> {
-        let columns = Columns::new("scans", row);
-        Ok(CoveredScan {
-            id: ScanId::from_uuid(columns.get("id")?),
-            organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
-            reason: columns.get("reason")?,
-        })
-    };
-    Ok(tx.query(COVERED, &[&at_most]).await?.iter().map(scan).collect::<Result<_, _>>()?)
-}
-
-/// Stops a scan that a switch covers, in a transaction of its own; `false` when it has ended by itself.
-///
-/// # Errors
-/// When the database refuses.
-#[tracing::instrument(name = "db.halts.stop", skip_all, fields(scan.id = %covered.id), err(level = "debug"))]
-pub async fn stop(tx: &Tx<'_>, covered: &CoveredScan, now: Timestamp) -> Result<bool, StoreError> {
-    quota::lock(tx, covered.organization_id).await?;
-    let Some(scans::Locked { scan, traceparent }) = scans::lock(tx, covered.id).await? else { return Ok(false) };
-    let Ok(change) = scan.cancel(now) else { return Ok(false) };
-    scans::cancel(tx, change, traceparent.as_deref(), now).await?;
-    let entry = administration::entry(AuditAction::ScanStopped, covered.id.to_string(), now);
-    let entry = entry.change(None, Some(json!({"reason": covered.reason})));
-    audit::record(tx, covered.organization_id, &entry).await?;
-    Ok(true)
 }
 
 /// Locks the counters of whom it concerns; `false` when there is no such organization.

@@ -39,6 +39,7 @@ mod tests {
         crate::findings::STATEMENTS,
         crate::grounds::STATEMENTS,
         crate::halts::STATEMENTS,
+        crate::halts::stop::STATEMENTS,
         crate::idempotency::STATEMENTS,
         crate::identities::STATEMENTS,
         crate::invitations::STATEMENTS,

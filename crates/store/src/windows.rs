@@ -43,6 +43,18 @@ WHERE EXISTS (
   SELECT FROM tasks AS t WHERE t.organization_id = w.organization_id AND t.state = 'ready' AND t.pool = ANY($1)
 )";
 
+    // As they are stored, of one organization.
+    STORED = "-- windows.stored
+SELECT organization_id, name, days, begins, ends, time_zone, tag, pattern, network::text AS network, pauses
+FROM blackout_windows
+WHERE organization_id = $1";
+
+    // By the clock by which tasks wait.
+    LAPSED = "-- windows.lapsed
+UPDATE organization_counters
+SET windows_lapsed_at = now()
+WHERE organization_id = $1";
+
     CLEAR = "-- windows.clear
 DELETE FROM blackout_windows
 WHERE organization_id = $1";
@@ -100,12 +112,20 @@ pub async fn list(tx: &Tx<'_>) -> Result<Vec<BlackoutWindow>, StoreError> {
     Ok(rows.iter().map(|row| window(&Columns::new("blackout_windows", row))).collect::<Result<_, _>>()?)
 }
 
-/// Replaces the tenant's windows by these.
+/// Replaces the tenant's windows by these. Where one was open, what it held has not waited for a worker until now.
 ///
 /// # Errors
-/// When the database refuses.
+/// When the database refuses, or a row is inconsistent.
 #[tracing::instrument(name = "db.windows.replace", skip_all, err(level = "debug"))]
-pub async fn replace(tx: &Tx<'_>, organization: OrganizationId, windows: &[BlackoutWindow]) -> Result<(), StoreError> {
+pub async fn replace(
+    tx: &Tx<'_>,
+    organization: OrganizationId,
+    windows: &[BlackoutWindow],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if !are_open(&tx.query(STORED, &[&organization.uuid()]).await?, now)?.is_empty() {
+        tx.execute_one(LAPSED, &[&organization.uuid()]).await?;
+    }
     tx.execute(CLEAR, &[&organization.uuid()]).await?;
     for (position, window) in (0_i32..).zip(windows) {
         let BlackoutWindow { name, days, begins, ends, time_zone, tag, pattern, pauses } = window;

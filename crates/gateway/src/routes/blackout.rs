@@ -114,7 +114,7 @@ async fn replace_windows(
         .run("replace_windows", caller.organization_id, async |tx| {
             quota::lock(tx, caller.organization_id).await?;
             let known = windows::list(tx).await?;
-            windows::replace(tx, caller.organization_id, &new).await?;
+            windows::replace(tx, caller.organization_id, &new, now).await?;
             let entry = context
                 .entry(now, &caller.label(), AuditAction::BlackoutWindowsReplaced, None)
                 .change(Some(shown(&known)), Some(shown(&new)));

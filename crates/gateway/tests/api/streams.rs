@@ -201,3 +201,54 @@ async fn what_a_client_does_to_a_scan_is_heard_at_once_and_a_removed_scan_leaves
     let left = "SELECT (SELECT count(*) FROM output_lines) + (SELECT count(*) FROM scan_outputs)";
     assert_eq!(app.database.connect().await.query_one(left, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
+
+#[tokio::test]
+async fn a_stop_ends_every_stream_at_every_gateway_with_redis_and_without() {
+    let app = TestApp::spawn_with(|settings| {
+        allow_example(settings);
+        settings.stream_poll_ms = NEVER;
+    })
+    .await;
+    let member = member(&app).await;
+    // One that hears of it through Redis alone, and one that has no Redis and looks by itself.
+    let hearing = app.replica(|_| {});
+    let deaf = app.beside(dead_redis(), |settings| settings.stream_poll_ms = 200);
+    let (id, workers) = running(&app, &member, 1).await;
+    workers[0].tell(&["seen"]).await;
+    let events = format!("/api/v1/scan/{id}/events");
+    let (mut lines, mut told) = (Vec::new(), Vec::new());
+    for gateway in [&app, &hearing, &deaf] {
+        lines.push(Stream::open(gateway, &output(&id), &member.token, None).await);
+        told.push(Stream::open(gateway, &events, &member.token, None).await);
+    }
+    for stream in &mut lines {
+        assert_eq!(stream.line().await.data["title"], "seen");
+    }
+    for stream in &mut told {
+        assert_eq!(stream.next().await.unwrap().event, "scan.created");
+    }
+    // Until it listens, hints are lost: it does when it hears of what was stored behind its back.
+    workers[0].tell(&["heard"]).await;
+    let (live, scan) = (app.live(), id.clone());
+    let hints = tokio::spawn(async move {
+        let mut pause = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            pause.tick().await;
+            let _maybe_lost = live.hint(&scan).await;
+        }
+    });
+    for stream in &mut lines {
+        assert_eq!(stream.line().await.data["title"], "heard");
+    }
+    hints.abort();
+    let stopped = app.post(&format!("/api/v1/scan/{id}/stop"), Some(&member.token), &json!({})).await;
+    assert_eq!(stopped.status, 200, "{}", stopped.text);
+    for stream in lines {
+        assert_eq!(stream.rest().await.last().unwrap().data, json!({"status": "cancelled"}));
+    }
+    for stream in told {
+        let rest = stream.rest().await;
+        let names: Vec<_> = rest.iter().map(|event| event.event.as_str()).collect();
+        assert_eq!(names, ["scan.cancelled", "end"]);
+    }
+}

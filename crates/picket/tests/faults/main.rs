@@ -8,6 +8,8 @@ mod checker;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod every_tool;
+#[cfg(test)]
 mod growth;
 #[cfg(test)]
 mod killed;

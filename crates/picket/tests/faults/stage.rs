@@ -7,7 +7,7 @@ use picket_domain::{EventBody, NewScan, NewTask, OrganizationId, Subscription, T
 use picket_kit::Clock;
 use picket_queue::{Broker, BrokerSettings, topology::Queue};
 use picket_steward::{Admission, Relay, StewardSettings};
-use picket_store::{Db, DbSettings, StoreError, events, scans};
+use picket_store::{Db, DbSettings, StoreError, events, scans, scans::control};
 use picket_testkit::{Database, Namespace, seed};
 use serde_json::json;
 use tokio_postgres::types::ToSql;
@@ -105,6 +105,20 @@ impl Stage {
             scans::cancel(tx, change, None, now).await
         });
         stopped.await.unwrap();
+    }
+
+    /// Pauses a scan, or lets it go on, as the gateway does.
+    pub(crate) async fn control(&self, scan: &NewScan, is_pause: bool) {
+        let now = Clock::system().now();
+        let changed = self.db.run("test", self.organization, async |tx| {
+            let scan = scans::lock(tx, scan.id).await?.expect("the scan").scan;
+            if is_pause {
+                control::pause(tx, scan.pause().expect("a scan that runs"), None, now).await
+            } else {
+                control::resume(tx, scan.resume().expect("a scan that is paused"), None, now).await
+            }
+        });
+        changed.await.unwrap();
     }
 
     /// Admits everything there is room for.

@@ -260,7 +260,7 @@ fn task() -> ClaimedTask {
 
 fn growing(options: ScanOptions) -> Growing {
     let request = options.to_json();
-    Growing { plan: Plan::Full, target: "example.com".to_owned(), request, tasks_left: 1_000, probes_left: 100_000 }
+    Growing { plan: Plan::Full, request, tasks_left: 1_000, probes_left: 100_000 }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{Inconsistent, Notice, StoreError, Tx, row::Columns, statements::stat
 
 statements! {
     STANDS = "-- scans.grow.stands
-SELECT s.plan, s.target, s.request, s.probes, o.plan AS subscription, (SELECT count(*) FROM tasks WHERE scan_id = $1) AS tasks
+SELECT s.plan, s.request, s.probes, o.plan AS subscription, (SELECT count(*) FROM tasks WHERE scan_id = $1) AS tasks
 FROM scans AS s
 JOIN organizations AS o ON o.id = s.organization_id
 WHERE s.id = $1";
@@ -135,7 +135,6 @@ async fn stands(tx: &Tx<'_>, scan: ScanId) -> Result<Growing, StoreError> {
         |column| -> Result<u64, Inconsistent> { Ok(u64::try_from(columns.get::<i64>(column)?).unwrap_or_default()) };
     Ok(Growing {
         plan: columns.named("plan", Plan::find)?,
-        target: columns.get("target")?,
         request: columns.json("request")?,
         tasks_left: u64::from(limits.tasks).saturating_sub(count("tasks")?),
         probes_left: limits.probes.saturating_sub(count("probes")?),

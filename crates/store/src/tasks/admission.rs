@@ -60,7 +60,7 @@ RETURNING t.id, t.organization_id, t.scan_id, t.attempt, s.traceparent";
 
     // Ready for longer than the wait, and no worker that serves the pool was seen in that time: what nobody serves is found
     // first, since what is served may be a hundred thousand tasks. What a client holds does not wait for a worker, nor does
-    // what a window held in that time: the wait counts from when it could have run.
+    // what a window or a switch held in that time, lifted or not: the wait counts from when it could have run.
     UNSERVED = "-- tasks.admission.unserved
 WITH unserved AS MATERIALIZED (
   SELECT p.pool, l.level
@@ -78,6 +78,9 @@ WHERE t.state = 'ready' AND t.ready_at < now() - make_interval(secs => $1)
   AND EXISTS (
     SELECT FROM scans AS s
     WHERE s.id = t.scan_id AND s.state <> 'paused' AND NOT EXISTS (
+      SELECT FROM organization_counters AS o
+      WHERE o.organization_id = t.organization_id AND o.windows_lapsed_at > now() - make_interval(secs => $1)
+    ) AND NOT EXISTS (
       SELECT FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) AS closed (organization_id, tag, pattern, network)
       WHERE (closed.organization_id IS NULL OR closed.organization_id = t.organization_id)
         AND picket_closes(closed.tag, closed.pattern, closed.network::inet, t.organization_id, s.target, t.shard)
@@ -213,7 +216,7 @@ pub struct Hopeless {
 #[tracing::instrument(name = "db.tasks.unserved", skip_all, err(level = "debug"))]
 pub async fn unserved(tx: &Tx<'_>, wait_seconds: f64, now: Timestamp) -> Result<Vec<Hopeless>, StoreError> {
     let waited = SignedDuration::try_from_secs_f64(wait_seconds).unwrap_or(SignedDuration::MAX);
-    let mut closed = halts::closed(tx).await?;
+    let mut closed = halts::closed_since(tx, now.saturating_sub(waited).unwrap_or(Timestamp::MIN)).await?;
     closed.extend(windows::closed_lately(tx, now, waited).await?);
     let ClosedColumns { of, tags, patterns, networks } = ClosedColumns::of(closed);
     let (pools, levels) = (Pool::ALL.map(Pool::name), SandboxLevel::ALL.map(SandboxLevel::name));

@@ -38,14 +38,29 @@ async fn forty_tasks_of_a_full_host_hide_nothing_behind_them() {
 }
 
 #[tokio::test]
-async fn what_an_organization_does_at_a_host_holds_up_no_other_one() {
+async fn a_host_bears_no_more_for_being_scanned_by_two_organizations_and_neither_keeps_it() {
     let scenario = Scenario::new().await;
     let other = seed::organization(&scenario.database, Subscription::Trial).await;
-    scenario.store(&scan(scenario.organization, "nmap", &["127.0.0.1"; 2])).await.unwrap();
+    // One with ten thousand tasks there and a large weight; one that came later with a few.
+    scenario.set_plan(Subscription::Enterprise).await;
+    scenario.execute(&format!("UPDATE organizations SET plan = 'trial' WHERE id = '{}'", other.uuid())).await;
+    scenario.store(&scan(scenario.organization, "nmap", &["127.0.0.1"; 60])).await.unwrap();
+    let limits = AdmissionLimits { per_host: 4, ..AdmissionLimits::none() };
+    assert_eq!(scenario.admit_under(&limits).await, 4);
     scenario.store(&scan(other, "nmap", &["127.0.0.1"; 2])).await.unwrap();
-    let limits = AdmissionLimits { per_host: 1, ..AdmissionLimits::none() };
-    while scenario.admit_under(&limits).await > 0 {}
-    assert_eq!(in_flight(&scenario).await.len(), 2);
+    assert_eq!(scenario.admit_under(&limits).await, 0, "the host is full, whoever asks");
+    let end = "UPDATE tasks SET state = 'ready', queued_at = NULL, ready_at = 'infinity' WHERE id = (
+                 SELECT id FROM tasks WHERE state = 'queued' AND organization_id = $1 LIMIT 1)";
+    let client = scenario.database.connect().await;
+    for (turn, (mine, theirs)) in [(3_i64, 1_i64), (2, 2)].into_iter().enumerate() {
+        assert_eq!(client.execute(end, &[&scenario.organization.uuid()]).await.unwrap(), 1);
+        assert_eq!(scenario.admit_under(&limits).await, 1, "turn {turn}");
+        let count = async |organization: OrganizationId| {
+            let sql = "SELECT count(*) FROM tasks WHERE state = 'queued' AND organization_id = $1";
+            client.query_one(sql, &[&organization.uuid()]).await.unwrap().get::<_, i64>(0)
+        };
+        assert_eq!((count(scenario.organization).await, count(other).await), (mine, theirs), "turn {turn}");
+    }
 }
 
 #[tokio::test]

@@ -30,14 +30,14 @@ pub(crate) fn window(days: &str, begins: &str, ends: &str) -> BlackoutWindow {
     }
 }
 
-fn pattern(text: &str) -> Option<TargetPattern> {
+pub(crate) fn pattern(text: &str) -> Option<TargetPattern> {
     Some(TargetPattern::parse(text).unwrap())
 }
 
 impl Scenario {
     pub(crate) async fn close(&self, windows: &[BlackoutWindow]) {
         let tenant = self.organization;
-        self.db.run("test", tenant, async |tx| windows::replace(tx, tenant, windows).await).await.unwrap();
+        self.db.run("test", tenant, async |tx| windows::replace(tx, tenant, windows, now()).await).await.unwrap();
     }
 
     pub(crate) async fn admit_at(&self, at: &str) -> usize {
@@ -46,7 +46,7 @@ impl Scenario {
         self.db.operate("test", async |tx| admission::admit(tx, Pool::Net, 2, &limits, at).await).await.unwrap()
     }
 
-    fn by(&self) -> HaltBy {
+    pub(crate) fn by(&self) -> HaltBy {
         let entry = AuditEntry {
             at: now(),
             actor: "usr_operator".to_owned(),
@@ -60,19 +60,19 @@ impl Scenario {
         HaltBy { organization_id: self.organization, entry }
     }
 
-    async fn halt(&self, scope: HaltScope) -> Result<bool, StoreError> {
+    pub(crate) async fn halt(&self, scope: HaltScope) -> Result<bool, StoreError> {
         let (reason, created_by) = ("an incident".to_owned(), "usr_operator".to_owned());
         let halt = Halt { scope, created_at: now(), created_by, reason };
         let by = self.by();
         self.db.operate("test", async |tx| halts::throw(tx, &halt, &by).await).await
     }
 
-    async fn lift(&self, scope: HaltScope) -> bool {
+    pub(crate) async fn lift(&self, scope: HaltScope) -> bool {
         let by = self.by();
         self.db.operate("test", async |tx| halts::lift(tx, &scope, &by).await).await.unwrap()
     }
 
-    async fn stop_covered(&self) -> usize {
+    pub(crate) async fn stop_covered(&self) -> usize {
         let covered = self.db.operate("test", async |tx| halts::covered(tx, 10).await).await.unwrap();
         let mut stopped = 0;
         for scan in covered {

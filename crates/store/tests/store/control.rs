@@ -16,7 +16,7 @@ use picket_store::{
 use crate::scenario::{Scenario, now, observation};
 
 /// What a client asks; false when the scan's state does not allow it.
-async fn ask(scenario: &Scenario, scan: &NewScan, what: &str) -> bool {
+pub(crate) async fn ask(scenario: &Scenario, scan: &NewScan, what: &str) -> bool {
     let asked = scenario.db.run("test", scenario.organization, async |tx| {
         let Some(locked) = scans::lock(tx, scan.id).await? else { return Ok::<_, StoreError>(false) };
         let scan = locked.scan;

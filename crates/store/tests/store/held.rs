@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use picket_domain::{Pool, SandboxLevel, Subscription};
 use picket_store::{
-    StoreError, scans,
+    StoreError,
+    halts::HaltScope,
+    scans,
     scans::control,
     tasks::{self, RunRecord, admission, lease},
     workers::{self, WorkerBeat, WorkerProof},
@@ -57,6 +59,30 @@ async fn the_wait_for_a_worker_counts_from_when_a_window_has_closed() {
     other.tag = Some("elsewhere".to_owned());
     scenario.close(&[other]).await;
     assert_eq!(scenario.unserved_at("2026-01-15T14:15:00Z").await, 1);
+}
+
+#[tokio::test]
+async fn what_a_window_or_a_switch_held_until_it_was_lifted_waits_for_a_worker_from_then() {
+    let scenario = Scenario::new().await;
+    scenario.create(1).await;
+    scenario.execute("UPDATE tasks SET ready_at = now() - interval '1 day'").await;
+    scenario.execute("DELETE FROM workers").await;
+    let mut other = window("thu", "16:00", "17:00");
+    scenario.close(std::slice::from_ref(&other)).await;
+    scenario.close(&[]).await;
+    assert_eq!(scenario.unserved_at("2026-01-15T14:30:30Z").await, 1, "a window that was not open held nothing");
+    other.begins = "14:00".to_owned();
+    scenario.close(&[other]).await;
+    scenario.close(&[]).await;
+    assert_eq!(scenario.unserved_at("2026-01-15T14:30:30Z").await, 0, "it was held until now");
+    let later = "UPDATE organization_counters SET windows_lapsed_at = now() - interval '61 seconds'";
+    scenario.execute(later).await;
+    assert_eq!(scenario.unserved_at("2026-01-15T14:30:30Z").await, 1);
+
+    assert!(scenario.halt(HaltScope::default()).await.unwrap());
+    assert!(scenario.lift(HaltScope::default()).await);
+    assert_eq!(scenario.unserved_at("2026-01-15T14:30:30Z").await, 0, "half a minute after it was lifted");
+    assert_eq!(scenario.unserved_at("2026-01-15T14:31:01Z").await, 1);
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ mod events;
 #[cfg(test)]
 mod expired;
 #[cfg(test)]
+mod found;
+#[cfg(test)]
 mod grounds;
 #[cfg(test)]
 mod growth;
@@ -29,6 +31,8 @@ mod leases;
 mod output;
 #[cfg(test)]
 mod quotas;
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod repeated;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! queue there is a message about a task, and no task is lost with it.
 
 use actix_web::{
-    get, post,
+    HttpResponse, get, post,
     web::{Data, Json, Path},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::operator;
-use crate::{App, Caller, Problem};
+use crate::{App, Caller, Problem, idempotency};
 
 /// Given-up tasks of one answer, and how far back.
 const MOST_GIVEN_UP: i64 = 200;
@@ -142,7 +142,7 @@ async fn list_queues(app: Data<App>, caller: Caller) -> Result<Json<QueuesView>,
 }
 
 /// What was replayed.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 struct ReplayedView {
     /// Tasks that wait for a worker again.
     tasks: u64,
@@ -159,7 +159,7 @@ struct ReplayedView {
     responses((status = 200, description = "What was replayed.", body = ReplayedView))
 )]
 #[post("/admin/queues/{name}/replay")]
-async fn replay_queue(app: Data<App>, caller: Caller, name: Path<String>) -> Result<Json<ReplayedView>, Problem> {
+async fn replay_queue(app: Data<App>, caller: Caller, name: Path<String>) -> Result<HttpResponse, Problem> {
     let person = operator(&app, &caller).await?;
     let now = app.clock.now();
     caller.fresh(now)?;
@@ -168,16 +168,18 @@ async fn replay_queue(app: Data<App>, caller: Caller, name: Path<String>) -> Res
         .db
         .operate("find_given_up", async |tx| Ok::<_, Problem>(replay::open_scans(tx, pool, MOST_SCANS).await?))
         .await?;
-    let (mut tasks, mut scans, mut failed) = (0_u64, 0_usize, None);
+    let (mut replayed, mut response, mut failed) = (ReplayedView { tasks: 0, scans: 0 }, None, None);
+    let last = found.last().map(|(_, scan)| *scan);
     for (organization, scan) in found {
-        let replayed = app.db.operate("replay_tasks", async |tx| {
-            Ok::<_, Problem>(replay::replay(tx, organization, scan, pool, now).await?)
+        let one = app.db.operate("replay_tasks", async |tx| {
+            let replayed = replayed.and(replay::replay(tx, organization, scan, pool, now).await?);
+            // The answer speaks of all of them, so it is kept with the last: when that is stored, nothing is left to do.
+            let is_answer = last == Some(scan);
+            let response = if is_answer { Some(idempotency::keep(&app, tx, answer(replayed)).await?) } else { None };
+            Ok::<_, Problem>((replayed, response))
         });
-        match replayed.await {
-            Ok(replayed) => {
-                tasks = tasks.saturating_add(replayed);
-                scans = scans.saturating_add(usize::from(replayed > 0));
-            }
+        match one.await {
+            Ok(of) => (replayed, response) = of,
             // One scan that cannot be replayed now keeps no other one waiting.
             Err(problem) => {
                 tracing::warn!(scan.id = %scan, error = picket_domain::cause(&problem), "tasks were not replayed");
@@ -185,9 +187,21 @@ async fn replay_queue(app: Data<App>, caller: Caller, name: Path<String>) -> Res
             }
         }
     }
-    if let Some(problem) = failed.filter(|_| tasks == 0) {
+    if let Some(problem) = failed.filter(|_| replayed.tasks == 0) {
         return Err(problem);
     }
+    let tasks = replayed.tasks;
     tracing::info!(queue = pool.name(), tasks, user.id = %person.user_id, "an operator replays given-up tasks");
-    Ok(Json(ReplayedView { tasks, scans }))
+    Ok(response.unwrap_or_else(|| answer(replayed)))
+}
+
+fn answer(replayed: ReplayedView) -> HttpResponse {
+    HttpResponse::Ok().json(replayed)
+}
+
+impl ReplayedView {
+    /// With what was replayed of one more scan.
+    fn and(self, tasks: u64) -> Self {
+        Self { tasks: self.tasks.saturating_add(tasks), scans: self.scans.saturating_add(usize::from(tasks > 0)) }
+    }
 }

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::operator;
-use crate::{App, Caller, Id, Problem, RequestContext};
+use crate::{App, Caller, Id, Problem, RequestContext, idempotency};
 
 /// Workers of one answer.
 const MOST: i64 = 1_000;
@@ -134,12 +134,13 @@ async fn drain_worker(
     let (now, operators) = (app.clock.now(), person.organization_id);
     caller.fresh(now)?;
     let entry = context.entry(now, &caller.label(), AuditAction::WorkerDrained, Some(id.0.to_string()));
-    let drain = app
-        .db
-        .operate("drain_worker", async |tx| Ok::<_, Problem>(platform::drain(tx, id.0, operators, &entry).await?));
-    if !drain.await? {
-        return Err(Problem::NotFound("worker"));
-    }
+    let drain = app.db.operate("drain_worker", async |tx| {
+        if !platform::drain(tx, id.0, operators, &entry).await? {
+            return Err(Problem::NotFound("worker"));
+        }
+        idempotency::keep(&app, tx, HttpResponse::Accepted().finish()).await
+    });
+    let response = drain.await?;
     tracing::info!(worker.id = %id.0, user.id = %person.user_id, "an operator drains a worker");
-    Ok(HttpResponse::Accepted().finish())
+    Ok(response)
 }

@@ -200,7 +200,7 @@ async fn check_verification(
     caller: Caller,
     context: RequestContext,
     id: Id<TargetId>,
-) -> Result<Json<ProofStateView>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.may(Permission::TargetsWrite)?;
     let organization = caller.organization_id;
     let read = async |tx: &Tx<'_>| {
@@ -226,9 +226,10 @@ async fn check_verification(
                 audit::record(tx, organization, &entry).await?;
             }
         }
-        view(tx, id.0, &looks, now).await
+        let view = view(tx, id.0, &looks, now).await?;
+        idempotency::keep(&app, tx, HttpResponse::Ok().json(view)).await
     };
-    Ok(Json(app.db.run("check_verification", organization, store).await?))
+    app.db.run("check_verification", organization, store).await
 }
 
 /// Withdraw every proof of a target, and every token that waits.

@@ -38,8 +38,9 @@ WITH flying AS MATERIALIZED (
   GROUP BY tool
 )
 SELECT t.id, o.id AS organization_id, o.plan, f.in_flight, t.host, t.tool,
+       coalesce((SELECT sum(h.running) FROM of_host AS h WHERE h.host = t.host), 0)::bigint AS host_in_flight,
        coalesce((SELECT h.running FROM of_host AS h WHERE h.organization_id = o.id AND h.host = t.host), 0)
-         AS host_in_flight,
+         AS host_in_flight_own,
        coalesce((SELECT u.running FROM of_tool AS u WHERE u.tool = t.tool), 0) AS tool_in_flight
 FROM picket_waiting($1) AS r (organization_id)
 JOIN organizations AS o ON o.id = r.organization_id
@@ -60,7 +61,7 @@ CROSS JOIN LATERAL (
       WHERE $1 = ANY(w.pools) AND NOT w.draining AND w.heartbeat_at > now() - make_interval(secs => $2)
     )
     AND (c.host IS NULL
-         OR (c.organization_id, c.host) NOT IN (SELECT h.organization_id, h.host FROM of_host AS h WHERE h.running >= $3))
+         OR c.host NOT IN (SELECT h.host FROM of_host AS h GROUP BY h.host HAVING sum(h.running) >= $3::bigint))
     AND c.tool NOT IN (
       SELECT full_one.tool
       FROM unnest($4::text[], $5::bigint[]) AS full_one (tool, most)
@@ -203,6 +204,7 @@ fn candidate(row: &Row) -> Result<Candidate, Inconsistent> {
         weight: limits.weight,
         host: columns.get("host")?,
         host_in_flight: count("host_in_flight")?,
+        host_in_flight_own: count("host_in_flight_own")?,
         tool: columns.get("tool")?,
         tool_in_flight: count("tool_in_flight")?,
     })
