@@ -322,7 +322,9 @@ BEGIN
                s.created_at, s.state, s.started_at, s.ended_at, s.failure, s.rerun_of, f.severities, f.sightings,
                -- A stopped task that left something counts as done with a gap: partial, not skipped.
                ARRAY(SELECT json_build_array(t.tool, CASE WHEN t.kept IS NULL THEN t.state ELSE 'done' END, t.gap, t.detail, t.shard ->> 'target')
-                     FROM tasks AS t WHERE t.scan_id = wanted ORDER BY t.id),
+                     FROM tasks AS t WHERE t.scan_id = wanted ORDER BY t.id)
+               || CASE WHEN s.unmade > 0 THEN ARRAY(
+                      SELECT json_build_array(u.tool, u.state, u.gap, NULL, u.target) FROM picket_unmade(wanted) AS u) END,
                picket_progress(wanted), s.profile, s.profile_version
         FROM scans AS s
         CROSS JOIN (SELECT array_agg(severity) AS severities, array_agg(found) AS sightings

@@ -4,7 +4,41 @@ ALTER TABLE scans
     ADD COLUMN probes bigint NOT NULL DEFAULT 0,
     -- What was shown of its progress before tasks were replayed: it is never shown less.
     ADD COLUMN progress_floor integer NOT NULL DEFAULT 0,
-    ADD CONSTRAINT a_floor_is_a_percentage CHECK (progress_floor BETWEEN 0 AND 99);
+    ADD CONSTRAINT a_floor_is_a_percentage CHECK (progress_floor BETWEEN 0 AND 99),
+    -- Tasks of the first stage that are not made yet, and what they are made from: {total, later: [{tool, needs, params, opens,
+    -- target, first, addresses, size}]} (`domain/later.rs`). Both stay as they are when the scan is stopped.
+    ADD COLUMN unmade         bigint NOT NULL DEFAULT 0,
+    ADD COLUMN pages          jsonb,
+    ADD CONSTRAINT what_is_not_made_is_known CHECK (unmade >= 0 AND (unmade > 0) = (pages IS NOT NULL)),
+    ADD CONSTRAINT a_scan_is_over_when_all_is_made CHECK (unmade = 0 OR state NOT IN ('completed', 'failed'));
+CREATE INDEX scans_to_make_tasks_of ON scans (id)
+    WHERE unmade > 0 AND state IN ('created', 'queued', 'running', 'paused');
+
+-- A line for each task that is not made, as it would stand. Row-level security holds: it runs as who asks.
+CREATE FUNCTION picket_unmade(scan uuid) RETURNS TABLE (tool text, state text, gap text, target text)
+    LANGUAGE sql STABLE ROWS 1
+    AS $$
+SELECT l.later ->> 'tool', CASE s.state WHEN 'cancelled' THEN 'cancelled' ELSE 'ready' END,
+       CASE s.state WHEN 'cancelled' THEN 'cancelled' END, l.later ->> 'target'
+FROM scans AS s
+CROSS JOIN LATERAL jsonb_array_elements(s.pages -> 'later') AS l (later)
+CROSS JOIN LATERAL generate_series(1, ((l.later ->> 'addresses')::bigint + (l.later ->> 'size')::bigint - 1)
+                                      / (l.later ->> 'size')::bigint)
+WHERE s.id = scan AND s.unmade > 0
+$$;
+REVOKE EXECUTE ON FUNCTION picket_unmade FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION picket_unmade TO picket_tenant, picket_operator;
+
+-- Whether a pattern covers a task that is not made yet, as `picket_covers` says it of shards.
+CREATE FUNCTION picket_covers_pages(pattern text, network inet, target text, later jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN jsonb_array_length(later) > 0 AND (picket_covers(pattern, network, target, '{}') OR network IS NOT NULL AND EXISTS (
+        SELECT FROM jsonb_array_elements(later) AS l (range)
+        WHERE family((l.range ->> 'first')::inet) = family(network)
+          AND (l.range ->> 'first')::inet <= set_masklen(broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END)
+          AND (l.range ->> 'first')::inet + ((l.range ->> 'addresses')::bigint - 1)
+              >= set_masklen(network(network)::inet, CASE family(network) WHEN 4 THEN 32 ELSE 128 END)
+    ));
 
 ALTER TABLE tasks
     -- Never change: what is planned from the result (options of the plan, slugs of tools), and the task of whose result
@@ -35,7 +69,8 @@ BEGIN
     RETURN greatest(
         (SELECT floor(least(coalesce(sum(t.share + t.reserve), 0) * 100 + 0.000001, 99))::integer
          FROM tasks AS t WHERE t.scan_id = scan AND t.state IN ('done', 'failed', 'cancelled')),
-        (SELECT s.progress_floor FROM scans AS s WHERE s.id = scan)
+        (SELECT CASE WHEN s.unmade > 0 AND s.state = 'cancelled' THEN 99 ELSE s.progress_floor END
+         FROM scans AS s WHERE s.id = scan)
     );
 END
 $$;
@@ -118,8 +153,8 @@ $$;
 REVOKE EXECUTE ON FUNCTION picket_scan_comparison FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION picket_scan_comparison TO picket_tenant;
 
--- The newest complete runs of a tool, for its median.
-CREATE INDEX complete_tasks ON tasks (tool, ended_at DESC) WHERE state = 'done' AND gap IS NULL AND pool <> 'import';
+-- The newest runs of a tool, for its median, and what has ended since a moment.
+CREATE INDEX ended_tasks ON tasks (tool, ended_at DESC, state) WHERE state IN ('done', 'failed');
 
 -- How long a run of each tool takes; the steward measures it now and then, so that no request reads the tasks. Of no
 -- customer: a median over all organizations.

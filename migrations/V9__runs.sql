@@ -140,7 +140,8 @@ BEGIN
             PERFORM set_config('picket.organization', m.tenant::text, true);
             -- In the words of an index: of a scan with ten thousand tasks, each that ends asks this.
             is_going_on := EXISTS (SELECT FROM tasks AS t
-                                   WHERE t.scan_id = m.of_scan AND t.state IN ('ready', 'queued', 'running'));
+                                   WHERE t.scan_id = m.of_scan AND t.state IN ('ready', 'queued', 'running'))
+                OR EXISTS (SELECT FROM scans AS s WHERE s.id = m.of_scan AND s.unmade > 0);
         END IF;
         place := m.nth;
         is_told := NOT m.nth = ANY(untold);

@@ -16,6 +16,7 @@ mod growth;
 mod host_name;
 mod id;
 mod invocation;
+mod later;
 mod letter;
 mod output;
 mod permission;
@@ -52,6 +53,7 @@ pub use id::{
     TaskId, UserId, WebhookId, WorkerId,
 };
 pub use invocation::{Egress, InputFile, Invocation, Network, PinnedHost, ToolOutput, TopPorts};
+pub use later::LaterTasks;
 pub use letter::{Letter, Locale, ProofNews, ScanOutcome};
 pub use output::OutputLine;
 pub use permission::{Permission, Role};

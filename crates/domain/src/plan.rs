@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Authority, Gap, NewTask, OrganizationId, ScanId};
+use crate::{Authority, Gap, LaterTasks, NewTask, OrganizationId, ScanId};
 
 /// The plan that a scan follows; `scan_type` on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -101,6 +101,8 @@ pub struct NewScan {
     pub gaps: Vec<PlanGap>,
     /// The first stage; empty when nothing at all can be done.
     pub tasks: Vec<NewTask>,
+    /// What else is of the first stage; the steward makes these tasks page by page.
+    pub later: Vec<LaterTasks>,
     /// What allows the scan; looked at once more before each task begins.
     pub authority: Authority,
     /// Hosts × ports over all tasks: what the plan of the organization limits.
@@ -109,6 +111,15 @@ pub struct NewScan {
     pub requested_by: String,
     /// The trace that the request began.
     pub traceparent: Option<String>,
+}
+
+impl NewScan {
+    /// All tasks of the first stage, those that are made later included.
+    #[must_use]
+    pub fn task_count(&self) -> u64 {
+        let later = self.later.iter().map(LaterTasks::tasks).fold(0, u64::saturating_add);
+        later.saturating_add(u64::try_from(self.tasks.len()).unwrap_or(u64::MAX))
+    }
 }
 
 /// What one (tool, target) of a scan came to. Part of every result.

@@ -7,6 +7,8 @@ pub const PLACES: &[&str] = &[
     "gateway::before_create_commit",
     "gateway::after_create_commit",
     "gateway::before_answer_kept",
+    "steward::before_page",
+    "steward::after_page",
     "steward::before_admit",
     "steward::after_admit",
     "steward::before_publish",

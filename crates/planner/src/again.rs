@@ -4,7 +4,7 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use jiff::Timestamp;
-use picket_domain::{Dialect, NewScan, NewTask, Plan, Shard, TaskId};
+use picket_domain::{Dialect, LaterTasks, NewScan, NewTask, Plan, Shard, TaskId};
 use picket_scanners::{Asked, ScanSpec};
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ pub struct LeftOver {
 #[must_use]
 pub fn what_is_missing(
     planned: NewScan,
-    is_examined: impl Fn(&NewTask) -> bool,
+    is_examined: impl Fn(&str, &Value, &Shard) -> bool,
     left_over: &[LeftOver],
     now: Timestamp,
 ) -> NewScan {
@@ -74,30 +74,73 @@ pub fn what_is_missing(
     }
     // What a scan that repeats a part left over may be of the first stage: then the plan has it.
     let is_planned = |new: &NewTask| {
-        let has = |task: &NewTask, address| task.shard.addresses.contains(address);
+        let has = |task: &NewTask, address: &IpAddr| task.shard.addresses.contains(address);
         let same = |task: &&NewTask| {
             task.tool == new.tool && task.params == new.params && task.shard.target == new.shard.target
         };
-        let is_had = |address| planned.tasks.iter().filter(same).any(|task| has(task, address));
+        let is_later = |later: &LaterTasks, address| {
+            (later.tool.as_str(), &later.params, &later.target) == (new.tool, &new.params, &new.shard.target)
+                && later.holds(address)
+        };
+        let is_had = |address: &IpAddr| {
+            planned.tasks.iter().filter(same).any(|task| has(task, address))
+                || planned.later.iter().any(|later| is_later(later, *address))
+        };
         new.shard.addresses.iter().all(is_had)
     };
-    let again = left_over.iter().flat_map(|one| repeated(one, &judged, now));
+    let known = Judged { listed: judged, later: &planned.later };
+    let again = left_over.iter().flat_map(|one| repeated(one, &known, now));
     let again = again.filter(|new| !is_planned(new)).collect::<Vec<_>>();
     let probes = planned.probes.saturating_add(u64::try_from(again.len()).unwrap_or(u64::MAX));
-    let tasks = planned.tasks.into_iter().filter(|task| !is_examined(task)).chain(again).collect();
-    NewScan { tasks, probes, ..planned }
+    let later = planned.later.iter().flat_map(|later| missing_of(later, &is_examined)).collect();
+    let is_left = |task: &NewTask| !is_examined(task.tool, &task.params, &task.shard);
+    let tasks = planned.tasks.into_iter().filter(is_left).chain(again).collect();
+    NewScan { tasks, later, probes, ..planned }
+}
+
+/// The parts of a range that were not looked at in full. One task at a time is looked at, and none is kept.
+fn missing_of(later: &LaterTasks, is_examined: impl Fn(&str, &Value, &Shard) -> bool) -> Vec<LaterTasks> {
+    let (mut missing, mut rest) = (Vec::<LaterTasks>::new(), Some(later.clone()));
+    while let Some(range) = rest {
+        let (first, behind) = range.split(1);
+        rest = behind;
+        let Some(first) = first.filter(|one| !one.shards().all(|shard| is_examined(&one.tool, &one.params, &shard)))
+        else {
+            continue;
+        };
+        let apart = match missing.last_mut() {
+            Some(last) => last.join(first),
+            None => Some(first),
+        };
+        missing.extend(apart);
+    }
+    missing
+}
+
+/// Addresses that were judged now.
+struct Judged<'a> {
+    listed: HashMap<IpAddr, &'a Shard>,
+    later: &'a [LaterTasks],
+}
+
+impl Judged<'_> {
+    /// The shard of that address alone, where it is one of the target's.
+    fn shard(&self, address: IpAddr, of: &str) -> Option<Shard> {
+        if let Some(Shard { target, hosts, .. }) = self.listed.get(&address).filter(|shard| shard.target == of) {
+            let hosts = hosts.iter().filter(|host| host.address == address).cloned().collect();
+            return Some(Shard { target: target.clone(), addresses: vec![address], hosts });
+        }
+        let is_later = self.later.iter().any(|later| later.target == of && later.holds(address));
+        is_later.then(|| Shard { target: of.to_owned(), addresses: vec![address], hosts: Vec::new() })
+    }
 }
 
 /// The tasks that a left-over one comes to; none when its tool or its parameters are not of the catalogue any more.
-fn repeated(one: &LeftOver, judged: &HashMap<IpAddr, &Shard>, now: Timestamp) -> Vec<NewTask> {
+fn repeated(one: &LeftOver, judged: &Judged<'_>, now: Timestamp) -> Vec<NewTask> {
     let Ok(spec) = ScanSpec::try_from(Asked { tool: &one.tool, parameters: Some(&one.params) }) else {
         return Vec::new();
     };
-    let shards = one.addresses.iter().filter_map(|address| {
-        let Shard { target, hosts, .. } = judged.get(address).filter(|shard| shard.target == one.target)?;
-        let hosts = hosts.iter().filter(|host| host.address == *address).cloned().collect();
-        Some(Shard { target: target.clone(), addresses: vec![*address], hosts })
-    });
+    let shards = one.addresses.iter().filter_map(|address| judged.shard(*address, &one.target));
     let task = |shard: Shard| {
         spec.shapes().iter().map(move |shape| (shape.clone(), shard.clone())).map(|(shape, shard)| NewTask {
             id: TaskId::mint(now),

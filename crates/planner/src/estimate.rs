@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use picket_domain::{NewScan, NewTask, Plan};
+use picket_domain::{NewScan, Plan};
 
 use super::options::{FIRST_WEB_TOOL, SSH_AUDIT, SSL_SCAN, WEB_SCAN, deeper_web_tools, ssh_tools, tls_tools};
 
@@ -71,20 +71,38 @@ impl Estimate {
         let mut whole = Self { probes: scan.probes, ..Self::NOTHING };
         let mut longest = 0;
         for task in &scan.tasks {
-            let own = durations.seconds(task.tool);
-            let mut chain = own;
-            whole.tasks = whole.tasks.saturating_add(1);
-            whole.add(1, own);
-            for stage in later(scan.plan, task) {
-                let services = u64::try_from(task.shard.addresses.len()).unwrap_or(u64::MAX).div_ceil(QUIET);
-                let seconds = stage.iter().map(|tool| durations.seconds(tool));
-                chain = chain.saturating_add(seconds.clone().max().unwrap_or(0));
-                seconds.for_each(|seconds| whole.add(services, seconds));
+            let addresses = u64::try_from(task.shard.addresses.len()).unwrap_or(u64::MAX);
+            longest = longest.max(whole.plan(scan.plan, (task.tool, &task.opens), (1, addresses), durations));
+        }
+        for later in &scan.later {
+            for size in later.sizes().into_iter().filter(|(tasks, _)| *tasks > 0) {
+                longest = longest.max(whole.plan(scan.plan, (&later.tool, &later.opens), size, durations));
             }
-            longest = longest.max(chain);
         }
         whole.duration_seconds = whole.task_seconds.div_ceil(u64::from(at_once.max(1))).max(longest);
         whole
+    }
+
+    /// Counts so many tasks of a tool at so many addresses each, with what usually grows; seconds from their start to the end
+    /// of what grew.
+    fn plan(
+        &mut self,
+        plan: Plan,
+        (tool, opens): (&str, &[String]),
+        (tasks, addresses): (u64, u64),
+        durations: &Durations,
+    ) -> u64 {
+        let own = durations.seconds(tool);
+        let mut chain = own;
+        self.tasks = self.tasks.saturating_add(tasks);
+        self.add(tasks, own);
+        let services = addresses.div_ceil(QUIET).saturating_mul(tasks);
+        for stage in later(plan, opens) {
+            let seconds = stage.iter().map(|tool| durations.seconds(tool));
+            chain = chain.saturating_add(seconds.clone().max().unwrap_or(0));
+            seconds.for_each(|seconds| self.add(services, seconds));
+        }
+        chain
     }
 
     fn add(&mut self, tasks: u64, seconds: u64) {
@@ -106,8 +124,8 @@ impl Estimate {
 }
 
 /// The tools of the stages after a task, for one service of each kind.
-fn later(plan: Plan, task: &NewTask) -> Vec<Vec<&'static str>> {
-    let is_open = |name: &str| task.opens.iter().any(|one| one == name);
+fn later(plan: Plan, opens: &[String]) -> Vec<Vec<&'static str>> {
+    let is_open = |name: &str| opens.iter().any(|one| one == name);
     let (mut next, mut deeper) = (Vec::new(), Vec::new());
     if is_open(SSL_SCAN) {
         next.extend(tls_tools(plan));
@@ -124,7 +142,7 @@ fn later(plan: Plan, task: &NewTask) -> Vec<Vec<&'static str>> {
 
 #[cfg(test)]
 mod tests {
-    use picket_domain::{Needs, Pool, SandboxLevel, Shard, TaskId};
+    use picket_domain::{Needs, NewTask, Pool, SandboxLevel, Shard, TaskId};
 
     use super::*;
 
@@ -153,6 +171,7 @@ mod tests {
             notify: Vec::new(),
             gaps: Vec::new(),
             tasks: (0..tasks).map(task).collect(),
+            later: Vec::new(),
             authority: picket_domain::Authority::of(picket_domain::Basis::Operator),
             probes: 7,
             requested_by: String::new(),

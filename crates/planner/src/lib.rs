@@ -28,7 +28,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 use picket_domain::{
-    AllowList, Dialect, Gap, Grounds, NewScan, NewTask, OrganizationId, Plan, PlanGap, ScanId, Subscription, TaskId,
+    AllowList, Dialect, Gap, Grounds, LaterTasks, Needs, NewScan, NewTask, OrganizationId, Plan, PlanGap, ScanId,
+    Shard, Subscription, Target, TaskId,
 };
 use picket_outbound::Resolver;
 use picket_scanners::{Asked, DISCOVERY, FanOut, ScanSpec, TaskShape};
@@ -118,7 +119,7 @@ impl Planner {
         let spec = self.spec(request.tool, request.parameters)?;
         let scope = self.authorize(asker, request.target, spec.tool().is_passive()).await?;
         demand_name(&spec, &scope)?;
-        let tasks = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
+        let (tasks, later) = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
         Ok(NewScan {
             dialect: Dialect::V1,
             plan: Plan::Custom,
@@ -126,6 +127,7 @@ impl Planner {
             request: request.parameters.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())),
             notify: request.notify.to_vec(),
             tasks,
+            later,
             probes: probes(spec.shapes(), &scope),
             ..blank(asker, &scope)
         })
@@ -154,6 +156,7 @@ impl Planner {
             request: wanted.to_json(),
             gaps: whole.gaps(wanted, &scope),
             tasks: whole.tasks,
+            later: whole.later,
             probes: whole.probes,
             ..blank(asker, &scope)
         })
@@ -164,6 +167,7 @@ impl Planner {
 #[derive(Default)]
 struct Whole {
     tasks: Vec<NewTask>,
+    later: Vec<LaterTasks>,
     probes: u64,
     /// The options that at least one tool does.
     done: Vec<&'static str>,
@@ -183,8 +187,11 @@ impl Whole {
                 whole.add(&run, scope, now);
             }
         }
-        for task in whole.tasks.iter_mut().filter(|task| task.tool != DISCOVERY.slug()) {
-            task.opens = opened.iter().map(|name| (*name).to_owned()).collect();
+        let tasks = whole.tasks.iter_mut().map(|task| (task.tool, &mut task.opens));
+        // A search for names is of a name, which is no network.
+        let later = whole.later.iter_mut().map(|later| (later.tool.as_str(), &mut later.opens));
+        for (_, opens) in tasks.chain(later).filter(|(tool, _)| *tool != DISCOVERY.slug()) {
+            *opens = opened.iter().map(|name| (*name).to_owned()).collect();
         }
         whole
     }
@@ -207,8 +214,9 @@ impl Whole {
             Ok((tasks, probes(spec.shapes(), scope)))
         });
         match made {
-            Ok((tasks, probes)) => {
+            Ok(((tasks, later), probes)) => {
                 self.tasks.extend(tasks);
+                self.later.extend(later);
                 self.probes = self.probes.saturating_add(probes);
                 self.done.push(run.option);
             }
@@ -247,6 +255,7 @@ fn blank(asker: &Asker, scope: &Scope) -> NewScan {
         notify: Vec::new(),
         gaps: Vec::new(),
         tasks: Vec::new(),
+        later: Vec::new(),
         authority: scope.authority.clone(),
         probes: 0,
         requested_by: asker.requested_by.clone(),
@@ -254,28 +263,57 @@ fn blank(asker: &Asker, scope: &Scope) -> NewScan {
     }
 }
 
-/// One task per shape and shard; none at all when the tool would have to run too often.
-fn tasks(spec: &ScanSpec, scope: &Scope, now: Timestamp) -> Option<Vec<NewTask>> {
+/// The tasks of one tool: those that are made at once, and the rest.
+type Tasks = (Vec<NewTask>, Vec<LaterTasks>);
+
+/// One task per shape and shard, of a network the first page of them; none at all when the tool would have to run too often.
+fn tasks(spec: &ScanSpec, scope: &Scope, now: Timestamp) -> Option<Tasks> {
     let tool = spec.tool();
-    if tool.fan_out() == FanOut::OneEach && scope.addresses.len() > shards::MOST_RUNS {
+    if tool.fan_out() == FanOut::OneEach && scope.count() > shards::MOST_RUNS {
         return None;
     }
     let is_search = tool.slug() == DISCOVERY.slug();
-    let task = |shape: &TaskShape, shard| NewTask {
+    let opens: Vec<String> = is_search.then(|| INCLUDE_SUBDOMAIN.to_owned()).into_iter().collect();
+    let task = |(needs, params, shard): (Needs, Value, Shard)| NewTask {
         id: TaskId::mint(now),
         tool: tool.slug(),
+        needs,
+        params,
+        shard,
+        opens: opens.clone(),
+    };
+    let Some(network) = shards::network(scope) else {
+        let cut = |shape: &TaskShape| {
+            if is_search {
+                vec![shards::whole(scope)]
+            } else {
+                shards::cut(scope, shards::size(tool.fan_out(), shape.ports))
+            }
+        };
+        let each = |shape: &TaskShape, shard| task((shape.needs, shape.params.clone(), shard));
+        let of = |shape| cut(shape).into_iter().map(move |shard| each(shape, shard));
+        return Some((spec.shapes().iter().flat_map(of).collect(), Vec::new()));
+    };
+    let all = spec.shapes().iter().map(|shape| all_of(spec, shape, &scope.target, network)).collect();
+    let (page, later) = LaterTasks::page(all);
+    let made = |part: &LaterTasks| {
+        part.shards().map(|shard| task((part.needs, part.params.clone(), shard))).collect::<Vec<_>>()
+    };
+    Some((page.iter().flat_map(made).collect(), later))
+}
+
+/// Every task of a shape over a network, none of them made.
+fn all_of(spec: &ScanSpec, shape: &TaskShape, target: &Target, (first, addresses): (IpAddr, u64)) -> LaterTasks {
+    LaterTasks {
+        tool: spec.tool().slug().to_owned(),
         needs: shape.needs,
         params: shape.params.clone(),
-        shard,
-        opens: is_search.then(|| INCLUDE_SUBDOMAIN.to_owned()).into_iter().collect(),
-    };
-    let mut tasks = Vec::new();
-    for shape in spec.shapes() {
-        let shards =
-            if is_search { vec![shards::whole(scope)] } else { shards::cut(scope, tool.fan_out(), shape.ports) };
-        tasks.extend(shards.into_iter().map(|shard| task(shape, shard)));
+        opens: Vec::new(),
+        target: target.to_string(),
+        first,
+        addresses,
+        size: shards::size(spec.tool().fan_out(), shape.ports),
     }
-    Some(tasks)
 }
 
 /// Refuses to look for names below something that has none.
@@ -288,7 +326,7 @@ fn demand_name(spec: &ScanSpec, scope: &Scope) -> Result<(), PlanRefused> {
 
 /// Hosts × ports of all runs; the store holds it against the plan of the organization.
 fn probes(shapes: &[TaskShape], scope: &Scope) -> u64 {
-    let addresses = u64::try_from(scope.addresses.len()).unwrap_or(u64::MAX);
+    let addresses = scope.count();
     shapes.iter().map(|shape| addresses.saturating_mul(shape.ports.into())).fold(0, u64::saturating_add)
 }
 

@@ -1,6 +1,6 @@
 //! A scan that is not made: the same checks as a create, and what would run. It must never store or queue anything.
 
-use picket_domain::{Invocation, NewTask};
+use picket_domain::{Invocation, LaterTasks, NewTask};
 
 use super::{Asker, PlanRefused, Planner, ToolRequest, demand_name, probes, tasks, too_many_runs};
 
@@ -13,6 +13,8 @@ pub struct Rehearsal {
     /// The tasks with their command lines, written as the worker writes them. None for a target that is refused: its
     /// addresses are nobody's business.
     pub runs: Vec<(NewTask, Invocation)>,
+    /// Tasks that would be made later.
+    pub later: Vec<LaterTasks>,
     /// All tasks; more than `runs` when there are many.
     pub tasks: usize,
     /// Hosts × ports over all tasks.
@@ -35,15 +37,17 @@ impl Planner {
             Ok(scope) => scope,
             Err(refused) if refused.is_verdict() => {
                 let (target, refused) = (request.target.to_owned(), Some(refused));
-                return Ok(Rehearsal { target, refused, runs: Vec::new(), tasks: 0, probes: 0 });
+                return Ok(Rehearsal { target, refused, runs: Vec::new(), later: Vec::new(), tasks: 0, probes: 0 });
             }
             Err(refused) => return Err(refused),
         };
         demand_name(&spec, &scope)?;
-        let tasks = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
-        let (all, probes) = (tasks.len(), probes(spec.shapes(), &scope));
+        let (tasks, later) = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
+        let left = later.iter().map(LaterTasks::tasks).fold(0, u64::saturating_add);
+        let all = tasks.len().saturating_add(usize::try_from(left).unwrap_or(usize::MAX));
+        let probes = probes(spec.shapes(), &scope);
         let runs = tasks.into_iter().take(most).map(|task| self.command(task)).collect::<Result<_, _>>()?;
-        Ok(Rehearsal { target: scope.target.to_string(), refused: None, runs, tasks: all, probes })
+        Ok(Rehearsal { target: scope.target.to_string(), refused: None, runs, later, tasks: all, probes })
     }
 
     /// The task with its command line. It goes through the door as it would for the worker.

@@ -12,13 +12,21 @@ use super::{Asker, PlanRefused, Planner};
 pub struct Scope {
     /// The target.
     pub target: Target,
-    /// Its addresses.
+    /// Its addresses, where it is a name or an address. Those of a network are judged as a whole and never listed.
     pub addresses: Vec<IpAddr>,
     /// Why it may be scanned.
     pub authority: Authority,
 }
 
 impl Scope {
+    /// How many addresses it has.
+    pub(super) fn count(&self) -> u64 {
+        match self.target.kind() {
+            TargetKind::Network(_) => self.target.address_count(),
+            TargetKind::Host(_) | TargetKind::Address(_) => u64::try_from(self.addresses.len()).unwrap_or(u64::MAX),
+        }
+    }
+
     /// The pins that the sandbox resolves `addresses` by; none when the target is no name.
     pub(super) fn hosts(&self, addresses: &[IpAddr]) -> Vec<PinnedHost> {
         let name = self.target.host().map(|host| host.ascii().to_owned());
@@ -65,7 +73,8 @@ impl Planner {
                     found.map(|addresses| (addresses, false)).map_err(|error| unresolvable(&error))
                 }
             },
-            TargetKind::Address(_) | TargetKind::Network(_) => Ok((target.addresses().collect(), false)),
+            TargetKind::Address(address) => Ok((vec![*address], false)),
+            TargetKind::Network(_) => Ok((Vec::new(), false)),
         }
     }
 }

@@ -168,6 +168,52 @@ async fn t12_a_network_wider_than_the_subscription_is_refused_and_others_are_cut
 }
 
 #[tokio::test]
+async fn a_wide_network_is_counted_and_only_its_first_page_is_made() {
+    let ports: &[(&str, usize, u64)] = &[("1-1000", 32, 256), ("1-16000", 64, 4_096)];
+    for (ports, made, all) in ports {
+        let scan = plan(&["127.0.0.0/8"], "127.1.0.0/16", json!({"ports": ports})).await.unwrap();
+        assert_eq!((scan.tasks.len(), scan.task_count()), (*made, *all), "{ports}");
+        let (mut left, mut seen) = (scan.later, std::collections::BTreeSet::new());
+        let mut add = |shard: &Shard| shard.addresses.iter().all(|address| seen.insert(*address));
+        assert!(scan.tasks.iter().all(|task| add(&task.shard)));
+        while !left.is_empty() {
+            let (page, rest) = LaterTasks::page(left);
+            assert!(page.iter().flat_map(LaterTasks::shards).all(|shard| add(&shard)), "an address twice");
+            left = rest;
+        }
+        assert_eq!(seen.len(), 65_536);
+        assert!(seen.iter().all(|address| matches!(address, IpAddr::V4(v4) if v4.octets()[..2] == [127, 1])));
+    }
+}
+
+#[tokio::test]
+async fn of_a_wide_network_only_what_was_not_looked_at_is_planned_again() {
+    let planned = plan(&["127.0.0.0/8"], "127.1.0.0/16", json!({"ports": "1-1000"})).await.unwrap();
+    let in_blocks = |shard: &Shard, blocks: &[u8]| {
+        let block = |address: &IpAddr| if let IpAddr::V4(v4) = address { v4.octets()[2] } else { 0 };
+        shard.addresses.iter().any(|address| blocks.contains(&block(address)))
+    };
+    let missing: [u8; 5] = [3, 100, 101, 102, 255];
+    let now = asker(Subscription::Enterprise).now;
+    let again = what_is_missing(planned.clone(), |_, _, shard| !in_blocks(shard, &missing), &[], now);
+    assert_eq!((again.tasks.len(), again.task_count()), (1, 5));
+    let ranges: Vec<_> = again.later.iter().map(|later| (later.first.to_string(), later.tasks())).collect();
+    assert_eq!(ranges, [("127.1.100.0".to_owned(), 3), ("127.1.255.0".to_owned(), 1)]);
+    // What grew at an address of a later page is repeated there, and nowhere else.
+    let left = |address: &str| LeftOver {
+        tool: "sslscan".to_owned(),
+        params: json!({"port": 443}),
+        target: "127.1.0.0/16".to_owned(),
+        addresses: addresses(&[address]),
+        opens: Vec::new(),
+    };
+    let again = what_is_missing(planned, |_, _, _| true, &[left("127.1.200.7"), left("127.2.0.7")], now);
+    let tasks: Vec<_> = again.tasks.iter().map(|task| (task.tool, task.shard.addresses.clone())).collect();
+    assert_eq!(tasks, [("sslscan", addresses(&["127.1.200.7"]))]);
+    assert!(again.later.is_empty());
+}
+
+#[tokio::test]
 async fn more_ports_mean_smaller_shards() {
     let scan = plan(&["127.0.0.0/8"], "127.0.0.0/24", json!({"ports": "1-10000"})).await.unwrap();
     assert!(scan.tasks.iter().all(|task| task.shard.addresses.len() <= 25));
@@ -251,11 +297,11 @@ async fn what_is_left_over_of_a_later_stage_is_repeated_at_addresses_that_are_ju
     };
     let missing =
         [left_over("127.0.0.1", "sslscan"), left_over("127.0.0.2", "sslscan"), left_over("127.0.0.1", "gone")];
-    let again = what_is_missing(planned.clone(), |_| true, &missing, asker.now);
+    let again = what_is_missing(planned.clone(), |_, _, _| true, &missing, asker.now);
     let tools: Vec<_> = again.tasks.iter().map(|task| (task.tool, task.params["port"].as_u64())).collect();
     assert_eq!(tools, [("sslscan", Some(8443))]);
     assert_eq!(again.tasks[0].shard, planned.tasks[0].shard);
-    assert_eq!(what_is_missing(planned, |_| false, &[], asker.now).tasks.len(), 1);
+    assert_eq!(what_is_missing(planned, |_, _, _| false, &[], asker.now).tasks.len(), 1);
 }
 
 #[tokio::test]
@@ -271,7 +317,7 @@ async fn what_is_left_over_of_a_found_name_is_not_repeated_as_if_it_were_the_tar
         opens: Vec::new(),
     };
     let again = |missing: &[LeftOver]| {
-        let again = what_is_missing(planned.clone(), |task| task.tool != "subdomains", missing, asker.now);
+        let again = what_is_missing(planned.clone(), |tool, _, _| tool != "subdomains", missing, asker.now);
         again.tasks.into_iter().map(|task| (task.tool, task.shard.target)).collect::<Vec<_>>()
     };
     let is = |tool, target: &str| (tool, target.to_owned());

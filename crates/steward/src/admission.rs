@@ -28,6 +28,8 @@ pub struct Admission {
     recalled: AtomicI64,
     /// Rounds so far: each begins with another pool, since a place at a host that has become free is the first one's.
     rounds: AtomicUsize,
+    /// The second in which it last looked for what nobody serves.
+    looked: AtomicI64,
 }
 
 impl Admission {
@@ -35,7 +37,8 @@ impl Admission {
     #[must_use]
     pub fn new(db: Db, clock: Clock, settings: StewardSettings) -> Self {
         let since = clock.now();
-        Self { db, clock, settings, since, recalled: AtomicI64::new(i64::MIN), rounds: AtomicUsize::new(0) }
+        let never = || AtomicI64::new(i64::MIN);
+        Self { db, clock, settings, since, recalled: never(), rounds: AtomicUsize::new(0), looked: never() }
     }
 
     /// Admits what there is room for; returns how many tasks.
@@ -109,7 +112,10 @@ impl Loop for Admission {
 
     async fn round(&self) -> Result<Round, RoundError> {
         let admitted = self.admit().await?;
-        let given_up = self.give_up_unserved().await?;
+        // A second more or less is nothing to who waits for a minute, and rounds may be hundreds in a second.
+        let second = self.clock.now().as_second();
+        let given_up =
+            if self.looked.swap(second, Ordering::Relaxed) == second { 0 } else { self.give_up_unserved().await? };
         metrics::counter!("picket_admission_admitted_total").increment(u64::try_from(admitted).unwrap_or_default());
         Ok(if admitted == 0 && given_up == 0 { Round::Idle } else { Round::Again })
     }

@@ -2,7 +2,7 @@
 //! workers, the rescuer takes back what a dead worker held, the scheduler makes what is due, the halter stops what an
 //! operator has stopped, proofs looks again whether targets are still proven, and fallen ends what waits for a scan that
 //! nothing allows any more. The cleaner takes away what has ended long ago, retention the results that are older than their
-//! organization keeps them, the measurer tells how long tools take.
+//! organization keeps them, the measurer tells how long tools take, pages makes the tasks of wide plans.
 //!
 //! Each loop takes no input, is woken by a hint and by a timer, and may run in any number of processes at once: what must
 //! not be done twice is decided by a row's state in Postgres, never by who is leader.
@@ -13,6 +13,7 @@ mod cleaner;
 mod fallen;
 mod halter;
 mod measurer;
+mod pages;
 mod proofs;
 mod relay;
 mod reporter;
@@ -28,6 +29,7 @@ pub use cleaner::Cleaner;
 pub use fallen::Fallen;
 pub use halter::Halter;
 pub use measurer::Measurer;
+pub use pages::Pages;
 pub use proofs::Proofs;
 pub use relay::Relay;
 pub use rescuer::Rescuer;

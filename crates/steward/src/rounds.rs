@@ -9,7 +9,7 @@ use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
 use crate::{
-    Admission, Artifacts, Cleaner, Fallen, Halter, Measurer, Proofs, Relay, Rescuer, Retention, Scheduler,
+    Admission, Artifacts, Cleaner, Fallen, Halter, Measurer, Pages, Proofs, Relay, Rescuer, Retention, Scheduler,
     StewardSettings, reporter::Reporter,
 };
 
@@ -77,6 +77,7 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
     let artifacts = Artifacts::new(db.clone(), blobs.clone(), clock.clone());
     let halter = Halter::new(db.clone(), clock.clone());
     let measurer = Measurer::new(db.clone(), clock.clone());
+    let pages = Pages::new(db.clone(), clock.clone());
     let retention = Retention::new(db.clone(), blobs, clock.clone());
     let scheduler = Scheduler::new(db.clone(), planner, clock.clone(), settings.clone());
     let fallen = Fallen::new(db.clone(), clock.clone());
@@ -90,6 +91,7 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
         go_round(&artifacts, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&halter, &db, poll, &shutdown),
         go_round(&measurer, &db, Duration::from_millis(settings.measure_ms), &shutdown),
+        go_round(&pages, &db, poll, &shutdown),
         go_round(&retention, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&scheduler, &db, poll, &shutdown),
         go_round(&fallen, &db, Duration::from_millis(settings.rescue_ms), &shutdown),

@@ -4,10 +4,10 @@
 
 use std::{
     ops::Deref,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
-use deadpool::managed::{self, Metrics, RecycleResult};
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::{ClientWrapper, Manager};
 use tokio_postgres::Error;
 
@@ -51,9 +51,20 @@ pub(crate) struct Connector(pub(crate) Manager);
 pub(crate) struct Connection {
     client: ClientWrapper,
     role: AtomicU8,
+    given_up: AtomicBool,
 }
 
 impl Connection {
+    /// Nobody gets the connection any more once those who have it are gone.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it goes when those who have it are gone.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
     /// Gives the connection a role, unless it has that one; the message is sent when this is polled first. No transaction
     /// may be open: its end could take the role back.
     pub(crate) async fn enter(&self, role: Role) -> Result<(), Error> {
@@ -81,10 +92,17 @@ impl managed::Manager for Connector {
     type Error = Error;
 
     async fn create(&self) -> Result<Connection, Error> {
-        Ok(Connection { client: self.0.create().await?, role: AtomicU8::new(UNKNOWN) })
+        Ok(Connection {
+            client: self.0.create().await?,
+            role: AtomicU8::new(UNKNOWN),
+            given_up: AtomicBool::new(false),
+        })
     }
 
     async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<Error> {
+        if connection.is_given_up() {
+            return Err(RecycleError::message("an answer did not come in time"));
+        }
         self.0.recycle(&mut connection.client, metrics).await
     }
 

@@ -199,7 +199,7 @@ impl Db {
         E: From<StoreError> + Display,
     {
         let ride = self.lanes.ride().await?;
-        work(&View { tx: Tx::new(&ride), tenant }).await
+        ride.bounded(work(&View { tx: Tx::new(&ride), tenant })).await
     }
 
     /// Reads rows of all organizations: for look-ups before the tenant is known. Each statement is a transaction of its own;

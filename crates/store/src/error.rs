@@ -15,6 +15,10 @@ pub enum StoreError {
     #[error("no database connection was free")]
     Pool(#[from] deadpool_postgres::PoolError),
 
+    /// A short read was not answered in time.
+    #[error("expected an answer of the database within seconds")]
+    Unanswered,
+
     /// TLS cannot be had as it is set.
     #[error(transparent)]
     Tls(Box<DbTlsError>),
@@ -76,7 +80,7 @@ impl StoreError {
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Pool(_) => true,
+            Self::Pool(_) | Self::Unanswered => true,
             Self::Driver(error) => is_outage(error),
             Self::Tls(_)
             | Self::Inconsistent(_)

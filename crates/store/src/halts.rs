@@ -8,7 +8,7 @@ pub use self::stop::{CoveredScan, covered, stop};
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use picket_domain::{AuditAction, AuditEntry, NewScan, OrganizationId, Shard, TargetPattern};
+use picket_domain::{AuditAction, AuditEntry, LaterTasks, NewScan, OrganizationId, Shard, TargetPattern};
 use serde_json::json;
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
@@ -60,6 +60,8 @@ SELECT h.reason
 FROM picket_halts($1) AS h
 WHERE h.pattern IS NULL OR EXISTS (
   SELECT FROM tasks AS t WHERE t.scan_id = $2 AND picket_covers(h.pattern, h.network, $3, t.shard)
+) OR EXISTS (
+  SELECT FROM scans AS s WHERE s.id = $2 AND s.unmade > 0 AND picket_covers_pages(h.pattern, h.network, $3, s.pages -> 'later')
 )
 LIMIT 1";
 
@@ -69,7 +71,7 @@ SELECT h.reason
 FROM picket_halts($1) AS h
 WHERE h.pattern IS NULL OR EXISTS (
   SELECT FROM unnest($3::jsonb[]) AS t (shard) WHERE picket_covers(h.pattern, h.network, $2, t.shard)
-)
+) OR picket_covers_pages(h.pattern, h.network, $2, $4)
 LIMIT 1";
 }
 
@@ -221,8 +223,21 @@ pub async fn demand_none_of(
     target: &str,
     shards: &[&Shard],
 ) -> Result<(), StoreError> {
+    demand_none_of_all(tx, organization, target, (shards, &[])).await
+}
+
+/// The same, also for tasks that would be made later.
+///
+/// # Errors
+/// As [`demand_none`].
+pub async fn demand_none_of_all(
+    tx: &Tx<'_>,
+    organization: OrganizationId,
+    target: &str,
+    (shards, later): (&[&Shard], &[LaterTasks]),
+) -> Result<(), StoreError> {
     let shards: Vec<Json<&Shard>> = shards.iter().map(|shard| Json(*shard)).collect();
-    match tx.query_opt(WOULD, &[&organization.uuid(), &target, &shards]).await? {
+    match tx.query_opt(WOULD, &[&organization.uuid(), &target, &shards, &Json(later)]).await? {
         Some(row) => Err(StoreError::Halted { reason: Columns::new("kill_switches", &row).get("reason")? }),
         None => Ok(()),
     }

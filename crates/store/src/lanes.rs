@@ -3,7 +3,8 @@
 //! database that must be woken.
 //!
 //! Only for statements that each are a transaction of their own and name the tenant themselves: what one request sets for
-//! itself would else be another's. Nothing that takes long belongs here either, since the next in the lane waits for it.
+//! itself would else be another's. Nothing that takes long belongs here either, since the next in the lane waits for it: what
+//! is not answered in time is given up with its connection, and whoever comes next gets a new one.
 
 use std::{
     ops::Deref,
@@ -11,6 +12,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use deadpool_postgres::ClientWrapper;
@@ -19,6 +21,10 @@ use crate::{
     StoreError,
     connection::{Pool, Pooled, Role},
 };
+
+/// How long an answer may take: the server gives it up by itself, and behind that we give the server up.
+const LIMIT: &str = "SET statement_timeout = '5s'";
+const LONGEST: Duration = Duration::from_secs(6);
 
 /// The lanes of one handle; cheap to clone.
 #[derive(Clone)]
@@ -75,7 +81,7 @@ impl Lanes {
 impl Lane {
     fn open(&self) -> Option<Arc<Pooled>> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        connection.as_ref().filter(|connection| !connection.is_closed()).cloned()
+        connection.as_ref().filter(|one| !one.is_closed() && !one.is_given_up()).cloned()
     }
 
     async fn connect(&self) -> Result<Arc<Pooled>, StoreError> {
@@ -87,8 +93,26 @@ impl Lane {
         drop(self.connection.lock().unwrap_or_else(PoisonError::into_inner).take());
         let connection = Arc::new(self.pool.get().await?);
         connection.enter(self.role).await?;
+        connection.batch_execute(LIMIT).await?;
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
         Ok(connection)
+    }
+}
+
+impl Ride {
+    /// Waits for an answer as long as a lane may be held up; then nobody else boards this connection, and those who wait in it
+    /// for the same answer give up in their turn.
+    pub(crate) async fn bounded<T, E: From<StoreError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match tokio::time::timeout(LONGEST, work).await {
+            Ok(done) => done,
+            Err(_) => {
+                self.connection.give_up();
+                Err(StoreError::Unanswered.into())
+            }
+        }
     }
 }
 

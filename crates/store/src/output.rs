@@ -25,7 +25,8 @@ ORDER BY number
 LIMIT $3";
 
     PROGRESS = "-- output.progress
-SELECT s.state, t.total, t.ended, t.running, greatest(t.percent, s.progress_floor) AS percent
+SELECT s.state, t.total + s.unmade AS total, t.ended + CASE s.state WHEN 'cancelled' THEN s.unmade ELSE 0 END AS ended,
+       t.running, greatest(t.percent, CASE WHEN s.state = 'cancelled' AND s.unmade > 0 THEN 99 ELSE s.progress_floor END) AS percent
 FROM scans AS s
 CROSS JOIN LATERAL (
   SELECT count(*) AS total, count(*) FILTER (WHERE state IN ('done', 'failed', 'cancelled')) AS ended,

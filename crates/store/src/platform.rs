@@ -64,17 +64,36 @@ WHERE t.state = 'failed' AND t.gap = 'worker_lost' AND t.ended_at > $1
 ORDER BY t.ended_at DESC, t.id DESC
 LIMIT $2";
 
+    // What was made and what has ended since are ranges of indexes, one of each organization or tool.
     OVERVIEW = "-- platform.overview
+WITH RECURSIVE tool (slug) AS (
+  (SELECT t.tool FROM tasks AS t WHERE t.state IN ('done', 'failed') ORDER BY t.tool LIMIT 1)
+  UNION ALL
+  SELECT (SELECT t.tool FROM tasks AS t WHERE t.state IN ('done', 'failed') AND t.tool > w.slug ORDER BY t.tool LIMIT 1)
+  FROM tool AS w
+  WHERE w.slug IS NOT NULL
+), ended AS MATERIALIZED (
+  SELECT count(*) FILTER (WHERE e.state = 'done') AS done, count(*) FILTER (WHERE e.state = 'failed') AS failed
+  FROM tool
+  CROSS JOIN LATERAL (
+    SELECT t.state FROM tasks AS t WHERE t.state IN ('done', 'failed') AND t.tool = tool.slug AND t.ended_at > $1
+  ) AS e
+)
 SELECT (SELECT count(*) FROM organizations) AS organizations,
        (SELECT count(*) FROM scans WHERE state IN ('created', 'queued', 'running', 'paused')) AS scans_open,
-       (SELECT count(*) FROM scans WHERE created_at > $1) AS scans_created,
+       (SELECT coalesce(sum(c.scans), 0)::bigint
+        FROM organizations AS o
+        CROSS JOIN LATERAL (SELECT count(*) AS scans FROM scans AS s
+                            WHERE s.organization_id = o.id AND s.created_at > $1) AS c) AS scans_created,
        (SELECT count(*) FROM scans WHERE ended_at > $1 AND state = 'completed') AS scans_completed,
        (SELECT count(*) FROM scans WHERE ended_at > $1 AND state = 'failed') AS scans_failed,
-       (SELECT count(*) FROM tasks WHERE state = 'ready') AS tasks_ready,
+       (SELECT count(*) FROM tasks WHERE state = 'ready')
+         + (SELECT coalesce(sum(unmade), 0)::bigint FROM scans
+            WHERE unmade > 0 AND state IN ('created', 'queued', 'running', 'paused')) AS tasks_ready,
        (SELECT count(*) FROM tasks WHERE state = 'queued') AS tasks_queued,
        (SELECT count(*) FROM tasks WHERE state = 'running') AS tasks_running,
-       (SELECT count(*) FROM tasks WHERE ended_at > $1 AND state = 'done') AS tasks_done,
-       (SELECT count(*) FROM tasks WHERE ended_at > $1 AND state = 'failed') AS tasks_failed,
+       (SELECT done FROM ended) AS tasks_done,
+       (SELECT failed FROM ended) AS tasks_failed,
        (SELECT extract(epoch FROM now() - min(ready_at))::double precision
         FROM tasks WHERE state = 'ready' AND ready_at < 'infinity')
          AS oldest_ready_seconds,

@@ -7,6 +7,7 @@ pub mod control;
 pub mod grow;
 pub mod import;
 pub mod overview;
+pub mod pages;
 pub mod read;
 pub mod remove;
 pub mod timeline;
@@ -56,16 +57,16 @@ WITH room AS (
     )
 ), scan AS (
   INSERT INTO scans (id, organization_id, number, dialect, plan, target, tool, request, notify, gaps, requested_by,
-                     traceparent, created_at, state, probes, authority)
-  SELECT $1, $2, room.number, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'created', $22, $24
+                     traceparent, created_at, state, probes, authority, unmade, pages)
+  SELECT $1, $2, room.number, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'created', $22, $24, $25, $26
   FROM room
   RETURNING number
 ), task AS (
   INSERT INTO tasks (id, organization_id, scan_id, tool, pool, level, params, shard, opens, share, reserve, created_at,
                      ready_at)
   SELECT t.id, $2, $1, t.tool, t.pool, t.level, t.params, t.shard, string_to_array(t.opens, ','),
-         picket_share(1.0 / greatest(cardinality($13), 1), t.opens),
-         picket_reserve(1.0 / greatest(cardinality($13), 1), t.opens), $12, now()
+         picket_share(1.0 / greatest(cardinality($13) + $25, 1), t.opens),
+         picket_reserve(1.0 / greatest(cardinality($13) + $25, 1), t.opens), $12, now()
   FROM room, unnest($13::uuid[], $14::text[], $15::text[], $16::text[], $17::jsonb[], $18::jsonb[], $23::text[])
     AS t (id, tool, pool, level, params, shard, opens)
 )
@@ -93,7 +94,8 @@ RETURNING CASE WHEN 'email' = ANY(notify) THEN requested_by END AS asker";
 
     // In the words of an index: of a scan with ten thousand tasks, each that ends asks this.
     IS_GOING_ON = "-- scans.is_going_on
-SELECT EXISTS (SELECT FROM tasks AS t WHERE t.scan_id = s.id AND t.state IN ('ready', 'queued', 'running')) AS is_going_on
+SELECT EXISTS (SELECT FROM tasks AS t WHERE t.scan_id = s.id AND t.state IN ('ready', 'queued', 'running'))
+       OR s.unmade > 0 AS is_going_on
 FROM scans AS s
 WHERE s.id = $1";
 
@@ -189,6 +191,7 @@ impl<'a> TaskColumns<'a> {
 
 async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Option<i64>, StoreError> {
     let TaskColumns { ids, tools, pools, levels, params, shards, opens } = TaskColumns::of(&new.tasks);
+    let (unmade, pages) = pages::columns(new);
     let plans = Subscription::ALL.map(Subscription::name);
     let most_scans = Subscription::ALL.map(|plan| i64::from(plan.limits().concurrent_scans));
     let most_probes = Subscription::ALL.map(|plan| i64::try_from(plan.limits().probes).unwrap_or(i64::MAX));
@@ -220,6 +223,8 @@ async fn insert(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Option<i64
                 &i64::try_from(new.probes).unwrap_or(i64::MAX),
                 &opens,
                 &new.authority.to_json(),
+                &unmade,
+                &pages,
             ],
         )
         .await?;

@@ -70,6 +70,7 @@ mod tests {
         crate::scans::control::STATEMENTS,
         crate::scans::grow::STATEMENTS,
         crate::scans::overview::STATEMENTS,
+        crate::scans::pages::STATEMENTS,
         crate::scans::import::STATEMENTS,
         crate::scans::read::STATEMENTS,
         crate::scans::remove::STATEMENTS,

@@ -55,6 +55,7 @@ pub fn scan(organization_id: OrganizationId, tasks: usize) -> NewScan {
         notify: Vec::new(),
         gaps: Vec::new(),
         tasks: (0..tasks).map(task).collect(),
+        later: Vec::new(),
         authority: Authority::of(Basis::Operator),
         probes: 1_000,
         requested_by: "usr_test".to_owned(),

@@ -118,6 +118,7 @@ impl Stage {
             notify: Vec::new(),
             gaps: Vec::new(),
             tasks: Vec::new(),
+            later: Vec::new(),
             authority: Authority::of(Basis::Operator),
             probes: 1_000,
             requested_by: "test".to_owned(),

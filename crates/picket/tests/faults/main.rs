@@ -22,6 +22,8 @@ mod messages;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod planted;
 #[cfg(test)]
 mod platform;

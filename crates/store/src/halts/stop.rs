@@ -18,7 +18,8 @@ SELECT s.id, s.organization_id, k.reason, k.pattern, k.network::text AS network,
 FROM kill_switches AS k
 JOIN scans AS s ON k.organization_id IS NULL OR s.organization_id = k.organization_id
 CROSS JOIN LATERAL (
-  SELECT k.pattern IS NULL OR bool_or(c.shard ->> 'target' = s.target) AS is_whole
+  SELECT k.pattern IS NULL OR bool_or(c.shard ->> 'target' = s.target)
+         OR s.unmade > 0 AND picket_covers_pages(k.pattern, k.network, s.target, s.pages -> 'later') AS is_whole
   FROM tasks AS c
   WHERE k.pattern IS NOT NULL AND c.scan_id = s.id AND c.state IN ('ready', 'queued', 'running')
     AND picket_covers(k.pattern, k.network, s.target, c.shard)

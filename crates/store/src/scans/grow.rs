@@ -10,7 +10,8 @@ use crate::{Inconsistent, Notice, StoreError, Tx, row::Columns, statements::stat
 
 statements! {
     STANDS = "-- scans.grow.stands
-SELECT s.plan, s.request, s.probes, o.plan AS subscription, (SELECT count(*) FROM tasks WHERE scan_id = $1) AS tasks
+SELECT s.plan, s.request, s.probes, o.plan AS subscription,
+       (SELECT count(*) FROM tasks WHERE scan_id = $1) + s.unmade AS tasks
 FROM scans AS s
 JOIN organizations AS o ON o.id = s.organization_id
 WHERE s.id = $1";

@@ -88,8 +88,12 @@ SELECT picket_progress($1) AS progress";
     // A stopped task that left something counts as done with a gap: partial, not skipped.
     TASKS = "-- scans.read.tasks
 SELECT tool, CASE WHEN kept IS NULL THEN state ELSE 'done' END AS state, gap, detail, shard ->> 'target' AS target
-FROM tasks
-WHERE scan_id = $1
+FROM (
+  SELECT id, tool, state, gap, detail, kept, shard FROM tasks WHERE scan_id = $1
+  UNION ALL
+  SELECT NULL, u.tool, u.state, u.gap, NULL, NULL, jsonb_build_object('target', u.target)
+  FROM picket_unmade($1) AS u
+) AS all_tasks
 ORDER BY id";
 }
 

@@ -59,33 +59,43 @@ WHERE t.id = chosen.id AND s.state IN ('created', 'queued', 'running')
 RETURNING t.id, t.organization_id, t.scan_id, t.attempt, s.traceparent";
 
     // Ready for longer than the wait, and no worker that serves the pool was seen in that time: what nobody serves is found
-    // first, since what is served may be a hundred thousand tasks. What a client holds does not wait for a worker, nor does
-    // what a window or a switch held in that time, lifted or not: the wait counts from when it could have run.
+    // first, and of each organization what is old enough by the index, since what is held may be a hundred thousand tasks. What
+    // a client holds does not wait for a worker, nor does what a window or a switch held in that time, lifted or not: the wait
+    // counts from when it could have run.
     UNSERVED = "-- tasks.admission.unserved
 WITH unserved AS MATERIALIZED (
-  SELECT p.pool, l.level
+  SELECT p.pool, array_agg(l.level) AS levels
   FROM unnest($2::text[]) AS p (pool)
   CROSS JOIN unnest($3::text[]) AS l (level)
   WHERE NOT EXISTS (
     SELECT FROM workers AS w
     WHERE p.pool = ANY(w.pools) AND picket_rank(w.counts_as) <= picket_rank(l.level) AND w.heartbeat_at > now() - make_interval(secs => $1)
   )
+  GROUP BY p.pool
 )
 SELECT t.id, t.scan_id
 FROM unserved AS u
-JOIN tasks AS t ON t.pool = u.pool AND t.level = u.level
-WHERE t.state = 'ready' AND t.ready_at < now() - make_interval(secs => $1)
-  AND EXISTS (
-    SELECT FROM scans AS s
-    WHERE s.id = t.scan_id AND s.state <> 'paused' AND NOT EXISTS (
+CROSS JOIN LATERAL picket_waiting(u.pool) AS w (organization_id)
+CROSS JOIN LATERAL (
+  SELECT c.id, c.scan_id, c.ready_at
+  FROM tasks AS c
+  WHERE c.state = 'ready' AND c.pool = u.pool AND c.organization_id = w.organization_id
+    AND c.ready_at < now() - make_interval(secs => $1) AND c.level = ANY(u.levels)
+    AND NOT EXISTS (
       SELECT FROM organization_counters AS o
-      WHERE o.organization_id = t.organization_id AND o.windows_lapsed_at > now() - make_interval(secs => $1)
-    ) AND NOT EXISTS (
-      SELECT FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) AS closed (organization_id, tag, pattern, network)
-      WHERE (closed.organization_id IS NULL OR closed.organization_id = t.organization_id)
-        AND picket_closes(closed.tag, closed.pattern, closed.network::inet, t.organization_id, s.target, t.shard)
+      WHERE o.organization_id = c.organization_id AND o.windows_lapsed_at > now() - make_interval(secs => $1)
     )
-  )
+    AND EXISTS (
+      SELECT FROM scans AS s
+      WHERE s.id = c.scan_id AND s.state <> 'paused' AND NOT EXISTS (
+        SELECT FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) AS closed (organization_id, tag, pattern, network)
+        WHERE (closed.organization_id IS NULL OR closed.organization_id = c.organization_id)
+          AND picket_closes(closed.tag, closed.pattern, closed.network::inet, c.organization_id, s.target, c.shard)
+      )
+    )
+  ORDER BY c.ready_at, c.id
+  LIMIT 256
+) AS t
 ORDER BY t.ready_at
 LIMIT 256";
 

@@ -30,6 +30,8 @@ mod leases;
 #[cfg(test)]
 mod output;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod quotas;
 #[cfg(test)]
 mod races;

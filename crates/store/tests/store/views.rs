@@ -53,3 +53,40 @@ async fn a_connection_of_views_that_breaks_is_replaced() {
         assert!(begun.elapsed() < Duration::from_secs(20), "views do not come back");
     }
 }
+
+#[tokio::test]
+async fn a_read_that_hangs_ends_and_those_behind_it_go_on() {
+    let scenario = Scenario::new().await;
+    let scan = scenario.create(1).await;
+    let find = async || {
+        let view =
+            scenario.db.view("test", scenario.organization, async |view| overview::find(view, scan.id.into()).await);
+        view.await
+    };
+    assert!(find().await.unwrap().is_some());
+    let mut holder = scenario.database.connect().await;
+    let held = holder.transaction().await.unwrap();
+    held.batch_execute("LOCK TABLE scans IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    // More than there are lanes, so that some wait behind others.
+    let hung = futures_util::future::join_all((0..6).map(|_| find())).await;
+    assert!(hung.iter().all(|read| read.as_ref().is_err_and(StoreError::is_outage)), "{hung:?}");
+    held.rollback().await.unwrap();
+    for found in futures_util::future::join_all((0..6).map(|_| find())).await {
+        assert!(found.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up_with_its_connection() {
+    let scenario = Scenario::new().await;
+    let scan = scenario.create(1).await;
+    let view = scenario
+        .db
+        .view("test", scenario.organization, async |_| std::future::pending::<Result<(), StoreError>>().await);
+    assert!(matches!(view.await, Err(StoreError::Unanswered)));
+    for _ in 0..4 {
+        let view =
+            scenario.db.view("test", scenario.organization, async |view| overview::find(view, scan.id.into()).await);
+        assert!(view.await.unwrap().is_some());
+    }
+}

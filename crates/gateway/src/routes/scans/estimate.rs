@@ -61,8 +61,10 @@ pub(super) async fn estimate(
             target.clone_from(&scan.target);
             whole = Estimate::of(&scan, &durations(app).await?, asker.subscription.limits().tasks_in_flight);
             let shards: Vec<_> = scan.tasks.iter().map(|task| &task.shard).collect();
-            reasons.extend(refusal(app, &asker, (&scan.target, &shards), scan.probes).await?);
-            if !scan.tasks.iter().all(|task| workers.iter().any(|worker| worker.can(task.tool, task.needs))) {
+            reasons.extend(refusal(app, &asker, (&scan.target, &shards, &scan.later), scan.probes).await?);
+            let needs = scan.tasks.iter().map(|task| (task.tool, task.needs));
+            let later = scan.later.iter().map(|later| (later.tool.as_str(), later.needs));
+            if !needs.chain(later).all(|(tool, needs)| workers.iter().any(|worker| worker.can(tool, needs))) {
                 return Ok(EstimateView::new(target, whole, VerdictView::warned(reasons)));
             }
         }

@@ -141,7 +141,7 @@ async fn create_scan(
             target: new.target.clone(),
             tool: new.tool,
             created_at: asker.now,
-            tasks: new.tasks.len(),
+            tasks: new.task_count(),
         })
     };
     let response = planned.store(&app, &caller, &context, asker.now, answer).await?;

@@ -1,6 +1,6 @@
 //! The dry run of a scan with one tool.
 
-use picket_domain::{Invocation, NewTask, Shard, ToolOutput};
+use picket_domain::{Invocation, LaterTasks, NewTask, Shard, ToolOutput};
 use picket_planner::{Asker, Rehearsal, ToolRequest};
 use picket_scanners::{Parameters, Tool};
 use picket_store::{
@@ -154,10 +154,10 @@ pub(super) async fn rehearse(
         ToolRequest { target: &body.target, tool: tool.slug(), parameters: body.parameters.value(), notify: &[] };
     let rehearsal = app.planner.rehearse(&asker, request, MOST_COMMANDS).await?;
     let workers = live(app).await?;
-    let Rehearsal { target, refused, runs, tasks, probes } = rehearsal;
+    let Rehearsal { target, refused, runs, later, tasks, probes } = rehearsal;
     let mut reasons: Vec<Reason> = refused.map(Problem::from).iter().map(Reason::of).collect();
     let shards: Vec<_> = runs.iter().map(|(task, _)| &task.shard).collect();
-    reasons.extend(refusal(app, &asker, (&target, &shards), probes).await?);
+    reasons.extend(refusal(app, &asker, (&target, &shards, &later), probes).await?);
     let commands: Vec<_> = runs.into_iter().map(|(task, command)| RunView::new(task, command, &workers)).collect();
     let is_warned = commands.iter().any(|run| !run.runnable_now);
     let verdict = if is_warned { VerdictView::warned(reasons) } else { VerdictView::new(reasons) };
@@ -168,14 +168,14 @@ pub(super) async fn rehearse(
 pub(in crate::routes) async fn refusal(
     app: &App,
     asker: &Asker,
-    (target, shards): (&str, &[&Shard]),
+    (target, shards, later): (&str, &[&Shard], &[LaterTasks]),
     probes: u64,
 ) -> Result<Option<Reason>, Problem> {
     let asked = app
         .db
         .run("rehearse_scan", asker.organization_id, async |tx| {
             quota::lock(tx, asker.organization_id).await?.demand_scan(tx, probes, asker.now).await?;
-            halts::demand_none_of(tx, asker.organization_id, target, shards).await
+            halts::demand_none_of_all(tx, asker.organization_id, target, (shards, later)).await
         })
         .await;
     match asked {

@@ -1,7 +1,7 @@
 //! What a client does to a scan in the v1 dialect, besides stopping it: pause, resume, repeat, delete.
 
 use actix_web::{HttpResponse, delete, http::header::LOCATION, post, web::Data};
-use picket_domain::{AuditAction, InvalidTransition, NewScan, NewTask, Permission, ScanId, Shard};
+use picket_domain::{AuditAction, InvalidTransition, NewScan, Permission, ScanId, Shard};
 use picket_planner::{Earlier, LeftOver, what_is_missing};
 use picket_scanners::DISCOVERY;
 use picket_store::{
@@ -10,7 +10,7 @@ use picket_store::{
     tasks::chain::{Examined, Standing, Unexamined, standing},
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -145,11 +145,11 @@ async fn rerun_scan(
     let new = match seen {
         None => planned,
         Some(Seen { examined, left_over }) => {
-            let is_examined = |task: &NewTask| examined.covers(task.tool, &task.params, &task.shard);
+            let is_examined = |tool: &str, params: &Value, shard: &Shard| examined.covers(tool, params, shard);
             what_is_missing(planned, is_examined, &left_over, asker.now)
         }
     };
-    if only == RerunOnly::Failed && new.tasks.is_empty() {
+    if only == RerunOnly::Failed && new.task_count() == 0 {
         let refused =
             InvalidTransition { action: "repeat the failed tasks of", entity: "scan", from: "looked at in full" };
         return Err(refused.into());
@@ -168,7 +168,7 @@ fn repeated(new: &NewScan, base: ScanId, now: jiff::Timestamp) -> HttpResponse {
         target: new.target.clone(),
         tool: new.tool,
         created_at: now,
-        tasks: new.tasks.len(),
+        tasks: new.task_count(),
     };
     HttpResponse::Created().insert_header(location).json(ScanRepeatedV1 { scan, rerun_of: base })
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use picket_domain::{Event, EventBody, EventId, Gap, OrganizationId, Permission, ScanId, TaskId, TaskState, WorkerId};
 use picket_store::{
     output,
-    scans::{overview::ScanKey, timeline},
+    scans::{overview::ScanKey, pages, timeline},
     tasks::read::{self, TaskRecord},
 };
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,9 @@ pub(super) fn cut<T>(mut rows: Vec<T>, most: usize, id: impl Fn(&T) -> String) -
 struct ChunksV1 {
     /// In the order in which they were planned.
     data: Vec<ChunkV1>,
+    /// Tasks of the plan that wait and are not made yet; each is on a page within moments. None is begun in a scan that was
+    /// stopped.
+    to_come: u64,
     /// `cursor` of the next page; null on the last.
     next_cursor: Option<String>,
 }
@@ -162,15 +165,15 @@ async fn list_scan_chunks(
 ) -> Result<Json<ChunksV1>, Problem> {
     caller.may(Permission::ScansRead)?;
     let ((limit, most), cursor) = (page.rows()?, behind::<TaskId>(page.cursor.as_deref())?);
-    let rows = app
+    let (rows, to_come) = app
         .db
         .read("list_scan_chunks", caller.organization_id, async |tx| {
             find(tx, ScanKey::Id(id.0)).await?;
-            Ok::<_, Problem>(read::list(tx, id.0, cursor, limit).await?)
+            Ok::<_, Problem>((read::list(tx, id.0, cursor, limit).await?, pages::unmade(tx, id.0).await?))
         })
         .await?;
     let (rows, next_cursor) = cut(rows, most, |task| task.id.to_string());
-    Ok(Json(ChunksV1 { data: rows.into_iter().map(ChunkV1::from).collect(), next_cursor }))
+    Ok(Json(ChunksV1 { data: rows.into_iter().map(ChunkV1::from).collect(), to_come, next_cursor }))
 }
 
 /// A page of what happened to a scan.

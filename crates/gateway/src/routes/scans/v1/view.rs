@@ -27,7 +27,7 @@ pub(super) struct ScanCreatedV1 {
     pub(super) tool: Option<&'static str>,
     pub(super) created_at: Timestamp,
     /// How many tasks it begins with.
-    pub(super) tasks: usize,
+    pub(super) tasks: u64,
 }
 
 /// A scan that repeats another one.
