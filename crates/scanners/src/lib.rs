@@ -4,9 +4,11 @@
 mod aim;
 mod discovery;
 mod format;
+mod grepable;
 mod headers;
 mod import;
 mod json;
+mod lossy;
 mod open_port;
 mod page;
 mod parameters;

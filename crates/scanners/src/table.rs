@@ -25,8 +25,34 @@ impl Row<'_> {
 
 /// Reads all rows of a table that has the column `needed`. A row that cannot be understood is left out and said at the end. The error says in words what is wrong with the file.
 pub(crate) fn rows(input: &mut dyn BufRead, needed: &str, each: &mut dyn FnMut(&Row<'_>)) -> Result<(), &'static str> {
-    let state = State { left: Cell::new(MAX_ROW_BYTES), last: Cell::new(b'\n'), is_quoted: Cell::new(false) };
-    let mut reader = ReaderBuilder::new().flexible(true).from_reader(Bounded { inner: input, state: &state });
+    read(input, needed, None, each)
+}
+
+/// As [`rows`], for tables in which a backslash stands before a quote inside of quotes.
+pub(crate) fn escaped(
+    input: &mut dyn BufRead,
+    needed: &str,
+    each: &mut dyn FnMut(&Row<'_>),
+) -> Result<(), &'static str> {
+    read(input, needed, Some(b'\\'), each)
+}
+
+fn read(
+    input: &mut dyn BufRead,
+    needed: &str,
+    escape: Option<u8>,
+    each: &mut dyn FnMut(&Row<'_>),
+) -> Result<(), &'static str> {
+    let state = State {
+        left: Cell::new(MAX_ROW_BYTES),
+        last: Cell::new(b'\n'),
+        is_quoted: Cell::new(false),
+        is_escaped: Cell::new(false),
+        escape,
+    };
+    let mut builder = ReaderBuilder::new();
+    builder.flexible(true).double_quote(escape.is_none()).escape(escape);
+    let mut reader = builder.from_reader(Bounded { inner: input, state: &state });
     let names = reader.headers().map_err(|error| fault(&error))?;
     let head: Vec<String> = names.iter().map(|name| name.trim_matches(['\u{feff}', ' ']).to_lowercase()).collect();
     if !head.iter().any(|column| column == needed) {
@@ -67,6 +93,24 @@ struct State {
     left: Cell<usize>,
     last: Cell<u8>,
     is_quoted: Cell<bool>,
+    /// Whether the next byte means itself.
+    is_escaped: Cell<bool>,
+    escape: Option<u8>,
+}
+
+impl State {
+    fn notice(&self, seen: &[u8]) {
+        for byte in seen {
+            if self.is_escaped.take() {
+                continue;
+            }
+            self.is_escaped.set(Some(*byte) == self.escape && self.is_quoted.get());
+            self.is_quoted.set(self.is_quoted.get() ^ (*byte == b'"'));
+        }
+        if let Some(last) = seen.last() {
+            self.last.set(*last);
+        }
+    }
 }
 
 struct Bounded<'a> {
@@ -83,11 +127,7 @@ impl Read for Bounded<'_> {
         let count = self.inner.read(target)?;
         let seen = target.get(..count).unwrap_or_default();
         state.left.set(state.left.get().saturating_sub(count));
-        if let Some(last) = seen.last() {
-            state.last.set(*last);
-        }
-        let is_odd = seen.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
-        state.is_quoted.set(state.is_quoted.get() ^ is_odd);
+        state.notice(seen);
         Ok(count)
     }
 }

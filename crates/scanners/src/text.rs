@@ -37,6 +37,20 @@ pub(crate) fn line(text: &str, max_bytes: usize) -> String {
     clean(text, max_bytes, false)
 }
 
+/// A line without colors and whatever else steers a terminal.
+pub(crate) fn plain(line: &str) -> String {
+    let mut text = String::with_capacity(line.len().min(4096));
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        if character == '\u{1b}' {
+            characters.by_ref().find(char::is_ascii_alphabetic);
+        } else if !character.is_control() {
+            text.push(character);
+        }
+    }
+    text.trim().to_owned()
+}
+
 /// Appends to text that is being read, up to a limit.
 pub(crate) fn push(target: &mut String, text: &str, max_bytes: usize) {
     let room = max_bytes.saturating_sub(target.len());

@@ -112,6 +112,54 @@ async fn a1_to_a19_hostile_values_of_every_parameter_of_every_tool_are_refused()
     assert_nothing(&app).await;
 }
 
+/// The cases that `docs/security.md` names of single tools; those of nmap are in `scans.rs` and in its own tests too.
+fn named_cases() -> Vec<(&'static str, &'static str, Value, &'static str)> {
+    vec![
+        ("A1", "nmap", json!({"scan_type": "-sV --script=/etc/passwd"}), "scan_type"),
+        ("A2", "nmap", json!({"scan_type": "-sV -script=x"}), "scan_type"),
+        ("A3", "nmap", json!({"scan_type": "--datad=/tmp"}), "scan_type"),
+        ("A4", "nmap", json!({"scan_type": "-sV\u{a0}-sC"}), "scan_type"),
+        ("A5", "nmap", json!({"scan_type": "-oA%H"}), "scan_type"),
+        ("A6", "nmap", json!({"scan_type": "-iR 100"}), "scan_type"),
+        ("A7", "nmap", json!({"scan_type": "-sV -sC -O 10.0.0.1"}), "scan_type"),
+        ("A8", "nmap", json!({"scan_type": "-sI zombie"}), "scan_type"),
+        ("A9", "nmap", json!({"timing": "-T4 -oN x"}), "timing"),
+        ("A10", "nmap", json!({"ports": "٤٤٣"}), "ports"),
+        ("A11", "nmap", json!({"scripts": ["vuln and not safe"]}), "scripts"),
+        ("A12", "nmap", json!({"script_args": "newtargets"}), "script_args"),
+        ("A14", "nikto", json!({"host": "/etc/passwd"}), "host"),
+        ("A14", "nikto", json!({"vhost": "-"}), "vhost"),
+        ("A14", "nikto", json!({"tuning": ["-config"]}), "tuning"),
+        ("A15", "testssl", json!({"checks": ["--openssl=/scratch/x"]}), "checks"),
+        ("A15", "testssl", json!({"file": "/etc/passwd"}), "file"),
+        ("A15", "sslscan", json!({"targets": "/etc/passwd"}), "targets"),
+        ("A16", "nuclei", json!({"code": true}), "code"),
+        ("A16", "nuclei", json!({"templates": "http://evil.example/"}), "templates"),
+        ("A16", "nuclei", json!({"tags": ["../"]}), "tags"),
+        ("A17", "wapiti", json!({"endpoint": "http://evil.example/"}), "endpoint"),
+        ("A17", "wapiti", json!({"modules": ["--endpoint"]}), "modules"),
+        ("A18", "whatweb", json!({"plugins": "+/tmp/x.rb"}), "plugins"),
+        ("A19", "zap", json!({"headers": {"X": "a\r\nb"}}), "headers"),
+        ("A19", "ffuf", json!({"cookie": "a\0b"}), "cookie"),
+        ("A22", "whatweb", json!({"env": {"RUBYOPT": "-r/tmp/x"}}), "env"),
+    ]
+}
+
+#[tokio::test]
+async fn a1_to_a22_each_named_case_is_refused_at_the_api_and_at_the_workers_door() {
+    let (app, member) = start().await;
+    for (case, tool, parameters, field) in named_cases() {
+        let forged = ScanSpec::try_from(Asked { tool, parameters: Some(&parameters) });
+        assert!(forged.is_err(), "{case} {tool} {parameters}");
+        for answer in ask(&app, &member, tool, &parameters).await {
+            let refused = answer.assert_problem(400, "invalid_request");
+            let said = refused["errors"][0]["field"].as_str().unwrap();
+            assert!(said.starts_with(&format!("parameters.{field}")), "{case} {tool} {parameters}: {said}");
+        }
+    }
+    assert_nothing(&app).await;
+}
+
 /// One row for each create, and none for a dry run; nothing that was sent is in it.
 #[tokio::test]
 async fn a1_to_a22_a_create_that_is_refused_leaves_a_row_without_what_was_sent() {

@@ -1,6 +1,8 @@
 //! TLS and SSH scanners, and nmap, against services of ours.
 
-use picket_domain::Severity;
+use std::collections::BTreeSet;
+
+use picket_domain::{Observation, Severity};
 use serde_json::{Value, json};
 
 use crate::{room::run, services};
@@ -35,6 +37,30 @@ fn testssl_sees_what_is_wrong_with_a_certificate() {
 fn nmap_sees_what_is_wrong_with_a_certificate() {
     let port = services::tls().to_string();
     sees_the_certificate("nmap", &json!({ "scan_type": "-sT -sV", "ports": port, "scripts": ["ssl-cert"] }));
+}
+
+/// One vocabulary: what all of them see of one server is one finding with so many sources.
+#[test]
+fn four_tools_agree_on_the_findings_of_one_server() {
+    let port = services::tls();
+    let asked = [
+        ("nmap", json!({ "scan_type": "-sT -sV", "ports": port.to_string(), "scripts": ["ssl-cert"] })),
+        ("sslscan", json!({ "port": port })),
+        ("sslyze", json!({ "port": port })),
+        ("testssl", json!({ "port": port, "checks": ["certificate"] })),
+    ];
+    let ran: Vec<_> = asked.iter().filter_map(|(slug, params)| Some((*slug, run(slug, params)?))).collect();
+    for rule in ["tls.certificate_expired", "tls.certificate_self_signed"] {
+        let told: Vec<(&str, String)> = ran
+            .iter()
+            .flat_map(|(slug, ran)| ran.seen.iter().map(|one| (*slug, one)))
+            .filter(|(_, one)| one.rule == rule)
+            .map(|(slug, one): (&str, &Observation)| (slug, one.identity()))
+            .collect();
+        let identities: BTreeSet<&String> = told.iter().map(|(_, identity)| identity).collect();
+        let sources: BTreeSet<&str> = told.iter().map(|(slug, _)| *slug).collect();
+        assert!(ran.is_empty() || (identities.len(), sources.len()) == (1, ran.len()), "{rule}: {told:?}");
+    }
 }
 
 #[test]

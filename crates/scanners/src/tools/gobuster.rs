@@ -15,13 +15,14 @@ use crate::{
     page::Page,
     paths,
     tally::Tally,
+    text,
     weakness::{Place, Weakness},
 };
 
 pub(super) const FORMATS: &[&dyn Format] = &[&Import { tool: "gobuster", name: "text", blanks: &[""], recognizes, read }];
 
 fn recognizes(head: &Head<'_>) -> bool {
-    let mut lines = head.text.lines().map(plain).filter(|line| !line.is_empty());
+    let mut lines = head.text.lines().map(text::plain).filter(|line| !line.is_empty());
     let is_own = |line: String| {
         line.starts_with("Gobuster v") || line.contains("(Status: ") || line.starts_with("Found: ")
     };
@@ -33,25 +34,11 @@ fn recognizes(head: &Head<'_>) -> bool {
     }
 }
 
-/// Without what moves a terminal's cursor.
-fn plain(line: &str) -> String {
-    let mut text = String::with_capacity(line.len().min(4096));
-    let mut characters = line.chars();
-    while let Some(character) = characters.next() {
-        if character == '\u{1b}' {
-            characters.by_ref().find(char::is_ascii_alphabetic);
-        } else if !character.is_control() {
-            text.push(character);
-        }
-    }
-    text.trim().to_owned()
-}
-
 fn read(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) -> Parsed {
     let (mut base, mut all, mut whole, mut errors) = (None, 0_u64, 0_u64, 0_u64);
     let (mut has_banner, mut is_finished) = (false, false);
     let lines = json::lines(input, &mut |line| {
-        let line = plain(&String::from_utf8_lossy(line));
+        let line = text::plain(&String::from_utf8_lossy(line));
         all = all.saturating_add(1);
         has_banner |= line.starts_with("Gobuster v");
         is_finished |= line.starts_with("Finished") || line.contains(" Finished");
@@ -90,12 +77,12 @@ enum Kind<'l> {
 }
 
 fn kind(line: &str) -> Kind<'_> {
+    if let Some(name) = line.strip_prefix("Found: ") {
+        return name.split_whitespace().next().map_or(Kind::Foreign, Kind::Name);
+    }
     if let Some((path, rest)) = line.split_once("(Status: ") {
         let status = rest.split(')').next().and_then(|status| status.trim().parse().ok());
         return status.map_or(Kind::Foreign, |status| Kind::Path(path.trim(), Some(status)));
-    }
-    if let Some(name) = line.strip_prefix("Found: ") {
-        return name.split_whitespace().next().map_or(Kind::Foreign, Kind::Name);
     }
     if let Some(setting) = line.strip_prefix("[+] ") {
         // Version 2 asks for an address or a domain at one place, and a domain of its `dns` mode is no site.
@@ -107,8 +94,17 @@ fn kind(line: &str) -> Kind<'_> {
     match line {
         _ if begins(&["[ERROR]", "Error:", "[!]"]) => Kind::Fault,
         _ if begins(&["=", "Gobuster v", "by OJ", "Progress:", "Starting gobuster", "Finished", "Missed:", "20", "[INFO]"]) => Kind::Other,
-        _ => Kind::Foreign,
+        _ => bare_name(line).map_or(Kind::Foreign, Kind::Name),
     }
+}
+
+/// What version 3.8 prints of a name: `mail.example.com 192.0.2.5,2001:db8::1`, `mail.example.com Status: 200 [Size: 157]`.
+fn bare_name(line: &str) -> Option<&str> {
+    let (name, rest) = line.split_once(' ')?;
+    let is_name = name.contains('.') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte));
+    let rest = rest.trim();
+    let is_address = |text: &str| text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    (is_name && (rest.starts_with("Status: ") || rest.split(',').all(is_address))).then_some(name)
 }
 
 fn found(path: &str, status: Option<u16>, line: &str, base: Option<&Page>, context: &Context<'_>, tally: &mut Tally<'_>) {
@@ -154,5 +150,22 @@ mod tests {
         assert!(parsed.of_a_file().is_complete());
         let places: Vec<String> = seen.iter().map(|one| one.location.to_string()).collect();
         assert_eq!(places, ["http://192.0.2.7:8080/shop/admin", "http://192.0.2.7:8080/shop/index.html"]);
+    }
+
+    #[test]
+    fn version_3_8_prints_names_bare() {
+        let frame = |mode: &str, lines: &str| format!("{0}\nGobuster v3.8\n{0}\nStarting gobuster in {mode} enumeration mode\n{0}\n{lines}{0}\nFinished\n{0}\n", "=".repeat(63));
+        for (mode, lines) in [
+            ("DNS", "mail.example.com 192.0.2.5\nwww.example.com 192.0.2.6,2001:db8::1\n"),
+            ("VHOST", "mail.example.com Status: 200 [Size: 157]\nwww.example.com Status: 301 [Size: 0] [--> http://x/]\n"),
+            ("VHOST", "Found: mail.example.com (Status: 200) [Size: 157]\nFound: www.example.com Status: 200 [Size: 1]\n"),
+        ] {
+            let (parsed, seen) = testing::read(super::FORMATS[0], frame(mode, lines).as_bytes());
+            assert!(parsed.of_a_file().is_complete(), "{mode}");
+            let places: Vec<String> = seen.iter().map(|one| format!("{} {}", one.rule, one.location)).collect();
+            assert_eq!(places, ["gobuster:name mail.example.com", "gobuster:name www.example.com"], "{lines}");
+        }
+        let (parsed, _) = testing::read(super::FORMATS[0], frame("DNS", "what is this\n").as_bytes());
+        assert!(!parsed.is_complete());
     }
 }

@@ -1,14 +1,17 @@
-//! Open ports that masscan found (`-oJ`, `-oD`, `-oX`). Import only.
+//! Open ports that masscan found (`-oJ`, `-oD`, `-oX`, `-oL`, `-oG`). Import only.
 //!
 //! Its JSON is read as leniently as it is written: versions differ in commas and in how they say that they finished.
 
 mod json;
+mod list;
 mod xml;
+
+use std::io::BufRead;
 
 use picket_domain::{Protocol, Service};
 
 use crate::{
-    Context, Format, Head,
+    Context, Format, Head, Parsed, grepable,
     import::Import,
     rules,
     tally::Tally,
@@ -17,7 +20,9 @@ use crate::{
 };
 
 pub(super) const FORMATS: &[&dyn Format] = &[
+    &Import { tool: "masscan", name: "grepable", blanks: &[], recognizes: is_grepable, read: read_grepable },
     &Import { tool: "masscan", name: "json", blanks: &["", "[]"], recognizes: json::recognizes, read: json::read },
+    &Import { tool: "masscan", name: "list", blanks: &[], recognizes: list::recognizes, read: list::read },
     &Import { tool: "masscan", name: "xml", blanks: &[], recognizes: is_xml, read: xml::read },
 ];
 
@@ -25,7 +30,15 @@ fn is_xml(head: &Head<'_>) -> bool {
     head.is_xml("nmaprun") && head.text.contains("scanner=\"masscan\"")
 }
 
-/// One port of one host, as both formats tell it.
+fn is_grepable(head: &Head<'_>) -> bool {
+    grepable::recognizes(head, "masscan")
+}
+
+fn read_grepable(input: &mut dyn BufRead, context: &Context<'_>, tally: Tally<'_>) -> Parsed {
+    grepable::read(input, context, tally, false)
+}
+
+/// One port of one host, as the formats tell it.
 #[derive(Debug, Default)]
 struct Port {
     number: Option<u16>,
@@ -63,8 +76,10 @@ mod tests {
     fn an_answer_to_a_ping_is_a_host_that_is_up() {
         let lines = "[\n{\"ip\": \"192.0.2.1\", \"timestamp\": \"1\", \"ports\": [ {\"port\": 0, \"proto\": \"icmp\", \"status\": \"open\", \"reason\": \"none\", \"ttl\": 64} ] }\n]\n";
         let xml = "<nmaprun scanner=\"masscan\"><host><address addr=\"192.0.2.1\"/><ports><port protocol=\"icmp\" portid=\"0\"><state state=\"open\"/></port></ports></host><runstats><finished/></runstats></nmaprun>";
-        for (format, report) in FORMATS.iter().zip([lines, xml]) {
-            let (parsed, seen) = crate::testing::read(*format, report.as_bytes());
+        let list = "#masscan\nopen icmp 0 192.0.2.1 1\n# end\n";
+        for report in [lines, xml, list] {
+            let format = crate::recognize(&Head::new(report.as_bytes(), true)).unwrap();
+            let (parsed, seen) = crate::testing::read(format, report.as_bytes());
             assert!(parsed.is_complete(), "{parsed:?}");
             assert_eq!((seen.len(), seen[0].rule.as_str(), seen[0].location.port), (1, "host.up", None));
         }

@@ -1,4 +1,4 @@
-//! Events of OWASP Nettacker (JSON, also as it writes it for DefectDojo). Import only.
+//! Events of OWASP Nettacker (JSON, also as it writes it for DefectDojo, and CSV). Import only.
 //!
 //! A module named `…_vuln` found a weakness (of the CVE that it is named after, where it is), `…_brute` a login, `port_scan` an
 //! open port; every other one tells for information.
@@ -13,13 +13,14 @@ use crate::{
     import::{self, Import, first},
     json,
     page::Page,
-    rules,
+    rules, table,
     tally::Tally,
     text,
     weakness::{Place, Weakness, cve_name},
 };
 
 pub(super) const FORMATS: &[&dyn Format] = &[
+    &Import { tool: "nettacker", name: "csv", blanks: &[], recognizes: is_table, read: read_table },
     &Import { tool: "nettacker", name: "dd.json", blanks: &[], recognizes: recognizes_findings, read: read_findings },
     &Import { tool: "nettacker", name: "json", blanks: &["[]"], recognizes, read },
 ];
@@ -39,6 +40,26 @@ fn read(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) ->
     match end {
         Ok(rest) if !rest.is_array() => tally.refuse("expected a list of events"),
         end => import::end(tally, end.err().as_ref()),
+    }
+}
+
+fn is_table(head: &Head<'_>) -> bool {
+    let line = head.first_line().trim_end().to_ascii_lowercase();
+    let names: Vec<&str> = line.split(',').collect();
+    ["date", "target", "module_name", "port", "event"].iter().all(|name| names.contains(name))
+}
+
+fn read_table(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) -> Parsed {
+    let end = table::rows(input, "module_name", &mut |row| {
+        let names = ["target", "module_name", "port", "event", "json_event"];
+        let event = names.into_iter().map(|name| (name.to_owned(), Value::from(row.get(name)))).collect();
+        if tell(&Value::Object(event), context, &mut tally).is_none() {
+            tally.garbled();
+        }
+    });
+    match end {
+        Ok(()) => import::unmarked(tally.end(None)),
+        Err(reason) => import::incomplete(tally, reason),
     }
 }
 
@@ -142,5 +163,17 @@ mod tests {
         assert!(parsed.is_complete(), "{parsed:?}");
         assert_eq!((seen[0].rule.as_str(), seen[0].location.to_string().as_str()), ("port.open", "192.0.2.7:8080/tcp"));
         assert_eq!(seen[1].cve.as_deref(), Some("CVE-2021-41773"));
+    }
+
+    #[test]
+    fn a_table_tells_what_the_json_tells() {
+        let report = "date,target,module_name,scan_id,port,event,json_event\n2026-11-23,192.0.2.7,port_scan,x,8080,\"open, port\",\"{\"\"port\"\": 8080}\"\n\
+                      2026-11-23,192.0.2.7,apache_cve_2021_41773_vuln,x,80,seen,{}\n2026-11-23,192.0.2.7,ssh_brute,x,22,\"username: a, password: guess-me-not\",{}\n";
+        let format = crate::recognize(&Head::new(report.as_bytes(), true)).expect("a table of Nettacker");
+        let (parsed, seen) = testing::read(format, report.as_bytes());
+        assert!(parsed.is_complete(), "{parsed:?}");
+        assert_eq!((seen[0].rule.as_str(), seen[0].location.to_string().as_str()), ("port.open", "192.0.2.7:8080/tcp"));
+        assert_eq!(seen[1].cve.as_deref(), Some("CVE-2021-41773"));
+        assert!(!format!("{seen:?}").contains("guess-me-not"));
     }
 }

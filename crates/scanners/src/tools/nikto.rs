@@ -6,6 +6,7 @@
 //! Nikto's data is not free software: its root is built only where the operator sets `PICKET_NONFREE=1`.
 
 mod item;
+mod lines;
 mod report;
 mod run;
 mod xml;
@@ -17,13 +18,23 @@ use std::{io::BufRead, time::Duration};
 use picket_domain::{Invocation, Observation, Shard};
 use serde_json::Value;
 
-use crate::{Appetite, Context, Format, Head, ParamsError, Parsed, TaskShape, Tool, site, typed};
+use crate::{Appetite, Context, Format, Head, ParamsError, Parsed, TaskShape, Tool, import::Import, lossy::Lossy, site, typed};
 
 pub(super) struct Adapter;
 struct Json;
 struct Xml;
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Json, &Xml];
+pub(super) const FORMATS: &[&dyn Format] = &[
+    &Import { tool: "nikto", name: "csv", blanks: &[], recognizes: lines::is_table, read: lines::read_table },
+    &Json,
+    &Import { tool: "nikto", name: "text", blanks: &[], recognizes: lines::is_text, read: lines::read_text },
+    &Xml,
+];
+
+/// What every version says of a scan that it ended before all checks were done.
+fn is_terminated(said: &str) -> bool {
+    said.to_ascii_lowercase().contains("scan terminated:")
+}
 
 impl Format for Json {
     fn tool(&self) -> &'static str {
@@ -45,7 +56,7 @@ impl Format for Json {
     }
 
     fn parse(&self, input: &mut dyn BufRead, context: &Context<'_>, sink: &mut dyn FnMut(Observation)) -> Parsed {
-        report::parse(input, context, sink)
+        report::parse(&mut Lossy::new(input), context, sink)
     }
 }
 
@@ -63,7 +74,7 @@ impl Format for Xml {
     }
 
     fn parse(&self, input: &mut dyn BufRead, context: &Context<'_>, sink: &mut dyn FnMut(Observation)) -> Parsed {
-        xml::parse(input, context, sink)
+        xml::parse(&mut Lossy::new(input), context, sink)
     }
 }
 
@@ -115,7 +126,9 @@ impl Tool for Adapter {
     }
 
     fn stopped_early(&self, said: &str) -> Option<&'static str> {
-        let reached = said.contains("maximum execution time of");
-        reached.then_some("the time limit ended the checks before they were done")
+        if said.contains("maximum execution time of") {
+            return Some("the time limit ended the checks before they were done");
+        }
+        is_terminated(said).then_some("nikto ended the checks before they were done")
     }
 }

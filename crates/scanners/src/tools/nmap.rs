@@ -19,12 +19,31 @@ use std::{io::BufRead, time::Duration};
 use picket_domain::{Invocation, Observation, Shard};
 use serde_json::Value;
 
-use crate::{Appetite, Context, FanOut, Format, Head, ParamsError, Parsed, TaskShape, Tool};
+use crate::{Appetite, Context, FanOut, Format, Head, ParamsError, Parsed, TaskShape, Tool, grepable, tally::Tally};
 
 pub(super) struct Adapter;
+struct Grepable;
 struct Xml;
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Xml];
+pub(super) const FORMATS: &[&dyn Format] = &[&Grepable, &Xml];
+
+impl Format for Grepable {
+    fn tool(&self) -> &'static str {
+        "nmap"
+    }
+
+    fn name(&self) -> &'static str {
+        "grepable"
+    }
+
+    fn recognizes(&self, head: &Head<'_>) -> bool {
+        grepable::recognizes(head, "nmap")
+    }
+
+    fn parse(&self, input: &mut dyn BufRead, context: &Context<'_>, sink: &mut dyn FnMut(Observation)) -> Parsed {
+        grepable::read(input, context, Tally::new(sink), true)
+    }
+}
 
 impl Format for Xml {
     fn tool(&self) -> &'static str {

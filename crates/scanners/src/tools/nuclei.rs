@@ -11,6 +11,7 @@ mod meaning;
 mod record;
 mod report;
 mod run;
+mod screen;
 #[cfg(test)]
 mod tests;
 
@@ -19,18 +20,23 @@ use std::{io::BufRead, time::Duration};
 use picket_domain::{Invocation, Observation, Shard};
 use serde_json::Value;
 
-use crate::{Appetite, Context, Format, Head, ParamsError, Parsed, TaskShape, Tool, typed};
+use crate::{Appetite, Context, Format, Head, ParamsError, Parsed, TaskShape, Tool, import::Import, typed};
 
 pub(super) struct Adapter;
 struct Lines;
 struct Array;
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Lines, &Array];
+pub(super) const FORMATS: &[&dyn Format] = &[
+    &Lines,
+    &Array,
+    &Import { tool: "nuclei", name: "text", blanks: &[], recognizes: screen::recognizes, read: screen::read },
+];
 
 /// What every record of every version has, and no other tool's.
 fn is_record(head: &Head<'_>) -> bool {
     let has_template = ["template-id", "templateID", "template_id"].iter().any(|key| head.has_key(key));
-    has_template && head.has_key("info")
+    // A template that is told whole stands before `info` and can be longer than the head.
+    has_template && ["info", "template-encoded"].iter().any(|key| head.has_key(key))
 }
 
 impl Format for Lines {

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::{
     Appetite, Context, Format, Head, ParamsError, Parsed, TaskShape, Tool,
+    import::Import,
     site::{self, Start},
     typed::{self, Port, RootPath},
 };
@@ -25,7 +26,10 @@ const REPORT: &str = "/scratch/report.json";
 pub(super) struct Adapter;
 struct Json;
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Json];
+pub(super) const FORMATS: &[&dyn Format] = &[
+    &Import { tool: "wafw00f", name: "csv", blanks: &[], recognizes: report::is_table, read: report::read_table },
+    &Json,
+];
 
 /// What a client may ask for.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]

@@ -10,6 +10,7 @@
 mod category;
 mod report;
 mod run;
+mod table;
 mod xml;
 #[cfg(test)]
 mod tests;
@@ -19,13 +20,17 @@ use std::{io::BufRead, time::Duration};
 use picket_domain::{Invocation, Observation, Shard};
 use serde_json::Value;
 
-use crate::{Appetite, Context, Format, Head, ParamsError, Parsed, TaskShape, Tool, typed};
+use crate::{Appetite, Context, Format, Head, ParamsError, Parsed, TaskShape, Tool, import::Import, typed};
 
 pub(super) struct Adapter;
 struct Json;
 struct Xml;
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Json, &Xml];
+pub(super) const FORMATS: &[&dyn Format] = &[
+    &Import { tool: "wapiti", name: "csv", blanks: &[], recognizes: table::recognizes, read: table::read },
+    &Json,
+    &Xml,
+];
 
 impl Format for Json {
     fn tool(&self) -> &'static str {

@@ -6,9 +6,11 @@
 //! One finding per page names everything that was recognized. Versions come from headers and pages, so a site that hides
 //! them hides them from this tool as well.
 
+mod brief;
 mod report;
 #[cfg(test)]
 mod tests;
+mod xml;
 
 use std::{io::BufRead, time::Duration};
 
@@ -19,6 +21,7 @@ use serde_json::Value;
 
 use crate::{
     Appetite, Context, Format, Head, ParamsError, Parsed, TaskShape, Tool,
+    import::Import,
     site::{self, Start},
     typed::{self, Port, RootPath},
 };
@@ -28,7 +31,11 @@ const REPORT: &str = "/scratch/report.json";
 pub(super) struct Adapter;
 struct Json;
 
-pub(super) const FORMATS: &[&dyn Format] = &[&Json];
+pub(super) const FORMATS: &[&dyn Format] = &[
+    &Import { tool: "whatweb", name: "brief", blanks: &[], recognizes: brief::recognizes, read: brief::read },
+    &Json,
+    &Import { tool: "whatweb", name: "xml", blanks: &[], recognizes: xml::recognizes, read: xml::read },
+];
 
 /// What a client may ask for.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]

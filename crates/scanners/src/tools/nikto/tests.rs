@@ -81,6 +81,19 @@ fn items_are_known_by_what_they_say() {
 }
 
 #[test]
+fn what_a_server_sent_in_another_encoding_takes_nothing_with_it() {
+    let items = |text: &[u8]| {
+        let item = |path: &str| [b"<item id=\"1\"><description><![CDATA[", text, b": Directory indexing found.]]></description><uri>", path.as_bytes(), b"</uri></item>"].concat();
+        [b"<niktoscan><scandetails targetip=\"192.0.2.1\" targetport=\"80\">".to_vec(), item("/a/"), item("/b/"), b"<statistics/></scandetails></niktoscan>".to_vec()].concat()
+    };
+    let (parsed, seen) = testing::read(&Xml, &items(b"caf\xe9"));
+    assert!(parsed.is_complete() && seen.len() == 2, "{parsed:?}");
+    assert_eq!(seen, testing::read(&Xml, &items("caf\u{fffd}".as_bytes())).1);
+    let json = [b"[{\"host\":\"192.0.2.1\",\"ip\":\"192.0.2.1\",\"port\":\"80\",\"banner\":\"caf".as_slice(), b"\xe9", b"\",\"vulnerabilities\":[{\"id\":\"1\",\"url\":\"/\",\"msg\":\"x\"}]}]"].concat();
+    assert!(testing::read(&Json, &json).0.is_complete());
+}
+
+#[test]
 fn cves_and_kinds_come_from_the_references() {
     let report = json!([{"host": "192.0.2.1", "ip": "192.0.2.1", "port": 80, "server_banner": null, "vulnerabilities": [
         {"id": "000001", "method": "GET", "msg": "Remote file inclusion.", "references": "CVE-2006-1234 https://example.org/x CWE-98", "url": "/a.php?x=1"},
@@ -127,8 +140,12 @@ fn a_limit_of_time_is_told_by_what_nikto_says_beside_its_report() {
     for params in [json!({"max_time": 59}), json!({"max_time": "1h"}), json!({"max_time": 2101}), json!({"ssl": 1})] {
         assert!(Adapter.shapes(Some(&params)).is_err(), "{params}");
     }
-    let said = "+ ERROR: Host maximum execution time of 600 seconds reached\n";
-    assert!(Adapter.stopped_early(said).is_some() && Adapter.stopped_early("+ 1 host(s) tested").is_none());
+    // As 2.1.5 and 2.6 print it.
+    for said in ["+ ERROR: Host maximum execution time of 600 seconds reached\n", "+ Scan terminated:  20 error(s) and 5 item(s) reported on remote host\n"] {
+        assert!(Adapter.stopped_early(said).is_some(), "{said}");
+    }
+    assert!(Adapter.stopped_early("+ 6469 items checked: 4 error(s) and 5 item(s) reported on remote host\n").is_none());
+    assert!(Adapter.stopped_early("+ 1 host(s) tested").is_none());
 }
 
 #[test]

@@ -95,6 +95,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Classification<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Text<'a>(Cow<'a, str>);
 
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
 impl Text<'_> {
     /// The text, empty when there is none.
     pub(super) fn as_str(&self) -> &str {

@@ -57,7 +57,8 @@ pub(super) fn array(input: &mut dyn BufRead, context: &Context<'_>, sink: &mut d
     }
 }
 
-fn tell(record: &Record<'_>, line: Option<&[u8]>, context: &Context<'_>, tally: &mut Tally<'_>) {
+/// The observations of one record; `line` is the JSON that it was read from.
+pub(super) fn tell(record: &Record<'_>, line: Option<&[u8]>, context: &Context<'_>, tally: &mut Tally<'_>) {
     if record.status == Some(false) {
         return;
     }

@@ -133,10 +133,11 @@ pub(super) fn meaning(id: &str, finding: &str, has_name: bool) -> Meaning {
 }
 
 fn listed(id: &str) -> Meaning {
-    if let Some((_, rule)) = RULES.iter().find(|(name, _)| *name == id) {
+    // Version 2.9 wrote some of the names in small letters.
+    if let Some((_, rule)) = RULES.iter().find(|(name, _)| name.eq_ignore_ascii_case(id)) {
         return Meaning::Tls(*rule);
     }
-    SITES.iter().find(|(name, _)| *name == id).map_or(Meaning::Own, |(_, rules)| Meaning::Site(rules))
+    SITES.iter().find(|(name, _)| name.eq_ignore_ascii_case(id)).map_or(Meaning::Own, |(_, rules)| Meaning::Site(rules))
 }
 
 /// Whether a row of WARN says nothing about the target: Debian's OpenSSL has no GOST engine.

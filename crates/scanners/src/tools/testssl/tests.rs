@@ -216,7 +216,7 @@ fn the_command_line_is_written_by_us() {
 }
 
 #[test]
-fn hostile_parameters_are_refused() {
+fn a15_a19_a21_a22_hostile_parameters_are_refused() {
     for params in [
         json!({"checks": ["--file=/etc/passwd"]}),
         json!({"checks": ["protocols --openssl /x"]}),

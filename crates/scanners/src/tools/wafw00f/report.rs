@@ -1,15 +1,15 @@
-//! WAFW00F's JSON: an array with one object per site and firewall, written at the end of the run.
+//! WAFW00F's JSON: an array with one object per site and firewall, written at the end of the run; and its CSV.
 
 use std::io::BufRead;
 
 use picket_domain::{Confidence, Gap, Observation};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    Context, Parsed,
+    Context, Head, Parsed, import,
     json::{self, Fault},
-    rules,
     page::Page,
+    rules, table,
     tally::Tally,
     weakness::Weakness,
 };
@@ -25,6 +25,31 @@ pub(super) fn parse(input: &mut dyn BufRead, context: &Context<'_>, sink: &mut d
         }
         Ok(Value::Array(_)) => tally.end(None),
         Ok(_) => tally.refuse("expected an array of sites"),
+    }
+}
+
+pub(super) fn is_table(head: &Head<'_>) -> bool {
+    let line = head.first_line().trim_end().to_ascii_lowercase();
+    line.starts_with("url,") && ["detected", "firewall", "manufacturer"].iter().all(|name| line.split(',').any(|one| one == *name))
+}
+
+pub(super) fn read_table(input: &mut dyn BufRead, context: &Context<'_>, mut tally: Tally<'_>) -> Parsed {
+    let end = table::rows(input, "detected", &mut |row| {
+        let is_detected = match row.get("detected").to_ascii_lowercase().as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        };
+        let site = json!({
+            "url": row.get("url"), "detected": is_detected, "firewall": row.get("firewall"),
+            "manufacturer": row.get("manufacturer"), "trigger_url": row.get("trigger_url"),
+        });
+        read_site(&site, context, &mut tally);
+    });
+    match end {
+        Ok(()) if tally.hosts() == 0 => import::incomplete(tally, "no site was answered"),
+        Ok(()) => import::unmarked(tally.end(None)),
+        Err(reason) => import::incomplete(tally, reason),
     }
 }
 

@@ -49,3 +49,12 @@ proptest! {
         testing::read(&Json, &changed);
     }
 }
+
+#[test]
+fn a_table_tells_what_the_json_tells() {
+    let report = "url,detected,firewall,manufacturer\nhttps://www.example.com,True,Cloudflare,Cloudflare Inc.\nhttp://b.example,False,None,None\n";
+    let format = crate::recognize(&Head::new(report.as_bytes(), true)).expect("a table of WAFW00F");
+    let (parsed, seen) = testing::read(format, report.as_bytes());
+    assert!(parsed.is_complete() && parsed.hosts_up == 2, "{parsed:?}");
+    assert_eq!(testing::brief(&seen), [("waf.detected".into(), "/".into(), "Cloudflare".into())]);
+}

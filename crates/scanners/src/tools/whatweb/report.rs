@@ -38,18 +38,33 @@ fn read_target(target: &Value, context: &Context<'_>, tally: &mut Tally<'_>) {
     if target.as_object().is_some_and(serde_json::Map::is_empty) {
         return;
     }
-    let page = Page::of(json::text(target, "target"), context);
-    let (Some(page), Some(plugins)) = (page, target.get("plugins").and_then(Value::as_object)) else {
-        tally.garbled();
-        return;
-    };
+    let Some(plugins) = target.get("plugins").and_then(Value::as_object) else { return tally.garbled() };
+    let found = plugins.iter().map(|(name, found)| {
+        let keys = ["version", "string", "os", "module", "model", "firmware", "account"];
+        let details = keys.iter().flat_map(|key| values(found, key)).take(10).map(str::to_owned).collect();
+        Found { name: name.clone(), version: values(found, "version").next().map(str::to_owned), details }
+    });
+    tell(json::text(target, "target"), found, context, tally);
+}
+
+/// What one plugin recognized, as every format tells it.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) name: String,
+    pub(super) version: Option<String>,
+    pub(super) details: Vec<String>,
+}
+
+/// The finding of one page.
+pub(super) fn tell(address: &str, plugins: impl IntoIterator<Item = Found>, context: &Context<'_>, tally: &mut Tally<'_>) {
+    let Some(page) = Page::of(address, context) else { return tally.garbled() };
     tally.host_up();
     let (mut evidence, mut names) = (String::new(), String::new());
-    for (name, found) in plugins {
-        let line = format!("{name}{}\n", details(found));
-        text::push(&mut evidence, &line, MAX_EVIDENCE_BYTES);
+    for Found { name, version, details } in plugins {
+        let colon = if details.is_empty() { "" } else { ": " };
+        text::push(&mut evidence, &format!("{name}{colon}{}\n", details.join(", ")), MAX_EVIDENCE_BYTES);
         if !NO_SOFTWARE.contains(&name.as_str()) {
-            let version = values(found, "version").next().map(|version| format!(" {version}")).unwrap_or_default();
+            let version = version.map(|version| format!(" {version}")).unwrap_or_default();
             let separator = if names.is_empty() { "" } else { ", " };
             text::push(&mut names, &format!("{separator}{name}{version}"), 200);
         }
@@ -59,13 +74,6 @@ fn read_target(target: &Value, context: &Context<'_>, tally: &mut Tally<'_>) {
         weakness = weakness.titled(&format!("Recognized: {names}"));
     }
     tally.tell(weakness.observed(&page.place()));
-}
-
-/// What a plugin found, behind its name.
-fn details(found: &Value) -> String {
-    let keys = ["version", "string", "os", "module", "model", "firmware", "account"];
-    let found: Vec<&str> = keys.iter().flat_map(|key| values(found, key)).take(10).collect();
-    if found.is_empty() { String::new() } else { format!(": {}", found.join(", ")) }
 }
 
 fn values<'v>(found: &'v Value, key: &str) -> impl Iterator<Item = &'v str> {

@@ -56,6 +56,29 @@ fn the_corpus_is_counted_by_pages() {
     }
 }
 
+#[test]
+fn brief_lines_and_xml_tell_what_the_json_tells() {
+    let brief = "\u{1b}[1m\u{1b}[34mhttp://192.0.2.7:8080/a\u{1b}[0m [200 OK] \u{1b}[1mApache\u{1b}[0m[2.4.49], Country[RESERVED][ZZ], HTTPServer[Unix][Apache/2.4.49 (Unix)], Title[a, b]\n\
+                 http://192.0.2.7/ [301 Moved Permanently] nginx, RedirectLocation[http://192.0.2.7/b]\nERROR Opening: http://192.0.2.8/ - Connection refused\n";
+    let xml = "<?xml version=\"1.0\"?><?xml-stylesheet type=\"text/xml\" href=\"whatweb.xsl\"?>\n<log>\n<target>\n\t<uri>http://192.0.2.7:8080/a</uri>\n\t<http-status>200</http-status>\n\
+               \t<request-config>\n\t</request-config>\n\t<plugin>\n\t\t<name>Apache</name>\n\t\t<version>2.4.49</version>\n\t</plugin>\n\
+               \t<plugin>\n\t\t<name>Title</name>\n\t\t<string>a, b</string>\n\t</plugin>\n\t<plugin>\n\t\t<name>HTTPServer</name>\n\t\t<os>Unix</os>\n\t\t<string>Apache/2.4.49 (Unix)</string>\n\t</plugin>\n</target>\n</log>\n";
+    for (report, count) in [(brief, 2), (xml, 1)] {
+        let format = crate::recognize(&Head::new(report.as_bytes(), true)).expect("a report of WhatWeb");
+        assert_eq!(format.tool(), "whatweb");
+        let (parsed, seen) = testing::read(format, report.as_bytes());
+        assert!(parsed.is_complete(), "{parsed:?}");
+        assert_eq!(seen.len(), count);
+        assert_eq!(seen[0].location.url.as_deref(), Some("http://192.0.2.7:8080/a"));
+        assert!(seen[0].title.starts_with("Recognized: Apache 2.4.49"), "{}", seen[0].title);
+        assert!(seen[0].evidence.contains("Title: a, b") && seen[0].evidence.contains("HTTPServer: Unix, Apache/2.4.49 (Unix)"), "{}", seen[0].evidence);
+    }
+    // What httpx and other tools print.
+    for line in ["http://192.0.2.7 [200] [Title]\n", "http://192.0.2.7/ [200 OK\n", "ftp://192.0.2.7 [200 OK] a\n", "<log><target>x</target></log>"] {
+        assert!(crate::recognize(&Head::new(line.as_bytes(), true)).is_none(), "{line}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_input_makes_it_panic(bytes: Vec<u8>, at in 0..SHOP.len(), byte: u8) {
