@@ -8,7 +8,8 @@ ALTER TABLE targets
     -- So that what belongs to a target belongs to its organization too.
     ADD CONSTRAINT a_target_belongs_to_its_organization UNIQUE (organization_id, id);
 
--- What a scan relies on: {by, id, also: [{by, id}], ranges} (`domain/grounds.rs`); of the grounds one is enough.
+-- What a scan relies on: {by, id, also: [{by, id}], ranges, only: [{tool, params}]} (`domain/grounds.rs`); of the grounds one
+-- is enough, and by `passive` there are no tasks but those of `only`.
 ALTER TABLE scans ADD COLUMN authority jsonb NOT NULL DEFAULT '{"by": "operator", "id": null, "ranges": []}';
 -- Unfinished scans that end with what they rely on.
 CREATE INDEX scans_that_rely ON scans (organization_id, id)
@@ -151,6 +152,14 @@ BEGIN
         AND NOT picket_stands(organization, relied_on, moment) THEN
         RETURN false;
     END IF;
+    -- One task that does more than look spoils such a scan: somebody else wrote it.
+    IF relied_on ->> 'by' = 'passive' AND EXISTS (
+        SELECT FROM tasks AS t
+        WHERE t.scan_id = scan AND t.state IN ('ready', 'queued') AND NOT EXISTS (
+            SELECT FROM jsonb_array_elements(relied_on -> 'only') AS o (one)
+            WHERE o.one = jsonb_build_object('tool', t.tool, 'params', t.params))) THEN
+        RETURN false;
+    END IF;
     RETURN NOT EXISTS (SELECT FROM exclusions AS e
                        WHERE e.organization_id = organization AND picket_covers(e.kind, e.value, shard));
 END
@@ -166,7 +175,7 @@ DECLARE
     named text := set_config('picket.organization', tenant::text, true);
 BEGIN
     RETURN QUERY SELECT
-        (SELECT coalesce(json_agg(json_build_array(p.id, p.method, t.value)), '[]')
+        (SELECT coalesce(json_agg(json_build_array(p.id, p.method, t.value, encode(p.digest, 'hex'), p.checked_at, p.failures)), '[]')
          FROM targets AS t
          JOIN target_proofs AS p ON p.target_id = t.id
          WHERE t.organization_id = tenant AND t.value = ANY(names) AND p.verified_until > moment AND p.ended_at IS NULL),

@@ -77,6 +77,15 @@ $$;
 REVOKE EXECUTE ON FUNCTION picket_progress FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION picket_progress TO picket_tenant, picket_operator;
 
+-- Whether a list of ports such as `1-1000,8080` has that port; without a list nobody knows, and it is taken to have it.
+CREATE FUNCTION picket_has_port(ports text, port integer) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+SELECT ports IS NULL OR EXISTS (
+    SELECT FROM unnest(string_to_array(ports, ',')) AS r (range)
+    WHERE port BETWEEN split_part(r.range, '-', 1)::integer AND split_part(r.range, '-', -1)::integer)
+$$;
+
 -- What became of each finding between two scans. One that the later scan does not have is fixed only where the later scan
 -- looked in full at what had shown it: a task that is done without a gap, of the same tool, with the same parameters but
 -- its speed, at that host. By the same measure one that the base does not have, and some scan before the base had, is
@@ -130,7 +139,9 @@ SELECT p.id,
            WHEN p.was_seen AND p.was_grown AND f.port IS NOT NULL
                 AND EXISTS (SELECT FROM looked AS b
                             JOIN looked AS n ON n.tool = b.tool AND n.params = b.params AND n.host = b.host
-                            WHERE b.scan_id = base AND n.scan_id = later AND b.is_first AND n.is_first AND b.host = f.host)
+                            WHERE b.scan_id = base AND n.scan_id = later AND b.is_first AND n.is_first AND b.host = f.host
+                              -- Of a port scan in parts, the part with that port.
+                              AND picket_has_port(b.params ->> 'ports', f.port))
                 AND NOT EXISTS (SELECT FROM open AS o WHERE o.host = f.host AND o.port = f.port) THEN 'fixed'
            WHEN p.was_seen THEN 'not_examined'
            WHEN l.host IS NOT NULL AND EXISTS (

@@ -28,6 +28,7 @@ impl<'a> Life<'a> {
             tools: vec!["nmap".to_owned()],
             slots: 64,
             busy: 0,
+            tasks_per_second: 0.0,
             draining: false,
             proof: picket_store::workers::WorkerProof::default(),
         };

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    AllowList, AuthorizationId, Exclusion, HostName, ProofId, ProofMethod, Target, TargetKind, TargetVerdict, judge,
+    AllowList, AuthorizationId, Exclusion, HostName, NewTask, ProofDigest, ProofId, ProofMethod, Target, TargetKind,
+    TargetVerdict, judge,
 };
 
 /// The most further grounds that a scan remembers; each is looked at with every claim.
@@ -23,6 +24,23 @@ pub struct Grounds {
     pub exclusions: Vec<Exclusion>,
     /// Ranges of addresses that are not public, and that the operator has opened for this organization.
     pub ranges: Vec<IpNet>,
+    /// Proofs among the grounds that have to be looked for before a scan begins to rely on them.
+    pub stale: Vec<StaleProof>,
+}
+
+/// A proof that nobody has looked for in [`crate::LOOK_LASTS`], or that was missing at the last look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaleProof {
+    /// Which one.
+    pub id: ProofId,
+    /// What it proves.
+    pub target: Target,
+    /// Where it is looked for.
+    pub method: ProofMethod,
+    /// Of the token.
+    pub digest: ProofDigest,
+    /// Whether the last look did not find it.
+    pub was_missing: bool,
 }
 
 /// A proof, or a written authorization.
@@ -71,6 +89,9 @@ pub struct Authority {
     pub also: Vec<Basis>,
     /// The organization's ranges that opened addresses of it.
     pub ranges: Vec<IpNet>,
+    /// Where it is allowed only since its tools look and do no more: those tools with their canonical parameters,
+    /// `{tool, params}`. Every other task of the scan is refused when it is claimed. Empty under any other basis.
+    pub only: Vec<Value>,
 }
 
 /// Why a target may not be scanned.
@@ -113,7 +134,21 @@ impl Authority {
     /// One that no range of the organization's is part of.
     #[must_use]
     pub const fn of(basis: Basis) -> Self {
-        Self { basis, also: Vec::new(), ranges: Vec::new() }
+        Self { basis, also: Vec::new(), ranges: Vec::new(), only: Vec::new() }
+    }
+
+    /// The same for these tasks alone, where it is allowed only since their tools do no more than look.
+    #[must_use]
+    pub fn for_tasks(mut self, tasks: &[NewTask]) -> Self {
+        if self.basis == Basis::Passive {
+            for task in tasks {
+                let one = json!({"tool": task.tool, "params": task.params});
+                if !self.only.contains(&one) {
+                    self.only.push(one);
+                }
+            }
+        }
+        self
     }
 
     /// The proofs and written authorizations that it relies on, any one of which is enough; none where it relies on none.
@@ -129,6 +164,9 @@ impl Authority {
         let Value::Object(mut stored) = self.basis.to_json() else { return Value::Null };
         stored.insert("also".to_owned(), Value::Array(also));
         stored.insert("ranges".to_owned(), json!(self.ranges));
+        if !self.only.is_empty() {
+            stored.insert("only".to_owned(), Value::Array(self.only.clone()));
+        }
         Value::Object(stored)
     }
 
@@ -141,6 +179,7 @@ impl Authority {
             basis: Basis::from_json(stored)?,
             also: also.iter().map(Basis::from_json).collect::<Option<_>>()?,
             ranges: ranges.collect::<Option<_>>()?,
+            only: stored.get("only").and_then(Value::as_array).cloned().unwrap_or_default(),
         })
     }
 }
@@ -242,7 +281,24 @@ impl Grounds {
                 (first, covering.take(MOST_FURTHER).collect())
             }
         };
-        Ok(Authority { basis, also, ranges: self.ranges_around(target, resolved) })
+        Ok(Authority { basis, also, ranges: self.ranges_around(target, resolved), only: Vec::new() })
+    }
+
+    /// The stale proofs that a scan of the target would rely on alone; none where something fresh covers it by its name.
+    pub fn to_look_for(&self, target: &Target) -> impl Iterator<Item = &StaleProof> {
+        let is_stale = |ground: &Ground| self.stale.iter().any(|one| ground.basis == Basis::Proof(one.id));
+        let covering: Vec<&Ground> = self.grounds.iter().filter(|ground| ground.covers(target, &[])).collect();
+        let is_needed = covering.iter().all(|ground| is_stale(ground));
+        let covers = move |one: &&StaleProof| covering.iter().any(|ground| ground.basis == Basis::Proof(one.id));
+        self.stale.iter().filter(move |_| is_needed).filter(covers)
+    }
+
+    /// The same without that proof.
+    #[must_use]
+    pub fn without(mut self, proof: ProofId) -> Self {
+        self.grounds.retain(|ground| ground.basis != Basis::Proof(proof));
+        self.stale.retain(|one| one.id != proof);
+        self
     }
 
     /// The same without the proofs and written authorizations that are not among these.

@@ -8,6 +8,7 @@ pub mod audit;
 mod cause;
 mod criticality;
 mod delivery;
+mod deny_list;
 mod event;
 mod exclusion;
 mod finding;
@@ -41,10 +42,11 @@ pub use audit::{AuditAction, AuditEntry, AuditHash, AuditPoint, AuditRow, BreakR
 pub use cause::cause;
 pub use criticality::Criticality;
 pub use delivery::{ClaimedDelivery, DeliveryAttempt, DeliveryFence, DeliveryState, Outcome, Verdict};
+pub use deny_list::{DenyList, DenyListError};
 pub use event::{Event, EventBody, FindingFound, ReportChanged, ScanChanged, TaskQueued};
 pub use exclusion::{Exclusion, ExclusionError};
 pub use finding::{Confidence, Location, Observation, Protocol, Service};
-pub use grounds::{Authority, Basis, Ground, GroundRefused, Grounds, Reach};
+pub use grounds::{Authority, Basis, Ground, GroundRefused, Grounds, Reach, StaleProof};
 pub use growth::{Growing, Grown};
 pub use host_name::HostName;
 pub use id::{
@@ -59,8 +61,8 @@ pub use output::OutputLine;
 pub use permission::{Permission, Role};
 pub use plan::{Coverage, CoverageState, Dialect, NewScan, Plan, PlanGap};
 pub use proof::{
-    CHECK_EVERY, CHECK_EVERY_FAILING, FILE_PATH, LONGEST_FILE_BYTES, LONGEST_PAGE_BYTES, META_NAME, ProofDigest,
-    ProofMethod, TOKEN_LASTS, VERIFIED_LASTS, record_name,
+    CHECK_EVERY, CHECK_EVERY_FAILING, FILE_PATH, LONGEST_FILE_BYTES, LONGEST_PAGE_BYTES, LOOK_LASTS, META_NAME,
+    ProofDigest, ProofMethod, TOKEN_LASTS, VERIFIED_LASTS, record_name,
 };
 pub use report::{
     Branding, CompanyName, Document, Report, ReportFormat, ReportRequest, ReportRequestError, ReportState,

@@ -11,6 +11,8 @@ use crate::{HostName, Target, TargetKind};
 pub const TOKEN_LASTS: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long a target counts as proven after its token was found.
 pub const VERIFIED_LASTS: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// How old the last look may be when a scan begins to rely on a proof; behind that it is looked for first.
+pub const LOOK_LASTS: SignedDuration = SignedDuration::from_hours(24);
 /// How often a proof is looked for again.
 pub const CHECK_EVERY: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The same for a proof that was missing at the last look, or that an unfinished scan relies on.

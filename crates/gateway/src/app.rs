@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use picket_blobs::Blobs;
-use picket_domain::AllowList;
+use picket_domain::{AllowList, DenyList};
 use picket_kit::{ChildCommand, Clock, Sealer};
 use picket_live::Live;
 use picket_outbound::{HttpClient, OutboundSettings, Resolver};
 use picket_planner::{Asker, Planner, Prover};
-use picket_store::{Db, View, grounds};
+use picket_store::{Db, Tx, View, grounds, proofs};
 
 use crate::{
     Caller, GatewayError, GatewaySettings, Problem, RequestContext, access::Limits, crypto, documentation::Documents,
@@ -77,13 +77,17 @@ impl App {
         crypto::install();
         let allow_list = AllowList::parse(&settings.allow_targets)
             .map_err(|error| GatewayError::setting("allow_targets", "host names, addresses and networks", error))?;
+        let deny_list = DenyList::parse(&settings.deny_targets).map_err(|error| {
+            GatewayError::setting("deny_targets", "host names, patterns, addresses and networks", error)
+        })?;
         let mut outbound = parts.outbound;
         for (name, address) in &settings.pin_hosts {
             outbound.pins.insert(name.clone(), vec![*address]);
         }
         let resolver = Resolver::new(&outbound)
             .map_err(|error| GatewayError::setting("pin_hosts", "a resolver that can be made", error))?;
-        let planner = Planner::new(&settings.pin_hosts, resolver.clone(), allow_list).simulating(settings.simulator);
+        let planner = Planner::new(&settings.pin_hosts, resolver.clone(), allow_list).denying(deny_list);
+        let planner = planner.simulating(settings.simulator);
         let proof_port = outbound.proof_http_port;
         let http = HttpClient::with_resolver(outbound, resolver.clone())
             .map_err(|error| GatewayError::setting("outbound", "certificate authorities that can be read", error))?;
@@ -121,7 +125,8 @@ impl App {
         })
     }
 
-    /// The caller as one who asks for a scan of `target`, with what allows and what forbids it at this moment.
+    /// The caller as one who asks for a scan of `target`, with what allows and what forbids it at this moment. Proofs that
+    /// nobody has seen in a day are looked for first, outside of any transaction.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -134,6 +139,12 @@ impl App {
         let now = self.clock.now();
         let load = async |view: &View<'_>| Ok::<_, Problem>(grounds::load(view, target, now).await?);
         let grounds = self.db.view("load_grounds", caller.organization_id, load).await?;
+        let (grounds, found) = self.prover.look_again(target, grounds).await;
+        if !found.is_empty() {
+            let note =
+                async |tx: &Tx<'_>| Ok::<_, Problem>(proofs::seen(tx, caller.organization_id, &found, now).await?);
+            self.db.run("note_proofs", caller.organization_id, note).await?;
+        }
         Ok(caller.asker(context, now, grounds))
     }
 

@@ -46,6 +46,8 @@ pub struct GatewaySettings {
     pub registration_plan: Subscription,
     /// Names and ranges that may be scanned without proof (`docs/contract.md` §14).
     pub allow_targets: Vec<String>,
+    /// Names, patterns and ranges that are never scanned, whatever allows them: our own public addresses, for one.
+    pub deny_targets: Vec<String>,
     /// Addresses of names that are not asked of DNS.
     pub pin_hosts: BTreeMap<String, IpAddr>,
     /// Whether scans with the tool `simulate` are accepted, which send no packet; only tests of load and faults switch it on.
@@ -138,6 +140,7 @@ impl Default for GatewaySettings {
             previous_signing_keys: Vec::new(),
             registration_plan: Subscription::Trial,
             allow_targets: Vec::new(),
+            deny_targets: Vec::new(),
             pin_hosts: BTreeMap::new(),
             simulator: false,
             rate_limits: true,

@@ -23,5 +23,5 @@ pub use client::{Attempted, HttpClient, Limits, Method, Request, Response};
 pub use error::{ErrorClass, OutboundError};
 pub use guard::{Endpoint, Guard};
 pub use image::{Image, ImageKind, LARGEST_IMAGE_BYTES};
-pub use resolver::{LONGEST_TEXT_BYTES, Lookup, LookupFailed, MOST_ADDRESSES, MOST_TEXTS, Resolver};
+pub use resolver::{LONGEST_TEXT_BYTES, Lookup, LookupFailed, MOST_ADDRESSES, MOST_ALIASES, MOST_TEXTS, Resolver};
 pub use settings::OutboundSettings;

@@ -2,7 +2,7 @@
 //! machine's hosts file or search list, for a customer's name must not reach a neighbour of ours by its short name.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -21,6 +21,9 @@ use crate::{OutboundError, OutboundSettings};
 /// The most addresses that a name may have.
 pub const MOST_ADDRESSES: usize = 16;
 
+/// The most aliases (CNAME) between a name and its addresses.
+pub const MOST_ALIASES: usize = 8;
+
 /// The most TXT records of a name that are read.
 pub const MOST_TEXTS: usize = 64;
 /// The longest TXT record that is read, in bytes.
@@ -38,6 +41,9 @@ pub enum LookupFailed {
     /// The name has more than [`MOST_ADDRESSES`].
     #[error("expected at most {MOST_ADDRESSES} addresses")]
     TooMany,
+    /// The name is an alias of an alias, and so on, more than [`MOST_ALIASES`] times.
+    #[error("expected at most {MOST_ALIASES} aliases between the name and its addresses")]
+    TooManyAliases,
     /// DNS did not answer in time.
     #[error("dns took too long")]
     Timeout,
@@ -174,6 +180,7 @@ impl Lookup for Dns {
         async move {
             // The final dot keeps the search list out.
             match self.addresses.lookup_ip(format!("{name}.")).await {
+                Ok(answer) if aliases(answer.as_lookup().answers()) > MOST_ALIASES => Err(LookupFailed::TooManyAliases),
                 // One more than allowed is enough to know.
                 Ok(answer) => Ok(answer.iter().take(MOST_ADDRESSES * 2).collect()),
                 Err(error) if error.is_no_records_found() => Err(LookupFailed::NoAddress),
@@ -195,6 +202,13 @@ impl Lookup for Dns {
         }
         .boxed()
     }
+}
+
+/// How many aliases an answer is made of: those of IPv4 and of IPv6 are the same ones.
+fn aliases(answer: &[Record]) -> usize {
+    let names: BTreeSet<&Name> =
+        answer.iter().filter(|record| matches!(record.data, RData::CNAME(_))).map(|record| &record.name).collect();
+    names.len()
 }
 
 /// The text of a TXT record: its strings in one piece (RFC 7208 §3.3 reads them so, too).

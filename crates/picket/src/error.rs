@@ -45,6 +45,9 @@ pub enum CommandError {
     /// What may be scanned.
     #[error("gateway.allow_targets: {0}")]
     AllowTargets(picket_domain::AllowListError),
+    /// What is never scanned.
+    #[error("gateway.deny_targets: {0}")]
+    DenyTargets(picket_domain::DenyListError),
     /// The way out.
     #[error(transparent)]
     Outbound(#[from] picket_outbound::OutboundError),
@@ -110,6 +113,7 @@ impl CommandError {
             | Self::Key(_)
             | Self::Mailer(_)
             | Self::AllowTargets(_)
+            | Self::DenyTargets(_)
             | Self::Netd(
                 picket_netd::ServeError::Unprivileged
                 | picket_netd::ServeError::Settings(_)

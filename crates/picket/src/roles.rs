@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use picket_blobs::{BlobSettings, Blobs};
 use picket_dispatcher::Mailer;
-use picket_domain::AllowList;
+use picket_domain::{AllowList, DenyList};
 use picket_gateway::{AppParts, Gateway};
 use picket_kit::{ChildCommand, Clock, Health, Sealer, Shutdown};
 use picket_live::Live;
@@ -97,8 +97,9 @@ impl Parts {
     fn planner(&self) -> Result<Planner, CommandError> {
         let (pins, allowed) = (&self.settings.gateway.pin_hosts, &self.settings.gateway.allow_targets);
         let allow_list = AllowList::parse(allowed).map_err(CommandError::AllowTargets)?;
+        let deny_list = DenyList::parse(&self.settings.gateway.deny_targets).map_err(CommandError::DenyTargets)?;
         let planner = Planner::new(pins, Resolver::new(&self.outbound())?, allow_list);
-        Ok(planner.simulating(self.settings.gateway.simulator))
+        Ok(planner.denying(deny_list).simulating(self.settings.gateway.simulator))
     }
 
     /// Looks for proofs as the gateway does.

@@ -33,7 +33,7 @@ impl Planner {
         match self.resolver.resolve(name).await {
             Ok(addresses) => Some(addresses),
             // A name that is gone, or has more addresses than any that was judged.
-            Err(LookupFailed::NoAddress | LookupFailed::TooMany) => Some(Vec::new()),
+            Err(LookupFailed::NoAddress | LookupFailed::TooMany | LookupFailed::TooManyAliases) => Some(Vec::new()),
             Err(error @ (LookupFailed::Timeout | LookupFailed::Failed(_))) => {
                 tracing::warn!(error = cause(&error), "a name could not be compared with its pinned addresses");
                 metrics::counter!("picket_names_not_compared_total").increment(1);

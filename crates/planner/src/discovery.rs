@@ -189,7 +189,7 @@ impl Planner {
                 Ok(addresses) => answers.push(addresses),
                 Err(LookupFailed::NoAddress) => {}
                 // More than any name of ours may have.
-                Err(LookupFailed::TooMany) => return Ok((Any::Changing, PROBES)),
+                Err(LookupFailed::TooMany | LookupFailed::TooManyAliases) => return Ok((Any::Changing, PROBES)),
                 Err(LookupFailed::Timeout | LookupFailed::Failed(_)) => return Err(NotSearched::Unanswered),
             }
         }

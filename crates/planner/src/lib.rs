@@ -28,7 +28,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 use picket_domain::{
-    AllowList, Dialect, Gap, Grounds, LaterTasks, Needs, NewScan, NewTask, OrganizationId, Plan, PlanGap, ScanId,
+    AllowList, DenyList, Dialect, Gap, Grounds, LaterTasks, Needs, NewScan, NewTask, OrganizationId, Plan, PlanGap, ScanId,
     Shard, Subscription, Target, TaskId,
 };
 use picket_outbound::Resolver;
@@ -57,6 +57,8 @@ pub struct Planner {
     /// Addresses that the operator has set; these names are not asked of DNS.
     pins: BTreeMap<String, IpAddr>,
     allow_list: AllowList,
+    /// What is never scanned, whatever allows it.
+    deny_list: DenyList,
     /// Whether the simulator is offered beside the catalogue.
     is_simulating: bool,
 }
@@ -97,7 +99,19 @@ impl Planner {
     #[must_use]
     pub fn new(pins: &BTreeMap<String, IpAddr>, resolver: Resolver, allow_list: AllowList) -> Self {
         let pins = pins.iter().map(|(name, at)| (name.trim_end_matches('.').to_ascii_lowercase(), *at)).collect();
-        Self { resolver, pins, allow_list, is_simulating: false }
+        Self { resolver, pins, allow_list, deny_list: DenyList::default(), is_simulating: false }
+    }
+
+    /// The same, which denies what the operator's other list covers.
+    #[must_use]
+    pub fn denying(self, deny_list: DenyList) -> Self {
+        Self { deny_list, ..self }
+    }
+
+    /// Whether the operator denies what a task would look at; a worker asks before it begins.
+    #[must_use]
+    pub fn denies(&self, shard: &Shard) -> bool {
+        self.deny_list.covers_shard(shard)
     }
 
     /// The same, which offers the simulator where the operator says so.
@@ -117,7 +131,7 @@ impl Planner {
     /// When the tool or its parameters are not of the catalogue, or the target may not be scanned.
     pub async fn plan_tool(&self, asker: &Asker, request: ToolRequest<'_>) -> Result<NewScan, PlanRefused> {
         let spec = self.spec(request.tool, request.parameters)?;
-        let scope = self.authorize(asker, request.target, spec.tool().is_passive()).await?;
+        let scope = self.authorize(asker, request.target, spec.is_passive()).await?;
         demand_name(&spec, &scope)?;
         let (tasks, later) = tasks(&spec, &scope, asker.now).ok_or_else(too_many_runs)?;
         Ok(NewScan {
@@ -126,6 +140,7 @@ impl Planner {
             tool: Some(spec.tool().slug()),
             request: request.parameters.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())),
             notify: request.notify.to_vec(),
+            authority: scope.authority.clone().for_tasks(&tasks),
             tasks,
             later,
             probes: probes(spec.shapes(), &scope),
@@ -147,7 +162,7 @@ impl Planner {
         if wanted.is_empty() {
             return Err(wanted::nothing_to_do());
         }
-        let scope = self.authorize(asker, target, false).await?;
+        let scope = self.authorize(asker, target, is_passive(wanted, plan)).await?;
         let whole = Whole::of(wanted, plan, &scope, asker.now);
         Ok(NewScan {
             dialect: Dialect::V2,
@@ -155,6 +170,7 @@ impl Planner {
             tool: None,
             request: wanted.to_json(),
             gaps: whole.gaps(wanted, &scope),
+            authority: scope.authority.clone().for_tasks(&whole.tasks),
             tasks: whole.tasks,
             later: whole.later,
             probes: whole.probes,
@@ -242,6 +258,15 @@ impl Whole {
     }
 }
 
+/// Whether a plan does no more than look: each of its runs. One with a port scan never is, so nothing grows of such a plan.
+fn is_passive(wanted: ScanOptions, plan: Plan) -> bool {
+    let looks = |run: &Run| {
+        let spec = ScanSpec::try_from(Asked { tool: run.tool, parameters: Some(&run.params) });
+        spec.is_ok_and(|spec| spec.is_passive())
+    };
+    wanted.runs(plan).iter().all(looks)
+}
+
 /// What every new scan has in common.
 fn blank(asker: &Asker, scope: &Scope) -> NewScan {
     NewScan {
@@ -266,7 +291,8 @@ fn blank(asker: &Asker, scope: &Scope) -> NewScan {
 /// The tasks of one tool: those that are made at once, and the rest.
 type Tasks = (Vec<NewTask>, Vec<LaterTasks>);
 
-/// One task per shape and shard, of a network the first page of them; none at all when the tool would have to run too often.
+/// One task per shape, part of its ports and shard, of a network the first page of them; none at all when the tool would have
+/// to run too often.
 fn tasks(spec: &ScanSpec, scope: &Scope, now: Timestamp) -> Option<Tasks> {
     let tool = spec.tool();
     if tool.fan_out() == FanOut::OneEach && scope.count() > shards::MOST_RUNS {
@@ -285,16 +311,15 @@ fn tasks(spec: &ScanSpec, scope: &Scope, now: Timestamp) -> Option<Tasks> {
     let Some(network) = shards::network(scope) else {
         let cut = |shape: &TaskShape| {
             if is_search {
-                vec![shards::whole(scope)]
+                vec![(shape.clone(), shards::whole(scope))]
             } else {
-                shards::cut(scope, shards::size(tool.fan_out(), shape.ports))
+                shards::cut(scope, tool, shape)
             }
         };
-        let each = |shape: &TaskShape, shard| task((shape.needs, shape.params.clone(), shard));
-        let of = |shape| cut(shape).into_iter().map(move |shard| each(shape, shard));
-        return Some((spec.shapes().iter().flat_map(of).collect(), Vec::new()));
+        let each = |(part, shard): (TaskShape, Shard)| task((part.needs, part.params, shard));
+        return Some((spec.shapes().iter().flat_map(|shape| cut(shape).into_iter().map(each)).collect(), Vec::new()));
     };
-    let all = spec.shapes().iter().map(|shape| all_of(spec, shape, &scope.target, network)).collect();
+    let all = spec.shapes().iter().flat_map(|shape| all_of(tool, shape, &scope.target, network)).collect();
     let (page, later) = LaterTasks::page(all);
     let made = |part: &LaterTasks| {
         part.shards().map(|shard| task((part.needs, part.params.clone(), shard))).collect::<Vec<_>>()
@@ -302,18 +327,25 @@ fn tasks(spec: &ScanSpec, scope: &Scope, now: Timestamp) -> Option<Tasks> {
     Some((page.iter().flat_map(made).collect(), later))
 }
 
-/// Every task of a shape over a network, none of them made.
-fn all_of(spec: &ScanSpec, shape: &TaskShape, target: &Target, (first, addresses): (IpAddr, u64)) -> LaterTasks {
-    LaterTasks {
-        tool: spec.tool().slug().to_owned(),
-        needs: shape.needs,
-        params: shape.params.clone(),
+/// Every task of a shape over a network, for each part of its ports, none of them made.
+fn all_of(
+    tool: &dyn Tool,
+    shape: &TaskShape,
+    target: &Target,
+    (first, addresses): (IpAddr, u64),
+) -> Vec<LaterTasks> {
+    let (parts, size) = shards::parts(tool, shape);
+    let later = |part: TaskShape| LaterTasks {
+        tool: tool.slug().to_owned(),
+        needs: part.needs,
+        params: part.params,
         opens: Vec::new(),
         target: target.to_string(),
         first,
         addresses,
-        size: shards::size(spec.tool().fan_out(), shape.ports),
-    }
+        size,
+    };
+    parts.into_iter().map(later).collect()
 }
 
 /// Refuses to look for names below something that has none.

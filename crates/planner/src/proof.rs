@@ -2,9 +2,12 @@
 //! follows no redirect (whoever the target sends us to proves nothing for it), and calls through the guard alone, so that no
 //! name leads it inside.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use picket_domain::{
-    FILE_PATH, LONGEST_FILE_BYTES, LONGEST_PAGE_BYTES, META_NAME, ProofDigest, ProofMethod, Target, TargetKind, cause,
-    record_name,
+    FILE_PATH, Grounds, LONGEST_FILE_BYTES, LONGEST_PAGE_BYTES, META_NAME, ProofDigest, ProofId, ProofMethod,
+    StaleProof, Target, TargetKind, cause, record_name,
 };
 use picket_outbound::{
     ErrorClass, HttpClient, Limits, LookupFailed, OutboundError, OutboundSettings, Resolver, Response,
@@ -12,6 +15,11 @@ use picket_outbound::{
 use url::Url;
 
 use crate::page::meta_contents;
+
+/// How long a create waits for a look.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The most looks of one create; a name has three methods, and few names above it.
+const MOST_LOOKS: usize = 8;
 
 /// Looks for tokens.
 #[derive(Clone)]
@@ -43,6 +51,16 @@ pub enum NotProven {
 }
 
 impl NotProven {
+    /// Whether it says that the token is not there, rather than that nobody could look.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        match self {
+            Self::Missing | Self::Another | Self::Unsuited => true,
+            Self::Status(status) => *status < 500 && *status != 408 && *status != 429,
+            Self::Unreachable(class) => matches!(class, ErrorClass::RefusedAddress | ErrorClass::RefusedUrl),
+        }
+    }
+
     /// What a program may match on.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -93,11 +111,38 @@ impl Prover {
         if tokens.any(|token| ProofDigest::of(token) == digest) { Ok(()) } else { Err(NotProven::Another) }
     }
 
+    /// Looks once for the proofs that nobody has seen in a day, where a scan of `asked` would rely on nothing else. Those that
+    /// are not there any more are taken out of the grounds; those that were found are returned, to be noted. Where nobody
+    /// answers, a proof stands that the last look found, and one that it did not find does not: two looks in a row.
+    pub async fn look_again(&self, asked: &str, mut grounds: Grounds) -> (Grounds, Vec<(ProofId, ProofDigest)>) {
+        let Ok(asked) = Target::parse(asked) else { return (grounds, Vec::new()) };
+        let stale: Vec<StaleProof> = grounds.to_look_for(&asked).cloned().collect();
+        let looks = stale.iter().take(MOST_LOOKS).map(|one| self.look_in_time(one));
+        let (looks, mut found) = (join_all(looks).await, Vec::new());
+        for (place, one) in stale.into_iter().enumerate() {
+            match looks.get(place) {
+                Some(Ok(())) => found.push((one.id, one.digest)),
+                Some(Err(why)) if !why.is_definite() && !one.was_missing => {
+                    tracing::info!(proof.id = %one.id, why = why.code(), "nobody could look for a proof, it stands");
+                }
+                Some(Err(_)) | None => grounds = grounds.without(one.id),
+            }
+        }
+        (grounds, found)
+    }
+
+    async fn look_in_time(&self, one: &StaleProof) -> Result<(), NotProven> {
+        let look = tokio::time::timeout(PATIENCE, self.look(&one.target, one.method, one.digest)).await;
+        look.unwrap_or(Err(NotProven::Unreachable(ErrorClass::Timeout)))
+    }
+
     async fn texts(&self, target: &Target) -> Result<Vec<String>, NotProven> {
         let host = target.host().ok_or(NotProven::Unsuited)?;
         match self.resolver.texts(&record_name(host)).await {
             Ok(texts) => Ok(texts),
-            Err(LookupFailed::NoAddress | LookupFailed::TooMany) => Err(NotProven::Missing),
+            Err(LookupFailed::NoAddress | LookupFailed::TooMany | LookupFailed::TooManyAliases) => {
+                Err(NotProven::Missing)
+            }
             Err(LookupFailed::Timeout) => Err(NotProven::Unreachable(ErrorClass::Timeout)),
             Err(error @ LookupFailed::Failed(_)) => {
                 tracing::debug!(error = cause(&error), "a look for a proof failed");

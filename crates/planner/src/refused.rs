@@ -20,7 +20,7 @@ pub enum PlanRefused {
     /// something of the resolver's network.
     #[error("expected a public target; this one has a {class} address")]
     TargetForbidden {
-        /// The class of the address, such as `private`.
+        /// The class of the address, such as `private`; `denied` of what the operator never has scanned.
         class: &'static str,
     },
     /// The organization has excluded the target.

@@ -33,7 +33,7 @@ impl Planner {
         most: usize,
     ) -> Result<Rehearsal, PlanRefused> {
         let spec = self.spec(request.tool, request.parameters)?;
-        let scope = match self.authorize(asker, request.target, spec.tool().is_passive()).await {
+        let scope = match self.authorize(asker, request.target, spec.is_passive()).await {
             Ok(scope) => scope,
             Err(refused) if refused.is_verdict() => {
                 let (target, refused) = (request.target.to_owned(), Some(refused));

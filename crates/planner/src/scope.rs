@@ -49,10 +49,16 @@ impl Planner {
             return Err(PlanRefused::field("target", "too_many_addresses", message));
         }
         // By its name, before its name servers hear of it.
+        if self.deny_list.covers(&target, &[]) {
+            return Err(DENIED);
+        }
         if let Some(exclusion) = asker.grounds.exclusion(&target, &[]) {
             return Err(excluded(exclusion));
         }
         let (addresses, is_pinned) = self.addresses(&target).await?;
+        if self.deny_list.covers(&target, &addresses) {
+            return Err(DENIED);
+        }
         match asker.grounds.decide(&target, &addresses, is_pinned, &self.allow_list, passive) {
             Ok(authority) => Ok(Scope { target, addresses, authority }),
             Err(GroundRefused::Excluded(exclusion)) => Err(excluded(&exclusion)),
@@ -79,6 +85,9 @@ impl Planner {
     }
 }
 
+/// What the operator never has scanned. Which entry it is says something of the operator's network.
+const DENIED: PlanRefused = PlanRefused::TargetForbidden { class: "denied" };
+
 fn excluded(exclusion: &Exclusion) -> PlanRefused {
     PlanRefused::TargetExcluded { exclusion: exclusion.to_string() }
 }
@@ -91,6 +100,9 @@ fn unresolvable(error: &LookupFailed) -> PlanRefused {
     let (code, message) = match error {
         LookupFailed::NoAddress => ("target_unresolvable", "expected a name that has an address"),
         LookupFailed::TooMany => ("too_many_addresses", "expected a name with at most 16 addresses"),
+        LookupFailed::TooManyAliases => {
+            ("target_unresolvable", "expected a name with at most 8 aliases before its addresses")
+        }
         LookupFailed::Timeout | LookupFailed::Failed(_) => {
             (UNANSWERED, "expected a name that resolves; its name servers did not answer")
         }

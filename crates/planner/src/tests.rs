@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use picket_domain::Pool;
+use picket_domain::{Pool, Target};
 use picket_outbound::{Lookup, LookupFailed, OutboundSettings};
 use serde_json::json;
 
@@ -324,4 +324,60 @@ async fn what_is_left_over_of_a_found_name_is_not_repeated_as_if_it_were_the_tar
     assert_eq!(again(&[left_over("www.example.com")]), [is("subdomains", "example.com")]);
     let both = again(&[left_over("www.example.com"), left_over("example.com")]);
     assert_eq!(both, [is("subdomains", "example.com"), is("sslscan", "example.com")]);
+}
+
+#[tokio::test]
+async fn each_address_and_port_is_in_exactly_one_task_and_none_is_too_large() {
+    let planner = planner(&["127.0.0.0/8"]);
+    for (target, ports, tasks) in [
+        ("127.0.0.1", "1-65535", 5),
+        ("127.0.0.0/28", "1-65535", 5),
+        ("127.0.0.0/27", "1-65535", 10),
+        ("127.0.0.0/24", "1-1000", 1),
+        ("127.0.0.0/26", "1,3,5-40000,50000-65535", 16),
+        ("127.0.0.0/25", "1-16000", 8),
+        ("127.0.0.0/25", "1-16001", 16),
+    ] {
+        let parameters = json!({"ports": ports});
+        let request = ToolRequest { target, tool: "nmap", parameters: Some(&parameters), notify: &[] };
+        let scan = planner.plan_tool(&asker(Subscription::Enterprise), request).await.unwrap();
+        assert_eq!(scan.tasks.len(), tasks, "{target} {ports}");
+        let mut covered: BTreeMap<IpAddr, Vec<u16>> = BTreeMap::new();
+        for task in &scan.tasks {
+            let list = task.params["ports"].as_str().unwrap();
+            let each: Vec<u16> = list
+                .split(',')
+                .flat_map(|range| {
+                    let (low, high) = range.split_once('-').unwrap_or((range, range));
+                    low.parse().unwrap()..=high.parse::<u16>().unwrap()
+                })
+                .collect();
+            assert!(each.len() * task.shard.addresses.len() <= 256_000, "{target} {ports}: {list}");
+            for address in &task.shard.addresses {
+                covered.entry(*address).or_default().extend(&each);
+            }
+            // The worker reads it as the very same run.
+            let spec = ScanSpec::try_from(Asked { tool: task.tool, parameters: Some(&task.params) }).unwrap();
+            assert_eq!(spec.shapes()[0].params, task.params);
+        }
+        let whole: u64 = covered.values().map(|ports| ports.len() as u64).sum();
+        assert_eq!(whole, scan.probes, "{target} {ports}");
+        for ports in covered.values_mut() {
+            let count = ports.len();
+            ports.sort_unstable();
+            ports.dedup();
+            assert_eq!(ports.len(), count, "{target}: a port is in two tasks");
+        }
+        assert_eq!(covered.len(), usize::try_from(Target::parse(target).unwrap().address_count()).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_scan_that_only_looks_names_what_may_be_run_under_it() {
+    let request = ToolRequest { target: "public.example.net", tool: "sslscan", parameters: None, notify: &[] };
+    let scan = planner(&[]).plan_tool(&asker(Subscription::Trial), request).await.unwrap();
+    assert_eq!(scan.authority.basis, picket_domain::Basis::Passive);
+    assert_eq!(scan.authority.only, [json!({"tool": "sslscan", "params": scan.tasks[0].params})]);
+    let listed = planner(&["public.example.net"]).plan_tool(&asker(Subscription::Trial), request).await.unwrap();
+    assert_eq!((listed.authority.basis, listed.authority.only.len()), (picket_domain::Basis::Operator, 0));
 }

@@ -76,6 +76,12 @@ impl ScanSpec {
         &self.shapes
     }
 
+    /// Whether every one of its tasks may look at any public target without proof of ownership.
+    #[must_use]
+    pub fn is_passive(&self) -> bool {
+        self.shapes.iter().all(|shape| self.tool.is_passive_with(&shape.params))
+    }
+
     /// The command line of the only task, for the addresses of `shard`.
     ///
     /// # Errors

@@ -116,14 +116,25 @@ pub trait Tool: Send + Sync {
     /// What it does, in one sentence.
     fn description(&self) -> &'static str;
 
-    /// Whether it may look at any public target without proof of ownership (`docs/contract.md` §14).
+    /// Whether it may look at any public target without proof of ownership (`docs/contract.md` §14), with its defaults.
     fn is_passive(&self) -> bool;
+
+    /// The same with these canonical parameters.
+    fn is_passive_with(&self, _params: &Value) -> bool {
+        self.is_passive()
+    }
 
     /// Checks a client's parameters (`None` means the defaults) and tells which tasks they ask for, at least one.
     ///
     /// # Errors
     /// The first field that does not fit, with what was expected of it.
     fn shapes(&self, params: Option<&Value>) -> Result<Vec<TaskShape>, ParamsError>;
+
+    /// The task in parts that examine at most so many ports of each address, contiguous ones, each port in one part. A tool
+    /// of few ports has one part.
+    fn by_ports(&self, shape: &TaskShape, _most: u32) -> Vec<TaskShape> {
+        vec![shape.clone()]
+    }
 
     /// A JSON Schema of the parameters, for the tool catalogue.
     fn params_schema(&self) -> Value;

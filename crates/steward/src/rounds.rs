@@ -79,7 +79,7 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
     let measurer = Measurer::new(db.clone(), clock.clone());
     let pages = Pages::new(db.clone(), clock.clone());
     let retention = Retention::new(db.clone(), blobs, clock.clone());
-    let scheduler = Scheduler::new(db.clone(), planner, clock.clone(), settings.clone());
+    let scheduler = Scheduler::new(db.clone(), (planner, prover.clone()), clock.clone(), settings.clone());
     let fallen = Fallen::new(db.clone(), clock.clone());
     let proofs = Proofs::new(db.clone(), prover, clock.clone());
     let rescuer = Rescuer::new(db.clone(), clock, settings.clone());

@@ -10,9 +10,9 @@ use picket_domain::{
     Branding, Cadence, Missed, NewScan, ReportId, ReportOrder, ReportRequest, RunOutcome, ScheduleKind, Tick,
 };
 use picket_kit::Clock;
-use picket_planner::{Asker, Planner, ScanOrder, Wanted};
+use picket_planner::{Asker, Planner, Prover, ScanOrder, Wanted};
 use picket_store::{
-    Db, Notice, StoreError, View, grounds, organizations,
+    Db, Notice, StoreError, Tx, View, grounds, organizations, proofs,
     reports::NewReport,
     schedules::ticks::{self, Due, Work},
 };
@@ -32,6 +32,7 @@ const AT_ONCE: usize = 8;
 pub struct Scheduler {
     db: Db,
     planner: Planner,
+    prover: Prover,
     clock: Clock,
     grace: SignedDuration,
     /// The last moment that a round saw, to tell the log when the time goes back.
@@ -50,11 +51,11 @@ enum Plan {
 }
 
 impl Scheduler {
-    /// A scheduler by this clock; the planner judges as the gateway's does.
+    /// A scheduler by this clock; the planner judges and the prover looks as the gateway's do.
     #[must_use]
-    pub fn new(db: Db, planner: Planner, clock: Clock, settings: StewardSettings) -> Self {
+    pub fn new(db: Db, (planner, prover): (Planner, Prover), clock: Clock, settings: StewardSettings) -> Self {
         let grace = SignedDuration::try_from_secs_f64(settings.schedule_grace_seconds).unwrap_or(SignedDuration::ZERO);
-        Self { db, planner, clock, grace, last: Mutex::new(Timestamp::MIN) }
+        Self { db, planner, prover, clock, grace, last: Mutex::new(Timestamp::MIN) }
     }
 
     /// Makes what is due; returns how many ticks were settled, and whether there may be more.
@@ -170,7 +171,13 @@ impl Scheduler {
             return Ok(unreadable());
         };
         let load = async |view: &View<'_>| grounds::load(view, &order.target, now).await;
-        let grounds = self.db.view("scheduler.grounds", due.organization_id, load).await?;
+        let tenant = due.organization_id;
+        let grounds = self.db.view("scheduler.grounds", tenant, load).await?;
+        let (grounds, found) = self.prover.look_again(&order.target, grounds).await;
+        if !found.is_empty() {
+            let note = async |tx: &Tx<'_>| proofs::seen(tx, tenant, &found, now).await;
+            self.db.run("scheduler.proofs", tenant, note).await?;
+        }
         let asker = Asker {
             organization_id: due.organization_id,
             subscription: due.subscription,

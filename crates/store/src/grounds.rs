@@ -2,7 +2,11 @@
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use picket_domain::{AuthorizationId, Basis, Exclusion, Ground, Grounds, ProofId, ProofMethod, Reach, Target};
+use picket_domain::{
+    AuthorizationId, Basis, Exclusion, Ground, Grounds, LOOK_LASTS, ProofDigest, ProofId, ProofMethod, Reach,
+    StaleProof, Target,
+};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::{Inconsistent, StoreError, View, row::Columns, statements::statements};
@@ -23,9 +27,11 @@ pub async fn load(view: &View<'_>, asked: &str, now: Timestamp) -> Result<Ground
     let row = view.query_opt(LOAD, &[&names(asked), &now]).await?;
     let row = row.ok_or(Inconsistent { table: "target_proofs", column: "id" })?;
     let columns = Columns::new("target_proofs", &row);
-    let proofs: Vec<(Uuid, String, String)> = columns.json("proofs")?;
+    let stored: Vec<StoredProof> = columns.json("proofs")?;
+    let fresh_from = now.saturating_sub(LOOK_LASTS).unwrap_or(Timestamp::MIN);
+    let stale = stored.iter().filter(|one| one.is_stale(fresh_from)).filter_map(StoredProof::stale).collect();
     let written: Vec<(Uuid, String, String)> = columns.json("authorizations")?;
-    let proofs = proofs.iter().filter_map(|stored| or_tell("target_proofs", of_proof(stored)));
+    let proofs = stored.iter().filter_map(|stored| or_tell("target_proofs", stored.ground()));
     let written = written.iter().filter_map(|stored| or_tell("target_authorizations", of_writing(stored)));
     let exclusions: Vec<&str> = columns.get("exclusions")?;
     let exclusions = exclusions.into_iter().map(Exclusion::parse).collect::<Result<_, _>>().ok();
@@ -34,6 +40,7 @@ pub async fn load(view: &View<'_>, asked: &str, now: Timestamp) -> Result<Ground
     Ok(Grounds {
         grounds: proofs.chain(written).collect(),
         ranges: ranges.collect(),
+        stale,
         // Nobody knows what it keeps out, so nothing goes.
         exclusions: or_tell("exclusions", exclusions).ok_or_else(|| columns.inconsistent("exclusions"))?,
     })
@@ -49,9 +56,40 @@ fn or_tell<T>(table: &'static str, read: Option<T>) -> Option<T> {
     read
 }
 
-fn of_proof((id, method, target): &(Uuid, String, String)) -> Option<Ground> {
-    let (method, target) = (ProofMethod::find(method)?, Target::parse(target).ok()?);
-    Some(Ground { basis: Basis::Proof(ProofId::from_uuid(*id)), reach: Reach::of_proof(method, &target), target })
+/// A proof as the database tells it: id, method, target, digest in hex, when it was looked for last, how often it was
+/// missing since.
+#[derive(Deserialize)]
+struct StoredProof(Uuid, String, String, String, Option<Timestamp>, i32);
+
+impl StoredProof {
+    fn ground(&self) -> Option<Ground> {
+        let (method, target) = (ProofMethod::find(&self.1)?, Target::parse(&self.2).ok()?);
+        Some(Ground {
+            basis: Basis::Proof(ProofId::from_uuid(self.0)),
+            reach: Reach::of_proof(method, &target),
+            target,
+        })
+    }
+
+    fn is_stale(&self, fresh_from: Timestamp) -> bool {
+        let Self(.., checked_at, failures) = self;
+        *failures > 0 || checked_at.is_none_or(|checked_at| checked_at < fresh_from)
+    }
+
+    fn stale(&self) -> Option<StaleProof> {
+        let Self(id, method, target, digest, _, failures) = self;
+        let digest: Option<Vec<u8>> = (0..digest.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(digest.get(at..at.saturating_add(2))?, 16).ok())
+            .collect();
+        Some(StaleProof {
+            id: ProofId::from_uuid(*id),
+            target: Target::parse(target).ok()?,
+            method: ProofMethod::find(method)?,
+            digest: ProofDigest::stored(&digest?)?,
+            was_missing: *failures > 0,
+        })
+    }
 }
 
 fn of_writing((id, scope, target): &(Uuid, String, String)) -> Option<Ground> {

@@ -1,5 +1,5 @@
-//! A DNS server on loopback whose answers a test changes as it goes. It knows A, AAAA and TXT, each for no time at all; a
-//! name without a line does not exist.
+//! A DNS server on loopback whose answers a test changes as it goes. It knows A, AAAA, TXT and CNAME, each for no time at all,
+//! and follows aliases as a server does that resolves for others; a name without a line does not exist.
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +14,9 @@ use tokio::net::UdpSocket;
 struct Zone {
     addresses: Vec<IpAddr>,
     texts: Vec<String>,
+    alias: Option<String>,
+    /// Whether whoever asks hears of a failure of the server.
+    fails: bool,
 }
 
 /// The server; it ends with the test's runtime.
@@ -55,6 +58,16 @@ impl Dns {
         let texts = texts.iter().map(|text| (*text).to_owned()).collect();
         self.zones.lock().expect("a table").entry(name.to_owned()).or_default().texts = texts;
     }
+
+    /// Makes a name an alias of another one.
+    pub fn set_alias(&self, name: &str, of: &str) {
+        self.zones.lock().expect("a table").entry(name.to_owned()).or_default().alias = Some(of.to_owned());
+    }
+
+    /// Answers nothing of a name but that the server failed, or again what it has.
+    pub fn set_failing(&self, name: &str, fails: bool) {
+        self.zones.lock().expect("a table").entry(name.to_owned()).or_default().fails = fails;
+    }
 }
 
 /// The answer to a packet (RFC 1035 §4.1).
@@ -66,24 +79,46 @@ fn answer(packet: &[u8], zones: &BTreeMap<String, Zone>) -> Vec<u8> {
         at = end;
     }
     let (kind, question) = (packet[at + 2], &packet[12..at + 5]);
-    let zone = zones.get(&labels.join("."));
-    let records: Vec<Vec<u8>> = match kind {
+    let mut name = labels.join(".");
+    let mut records: Vec<(u8, Vec<u8>, Vec<u8>)> = Vec::new();
+    while let Some(of) = zones.get(&name).and_then(|zone| zone.alias.clone()) {
+        records.push((5, encoded(&name), encoded(&of)));
+        name = of;
+    }
+    let zone = zones.get(&name);
+    let data: Vec<Vec<u8>> = match kind {
         1 => zone.into_iter().flat_map(|zone| &zone.addresses).filter_map(v4).collect(),
         28 => zone.into_iter().flat_map(|zone| &zone.addresses).filter_map(v6).collect(),
         16 => zone.into_iter().flat_map(|zone| &zone.texts).map(|text| strings(text)).collect(),
         _ => Vec::new(),
     };
-    // A response to one question, without an error or with NXDOMAIN.
+    records.extend(data.into_iter().map(|data| (kind, encoded(&name), data)));
+    // A response to one question: no error, SERVFAIL, or NXDOMAIN.
+    let code = match zone {
+        Some(zone) if zone.fails => 0x82,
+        Some(_) => 0x80,
+        None => 0x83,
+    };
+    if code == 0x82 {
+        records.clear();
+    }
     let mut answer = packet[..2].to_vec();
     let count = u8::try_from(records.len()).expect("few records");
-    answer.extend([0x81, if zone.is_some() { 0x80 } else { 0x83 }, 0, 1, 0, count, 0, 0, 0, 0]);
+    answer.extend([0x81, code, 0, 1, 0, count, 0, 0, 0, 0]);
     answer.extend(question);
-    for data in records {
-        answer.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 0]);
+    for (kind, owner, data) in records {
+        answer.extend(owner);
+        answer.extend([0, kind, 0, 1, 0, 0, 0, 0]);
         answer.extend(u16::try_from(data.len()).expect("a short record").to_be_bytes());
         answer.extend(data);
     }
     answer
+}
+
+/// A name as its labels, uncompressed.
+fn encoded(name: &str) -> Vec<u8> {
+    let label = |label: &str| [&[u8::try_from(label.len()).expect("a short label")], label.as_bytes()].concat();
+    name.split('.').flat_map(label).chain([0]).collect()
 }
 
 fn v4(address: &IpAddr) -> Option<Vec<u8>> {

@@ -166,6 +166,7 @@ impl Finished {
             NotRun::Params(_) => Gap::InvalidParameters,
             NotRun::Unreachable(_) => Gap::CapabilityUnavailable,
             NotRun::Changed => Gap::TargetChanged,
+            NotRun::Denied => Gap::TargetForbidden,
             NotRun::Downgraded => return back(HandBack::Interrupted),
             NotRun::Store(error) if is_nobodys(error) => return back(HandBack::Interrupted),
             NotRun::Sandbox(_) | NotRun::Parser | NotRun::NotSearched(_) | NotRun::Store(_)

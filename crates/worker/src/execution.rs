@@ -126,6 +126,9 @@ impl Execution {
             let started = self.simulate(tool, simulation)?;
             return self.follow(tool, started, task, left).await;
         }
+        if self.planner.denies(&task.shard) {
+            return Err(NotRun::Denied);
+        }
         let gone = self.planner.gone(&task.shard).await;
         let still = ClaimedTask { shard: without(&task.shard, &gone).ok_or(NotRun::Changed)?, ..task.clone() };
         let ran = match spec.discovery(&still.shard)? {

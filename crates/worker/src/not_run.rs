@@ -26,6 +26,9 @@ pub(crate) enum NotRun {
     /// The name leads elsewhere than when it was judged.
     #[error("{CHANGED}")]
     Changed,
+    /// The operator has it on the list of what is never scanned.
+    #[error("the operator never has this scanned")]
+    Denied,
     #[error(transparent)]
     NotSearched(#[from] NotSearched),
     #[error("the database did not say what the scan relies on")]

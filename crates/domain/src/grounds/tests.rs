@@ -108,7 +108,7 @@ fn an_exclusion_wins_over_everything() {
     let grounds = Grounds {
         grounds: vec![proof(ProofMethod::DnsTxt, "example.com")],
         exclusions: vec![Exclusion::parse("mail.example.com").unwrap(), Exclusion::parse("93.184.215.14").unwrap()],
-        ranges: Vec::new(),
+        ..Grounds::default()
     };
     let list = AllowList::parse(&["*.example.com".to_owned()]).unwrap();
     let refused = grounds.decide(&target("mail.example.com"), &[], true, &list, true).unwrap_err();
@@ -140,4 +140,25 @@ fn a_scan_remembers_every_ground_that_covers_it_and_is_read_as_it_was_stored() {
     for strange in [json!(null), json!({"by": "proof", "id": null, "ranges": []}), json!({"by": "me", "ranges": []})] {
         assert_eq!(Authority::from_json(&strange), None, "{strange}");
     }
+}
+
+#[test]
+fn a_stale_proof_is_looked_for_only_where_nothing_fresh_covers_the_target() {
+    let below = proof(ProofMethod::DnsTxt, "example.com");
+    let id = ProofId::from_uuid(uuid::Uuid::from_u128(1));
+    let stale = StaleProof {
+        id,
+        target: target("example.com"),
+        method: ProofMethod::DnsTxt,
+        digest: ProofDigest::of("token"),
+        was_missing: false,
+    };
+    let grounds = Grounds { grounds: vec![below], stale: vec![stale], ..Grounds::default() };
+    let looked = |grounds: &Grounds, asked: &str| grounds.to_look_for(&target(asked)).count();
+    assert_eq!((looked(&grounds, "www.example.com"), looked(&grounds, "example.net")), (1, 0));
+    let mut written_too = grounds.clone();
+    written_too.grounds.push(written("www.example.com", Reach::Target));
+    assert_eq!((looked(&written_too, "www.example.com"), looked(&written_too, "example.com")), (0, 1));
+    let without = written_too.without(id);
+    assert_eq!((without.grounds.len(), without.stale.len()), (1, 0));
 }

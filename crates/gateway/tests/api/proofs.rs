@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Member, TestApp};
 
+mod begin;
+
 /// A public address; nothing is ever sent there, since no worker runs.
 const PUBLIC: &[&str] = &["93.184.215.14"];
 
@@ -65,6 +67,13 @@ impl World {
     async fn scan(&self, member: &Member, target: &str) -> Answer {
         let body = json!({"target": target, "tool": "nmap"});
         self.app.post("/api/v1/scans/create", Some(&member.token), &body).await
+    }
+
+    /// Takes the proof away and begins anew; the text to put there.
+    async fn start_again(&self, member: &Member, target: &str) -> String {
+        let gone = self.app.delete(&format!("{target}/verification"), Some(&member.token)).await;
+        assert_eq!(gone.status, 204, "{}", gone.text);
+        self.start(member, target, "dns_txt").await["text"].as_str().unwrap().to_owned()
     }
 
     async fn prove_by_dns(&self, member: &Member, name: &str) -> String {

@@ -89,6 +89,13 @@ impl Tool for Adapter {
         Ok(params::parse(params)?.iter().map(params::Shape::task).collect())
     }
 
+    fn by_ports(&self, shape: &TaskShape, most: u32) -> Vec<TaskShape> {
+        let parsed = params::parse(Some(&shape.params)).unwrap_or_default();
+        let parts = parsed.iter().flat_map(|shape| shape.by_ports(most));
+        let parts: Vec<_> = parts.map(|part| part.task()).collect();
+        if parts.is_empty() { vec![shape.clone()] } else { parts }
+    }
+
     fn params_schema(&self) -> Value {
         schema::schema()
     }

@@ -62,7 +62,7 @@ impl Tool for Adapter {
     }
 
     fn is_passive(&self) -> bool {
-        false
+        true
     }
 
     fn shapes(&self, params: Option<&Value>) -> Result<Vec<TaskShape>, ParamsError> {

@@ -95,6 +95,10 @@ impl Tool for Adapter {
         false
     }
 
+    fn is_passive_with(&self, params: &Value) -> bool {
+        typed::read::<Params>(Some(params)).is_ok_and(|params| params.only_looks())
+    }
+
     fn shapes(&self, params: Option<&Value>) -> Result<Vec<TaskShape>, ParamsError> {
         typed::read(params).map(|params: Params| vec![params.task()])
     }

@@ -140,7 +140,13 @@ impl Tool for Adapter {
     }
 
     fn is_passive(&self) -> bool {
-        false
+        true
+    }
+
+    /// One request for the start page; another path may be one that does something.
+    fn is_passive_with(&self, params: &Value) -> bool {
+        let params: Result<Params, _> = typed::read(Some(params));
+        params.is_ok_and(|params| params.aggression == Aggression::Stealthy && params.path == RootPath::default())
     }
 
     fn shapes(&self, params: Option<&Value>) -> Result<Vec<TaskShape>, ParamsError> {

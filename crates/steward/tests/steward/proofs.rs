@@ -26,7 +26,7 @@ pub(crate) fn prover(dns: &Dns) -> Prover {
 
 impl Stage {
     /// A proven target, and a scan that relies on the proof.
-    async fn proven(&self, name: &str) -> ProofId {
+    pub(crate) async fn proven(&self, name: &str) -> ProofId {
         let now = self.clock.now();
         let (id, digest) = (ProofId::mint(now), ProofDigest::of("token"));
         let (target_id, target) = (TargetId::mint(now), Target::parse(name).unwrap());

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use picket_domain::{AllowList, Cadence, Missed, Overlap, ScheduleId, ScheduleKind};
 use picket_kit::Clock;
 use picket_outbound::{OutboundSettings, Resolver};
-use picket_planner::Planner;
+use picket_planner::{Planner, Prover};
 use picket_steward::{Scheduler, StewardSettings};
 use picket_store::schedules::{self, Schedule};
 use serde_json::{Value, json};
@@ -20,7 +20,8 @@ pub(crate) fn planner() -> Planner {
 }
 
 fn scheduler(stage: &Stage, clock: &Clock) -> Scheduler {
-    Scheduler::new(stage.db.clone(), planner(), clock.clone(), StewardSettings::default())
+    let prover = Prover::open(OutboundSettings::default()).unwrap();
+    Scheduler::new(stage.db.clone(), (planner(), prover), clock.clone(), StewardSettings::default())
 }
 
 fn scan_of(target: &str) -> Value {
@@ -310,4 +311,27 @@ async fn a_schedule_that_cannot_be_read_any_more_is_switched_off_and_says_why() 
         stage.clock.advance(MINUTE);
         assert_eq!(scheduler.make_due().await.unwrap().0, 0, "{broken}");
     }
+}
+
+#[tokio::test]
+async fn t16_what_is_due_is_not_made_on_a_proof_that_is_gone() {
+    let stage = Stage::new().await;
+    let dns = picket_testkit::Dns::start().await;
+    dns.set_addresses("example.com", &["93.184.215.14"]);
+    stage.proven("example.com").await;
+    stage.schedule(|one| one.request = scan_of("example.com")).await;
+    let outbound = OutboundSettings { name_servers: vec![dns.address], ..OutboundSettings::default() };
+    let planner = Planner::new(&BTreeMap::new(), Resolver::new(&outbound).unwrap(), AllowList::default());
+    let provers = (planner, crate::proofs::prover(&dns));
+    let scheduler = Scheduler::new(stage.db.clone(), provers, stage.clock.clone(), StewardSettings::default());
+    stage.sql("UPDATE target_proofs SET checked_at = checked_at - interval '25 hours'").await;
+    stage.clock.advance(SignedDuration::from_secs(60));
+    scheduler.make_due().await.unwrap();
+    assert_eq!(stage.outcomes().await, ["refused"]);
+    dns.set_texts("_picket-challenge.example.com", &["picket-verification=token"]);
+    stage.clock.advance(SignedDuration::from_secs(60));
+    scheduler.make_due().await.unwrap();
+    assert_eq!(stage.outcomes().await, ["refused", "started"]);
+    let fresh = "SELECT count(*) FROM target_proofs WHERE checked_at = '2026-01-15T14:32:00Z' AND failures = 0";
+    assert_eq!(stage.count(fresh).await, 1);
 }

@@ -369,3 +369,23 @@ async fn a_ground_that_cannot_be_read_any_more_allows_nothing_and_hides_no_other
     let found = |id| due.iter().find(|one| one.id == id).unwrap().target.is_some();
     assert_eq!((found(proof), found(unreadable)), (true, false));
 }
+
+#[tokio::test]
+async fn under_a_scan_that_only_looks_nothing_else_begins() {
+    let scenario = Scenario::new().await;
+    let scan = seed::scan(scenario.organization, 2);
+    let authority = Authority::of(Basis::Passive).for_tasks(&scan.tasks);
+    assert_eq!(authority.only.len(), 1, "both tasks are the same run");
+    let (_, messages) = scenario.relying(authority, 2).await;
+    assert!(scenario.claim_at(&messages[0], now()).await);
+    // Somebody else wrote into the row.
+    let forge = "UPDATE tasks SET params = params || '{\"scripts\": [\"http-title\"]}' WHERE state = 'queued'";
+    scenario.database.connect().await.batch_execute(forge).await.unwrap();
+    assert!(!scenario.claim_at(&messages[1], now()).await);
+    let sql = "SELECT count(*) FROM tasks WHERE state = 'failed' AND gap = 'target_not_authorized'";
+    let row = scenario.database.connect().await.query_one(sql, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
+    // One without a list allows nothing.
+    let (_, messages) = scenario.relying(Authority::of(Basis::Passive), 1).await;
+    assert!(!scenario.claim_at(&messages[0], now()).await);
+}

@@ -299,4 +299,11 @@ async fn what_was_behind_a_port_is_fixed_when_the_same_port_scan_finds_the_port_
         scenario.execute(&format!("UPDATE tasks SET {change} WHERE scan_id = '{}'", closed.id.uuid())).await;
         assert_eq!(outcome(&closed).await, "not_examined", "{change}");
     }
+    // Of a port scan in parts, the part with that port.
+    let both = format!("scan_id IN ('{}', '{}') AND grown_from IS NULL", base.id.uuid(), closed.id.uuid());
+    for (ports, expected) in [("1-8000", "not_examined"), ("80,8001-16000", "fixed"), ("8443", "fixed")] {
+        let change = format!("UPDATE tasks SET gap = NULL, params = '{{\"ports\": \"{ports}\"}}' WHERE {both}");
+        scenario.execute(&change).await;
+        assert_eq!(outcome(&closed).await, expected, "{ports}");
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use picket_domain::{
-    AdmissionLimits, AllowList, EventBody, Grounds, NewScan, OrganizationId, Plan, Pool, Subscription,
+    AdmissionLimits, AllowList, DenyList, EventBody, Grounds, NewScan, OrganizationId, Plan, Pool, Subscription,
 };
 use picket_kit::{Clock, Shutdown};
 use picket_outbound::{OutboundSettings, Resolver};
@@ -270,4 +270,29 @@ async fn t7_a_name_that_leads_elsewhere_at_the_start_is_not_scanned() {
     stage.scan(ports).await;
     assert_eq!(stage.work(Pool::Net).await, 1);
     assert!(stage.tasks().await.contains(&"example.com nmap failed tool_unavailable".to_owned()));
+}
+
+#[tokio::test]
+async fn t17_an_ipv6_only_name_whose_address_changes_is_not_scanned_at_the_new_one() {
+    let stage = Stage::begin().await;
+    stage.dns.set_addresses(NAME, &["2606:4700::1"]);
+    let ports = ScanOptions { port_scan: true, ..ScanOptions::of(Plan::Custom) };
+    let scan = stage.scan(ports).await;
+    let pinned: Vec<_> = scan.tasks.iter().flat_map(|task| task.shard.addresses.clone()).collect();
+    assert_eq!(pinned, ["2606:4700::1".parse::<std::net::IpAddr>().unwrap()]);
+    stage.dns.set_addresses(NAME, &["2606:4700::2"]);
+    assert_eq!(stage.work(Pool::Net).await, 1);
+    assert_eq!(stage.tasks().await, ["example.com nmap failed target_changed"]);
+}
+
+#[tokio::test]
+async fn t15_what_the_operator_denies_since_is_not_begun() {
+    let mut stage = Stage::begin().await;
+    stage.dns.set_addresses(NAME, &["93.184.215.14"]);
+    let ports = ScanOptions { port_scan: true, ..ScanOptions::of(Plan::Custom) };
+    stage.scan(ports).await;
+    let denied = DenyList::parse(&["93.184.215.0/24".to_owned()]).unwrap();
+    stage.execution.planner = Arc::new(planner(&stage.dns).denying(denied));
+    assert_eq!(stage.work(Pool::Net).await, 1);
+    assert_eq!(stage.tasks().await, ["example.com nmap failed target_forbidden"]);
 }

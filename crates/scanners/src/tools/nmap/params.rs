@@ -266,6 +266,13 @@ impl Shape {
         TaskShape { params: self.params(), needs: self.needs(), ports }
     }
 
+    /// The same in parts of at most so many ports; the most common ones are never so many.
+    pub(super) fn by_ports(&self, most: u32) -> Vec<Self> {
+        let Selection::Listed(ranges) = &self.selection else { return vec![self.clone()] };
+        let part = |ranges| Self { selection: Selection::Listed(ranges), ..self.clone() };
+        ranges.cut(most).into_iter().map(part).collect()
+    }
+
     fn needs(&self) -> Needs {
         match self.technique {
             Technique::Connect => Needs { pool: Pool::Net, level: SandboxLevel::L2 },

@@ -24,6 +24,28 @@ impl PortRanges {
         self.0.iter().map(|(low, high)| u32::from(*high).saturating_sub(u32::from(*low)).saturating_add(1)).sum()
     }
 
+    /// The same in parts of at most so many ports (at least one), in their order.
+    pub(super) fn cut(&self, most: u32) -> Vec<Self> {
+        let most = most.max(1);
+        let (mut parts, mut part, mut room) = (Vec::new(), Vec::new(), most);
+        for (low, high) in &self.0 {
+            let (mut low, high) = (u32::from(*low), u32::from(*high));
+            while low <= high {
+                let last = high.min(low.saturating_add(room).saturating_sub(1));
+                // Both lie between two ports.
+                part.extend(u16::try_from(low).ok().zip(u16::try_from(last).ok()));
+                room = room.saturating_sub(last.saturating_sub(low).saturating_add(1));
+                low = last.saturating_add(1);
+                if room == 0 {
+                    parts.push(Self(std::mem::take(&mut part)));
+                    room = most;
+                }
+            }
+        }
+        parts.extend((!part.is_empty()).then_some(Self(part)));
+        parts
+    }
+
     fn merged(mut ranges: Vec<(u16, u16)>) -> Self {
         ranges.sort_unstable();
         let mut merged: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());
@@ -135,6 +157,22 @@ mod tests {
     fn a_prefix_holds_until_the_next_one() {
         let ports = Ports::parse("7,U:53,161,T:80-81,443").unwrap();
         assert_eq!((ports.tcp.to_string(), ports.udp.to_string()), ("7,80-81,443".to_owned(), "7,53,161".to_owned()));
+    }
+
+    #[test]
+    fn parts_hold_each_port_once_and_none_too_many() {
+        let each = |ranges: &PortRanges| {
+            ranges.0.iter().flat_map(|(low, high)| *low..=*high).collect::<Vec<u16>>()
+        };
+        for text in ["80", "1-65535", "1-10000", "1,3,5,7-20,30000-65535", "65535", "5-9,11-40"] {
+            let whole = Ports::parse(text).unwrap().tcp;
+            for most in [0, 1, 3, 7, 16_000, 65_534, 65_535, 100_000] {
+                let parts = whole.cut(most);
+                assert!(parts.iter().all(|part| part.count() <= most.max(1) && !part.is_empty()), "{text} {most}");
+                assert_eq!(parts.iter().flat_map(each).collect::<Vec<_>>(), each(&whole), "{text} {most}");
+                assert_eq!(parts.len(), usize::try_from(whole.count().div_ceil(most.max(1))).unwrap());
+            }
+        }
     }
 
     #[test]

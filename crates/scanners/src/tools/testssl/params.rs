@@ -157,6 +157,11 @@ fn read_checks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Check>,
 }
 
 impl Params {
+    /// Whether no named attack is among the checks; without a list all of them are.
+    pub(super) fn only_looks(&self) -> bool {
+        !self.checks.is_empty() && self.checks.iter().all(|check| *check <= Check::Headers)
+    }
+
     pub(super) fn task(&self) -> TaskShape {
         TaskShape::one_port(self, Pool::Tls)
     }
