@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::OnceLock};
 
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::{PLACES, TWINS};
+use crate::{LOOPS, PLACES, TWINS};
 
 /// What is asked for here, so that nobody waits for the registry at places that nobody named.
 static NAMED: OnceLock<HashSet<String>> = OnceLock::new();
@@ -18,7 +18,7 @@ pub fn arm() {
     let named: HashSet<String> =
         asked.split(';').filter_map(|one| one.split_once('=')).map(|(name, _)| name.trim().to_owned()).collect();
     for name in &named {
-        let is_known = PLACES.contains(&name.as_str()) || TWINS.contains(&name.as_str());
+        let is_known = [PLACES, LOOPS, TWINS].iter().any(|known| known.contains(&name.as_str()));
         assert!(is_known, "FAILPOINTS: expected a place of picket-faults, found `{name}`");
     }
     if NAMED.set(named).is_ok() && !asked.is_empty() {

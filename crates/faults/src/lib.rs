@@ -4,7 +4,7 @@
 
 mod places;
 
-pub use places::{PLACES, TWINS};
+pub use places::{LOOPS, PLACES, TWINS};
 
 #[cfg(feature = "failpoints")]
 mod armed;

@@ -35,6 +35,20 @@ pub const PLACES: &[&str] = &[
     "renderer::before_commit",
 ];
 
+/// Where [`crate::point`] is called in loops of the steward that have nothing to do for an ordinary scan: the tick of a
+/// schedule, what is removed by its age, what a kill switch covers.
+pub const LOOPS: &[&str] = &[
+    "steward::before_tick",
+    "steward::before_tick_commit",
+    "steward::after_tick",
+    "steward::before_removal",
+    "steward::before_removal_commit",
+    "steward::after_removal",
+    "steward::before_halt",
+    "steward::before_halt_commit",
+    "steward::after_halt",
+];
+
 /// What [`crate::without`] and [`crate::skew_seconds`] are asked for.
 pub const TWINS: &[&str] =
     &["kit::clock", "queue::confirm_wait", "steward::rescue_sweep", "store::fence", "dispatcher::sweep"];

@@ -32,7 +32,7 @@ use picket_domain::{
     Shard, Subscription, Target, TaskId,
 };
 use picket_outbound::Resolver;
-use picket_scanners::{Asked, DISCOVERY, FanOut, ScanSpec, TaskShape};
+use picket_scanners::{Asked, DISCOVERY, FanOut, ScanSpec, TaskShape, Tool};
 use serde_json::Value;
 
 use self::options::{INCLUDE_SUBDOMAIN, Run};

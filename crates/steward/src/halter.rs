@@ -33,7 +33,15 @@ impl Halter {
         let (mut stopped, mut failed) = (0_usize, None);
         for scan in covered {
             let now = self.clock.now();
-            match self.db.operate("halter.stop", async |tx| halts::stop(tx, &scan, now).await).await {
+            picket_faults::point("steward::before_halt");
+            let stop = async |tx: &picket_store::Tx<'_>| {
+                let stopped = halts::stop(tx, &scan, now).await;
+                picket_faults::point("steward::before_halt_commit");
+                stopped
+            };
+            let halted = self.db.operate("halter.stop", stop).await;
+            picket_faults::point("steward::after_halt");
+            match halted {
                 Ok(is_stopped) => stopped = stopped.saturating_add(usize::from(is_stopped)),
                 // One that cannot be stopped now must not keep the others running.
                 Err(error) => {

@@ -55,8 +55,14 @@ impl Retention {
 
     async fn remove_scans(&self, due: Due) -> Result<u64, RoundError> {
         let now = self.clock.now();
-        let removed =
-            self.db.operate("retention.remove_scans", async |tx| retention::remove_scans(tx, due, now).await).await?;
+        picket_faults::point("steward::before_removal");
+        let remove = async |tx: &picket_store::Tx<'_>| {
+            let removed = retention::remove_scans(tx, due, now).await;
+            picket_faults::point("steward::before_removal_commit");
+            removed
+        };
+        let removed = self.db.operate("retention.remove_scans", remove).await?;
+        picket_faults::point("steward::after_removal");
         metrics::counter!("picket_retention_removed_total", "what" => "scans").increment(removed.scans);
         Ok(removed.scans)
     }

@@ -128,7 +128,15 @@ impl Scheduler {
         work: Work<'_>,
         now: Timestamp,
     ) -> Result<Option<RunOutcome>, StoreError> {
-        self.db.operate("scheduler.settle", async |tx| ticks::settle(tx, due, tick.at, next, work, now).await).await
+        picket_faults::point("steward::before_tick");
+        let settle = async |tx: &picket_store::Tx<'_>| {
+            let settled = ticks::settle(tx, due, tick.at, next, work, now).await;
+            picket_faults::point("steward::before_tick_commit");
+            settled
+        };
+        let settled = self.db.operate("scheduler.settle", settle).await;
+        picket_faults::point("steward::after_tick");
+        settled
     }
 
     /// The tick to settle, the latest that is due, and the one after it. What was kept and is no cadence any more is refused.

@@ -3,10 +3,13 @@
 
 use std::{
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use crate::process::eventually;
+
+static CABLES: AtomicU32 = AtomicU32::new(0);
 
 /// A namespace that ends with the test, and the link to it with it.
 pub(crate) struct Cable {
@@ -17,9 +20,14 @@ pub(crate) struct Cable {
 }
 
 impl Cable {
-    /// `None`, with a message, where a namespace and a link may not be made.
+    /// `None`, with a message, where no network namespace may be made. Where one may, everything else must succeed.
     pub(crate) async fn new() -> Option<Self> {
-        let number = std::process::id() % 250;
+        if !run("unshare -n true") {
+            println!("skipped: `unshare -n` is not allowed here, and a cable needs a network namespace");
+            return None;
+        }
+        // A link and a network of its own, also beside another cable of this process.
+        let number = (std::process::id() + 83 * CABLES.fetch_add(1, Ordering::Relaxed)) % 250;
         let keeper = Command::new("unshare").args(["-n", "sleep", "600"]).stderr(Stdio::null()).spawn().unwrap();
         let cable = Self { keeper, link: format!("flt{number}a"), address: format!("10.213.{number}.1") };
         let id = cable.keeper.id();
@@ -34,10 +42,8 @@ impl Cable {
             && run(&format!("nsenter -t {id} -n ip addr add 10.213.{number}.2/30 dev {far}"))
             && run(&format!("nsenter -t {id} -n ip link set {far} up"))
             && run(&format!("nsenter -t {id} -n ip link set lo up"));
-        if !made {
-            println!("skipped: no network namespace may be made here");
-        }
-        made.then_some(cable)
+        assert!(made, "a link into the namespace");
+        Some(cable)
     }
 
     /// The words before a command that runs at the far end.
@@ -64,7 +70,7 @@ impl Drop for Cable {
     }
 }
 
-fn run(command: &str) -> bool {
+pub(crate) fn run(command: &str) -> bool {
     let words: Vec<&str> = command.split(' ').collect();
     Command::new(words[0]).args(&words[1..]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }

@@ -106,7 +106,20 @@ FROM tasks AS t LEFT JOIN tasks AS first ON first.id = t.grown_from AND first.sc
 WHERE t.grown_from IS NOT NULL AND first.state IS DISTINCT FROM 'done'
 UNION ALL
 SELECT 'delivery was made ' || count(*) || ' times', event_id::text
-FROM deliveries GROUP BY webhook_id, event_id HAVING count(*) > 1;
+FROM deliveries GROUP BY webhook_id, event_id HAVING count(*) > 1
+UNION ALL
+-- The scans of a schedule are asked for in the name of its owner, which each has for itself here.
+SELECT 'schedule made ' || made.n || ' scans in ' || ticks.n || ' ticks', s.id::text
+FROM schedules AS s
+CROSS JOIN LATERAL (SELECT count(*) AS n FROM scans AS c WHERE c.requested_by = s.owner) AS made
+CROSS JOIN LATERAL (SELECT count(*) AS n FROM schedule_runs AS r WHERE r.schedule_id = s.id AND r.outcome = 'started')
+    AS ticks
+WHERE made.n <> ticks.n
+UNION ALL
+SELECT 'tick names a scan that nobody made', r.schedule_id::text
+FROM schedule_runs AS r
+WHERE r.outcome = 'started' AND r.report_id IS NULL
+  AND NOT EXISTS (SELECT FROM faults.history AS h WHERE h.kind = 'scans' AND h.id = r.scan_id AND h.was IS NULL);
 
 -- I5: nothing of one organization is with another one
 SELECT 'task of another organization than its scan', t.id::text
@@ -194,7 +207,17 @@ FROM faults.accepted AS a
 JOIN scans AS s ON s.id = a.scan_id
 LEFT JOIN audit_log AS l ON l.organization_id = s.organization_id AND l.action = 'scan.created' AND l.object = a.wire
 WHERE a.wire IS NOT NULL
-GROUP BY a.scan_id HAVING count(l.sequence) <> 1;
+GROUP BY a.scan_id HAVING count(l.sequence) <> 1
+UNION ALL
+SELECT 'what was done has ' || count(l.sequence) || ' audit rows: ' || a.action, a.object
+FROM faults.audited AS a LEFT JOIN audit_log AS l ON l.action = a.action AND l.object = a.object
+GROUP BY a.action, a.object HAVING count(l.sequence) <> 1
+UNION ALL
+SELECT 'scan was removed and the audit log says nothing of it', h.id::text
+FROM faults.history AS h
+WHERE h.kind = 'scans' AND h.was IS NULL AND NOT EXISTS (SELECT FROM scans AS s WHERE s.id = h.id)
+  AND NOT EXISTS (SELECT FROM audit_log AS l
+                  WHERE l.organization_id = h.organization_id AND l.action IN ('results.removed', 'scan.deleted'));
 
 -- I8: nothing is left of what died
 SELECT 'left over', what FROM faults.leftovers;

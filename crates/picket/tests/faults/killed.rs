@@ -3,7 +3,13 @@
 use picket_faults::PLACES;
 use serde_json::json;
 
-use crate::{platform::Platform, process::eventually, stage::LONG};
+use crate::{
+    checker::{self, Owed},
+    platform::Platform,
+    process::eventually,
+    service::Service,
+    stage::LONG,
+};
 
 /// The places of a crate.
 fn places(of: &str) -> Vec<&'static str> {
@@ -60,6 +66,35 @@ async fn f3_a_worker_that_is_killed_at_each_step_of_a_task_is_followed_by_one_th
     println!("F3: {} of {} tasks lost a worker", row.get::<_, i64>(0), row.get::<_, i64>(1));
 }
 
+/// Stopped first and killed then, so that whatever the tool is about to do it does while nobody watches it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f3_a_worker_that_is_killed_with_a_real_tool_in_hand_leaves_nothing_of_it() {
+    let platform = Platform::new("F3, a real tool").await;
+    let _others = ["steward", "dispatcher"].map(|role| platform.start(role, ""));
+    let mut scans = Vec::new();
+    for (place, service) in [("worker::after_start", Service::silent()), ("worker::mid_output", Service::quick())] {
+        let one = [("PICKET_WORKER__SLOTS", "1")];
+        let mut role = platform.real_worker(&format!("{place}=1*return(stop)"), &one);
+        let scan = platform.stage.scan(&service).await;
+        checker::accept(&platform.stage.database, scan.id, Owed::default()).await;
+        eventually(place, LONG, async || role.is_stopped().then_some(())).await;
+        if place == "worker::after_start" {
+            eventually("the tool runs", LONG, async || (!role.tools().is_empty()).then_some(())).await;
+        }
+        platform.kill(&mut role);
+        service.speak();
+        scans.push((scan, service));
+    }
+    let _clean = platform.real_worker("", &[]);
+    for (scan, _service) in &scans {
+        platform.stage.await_state(scan, "completed").await;
+    }
+    // Which of them the second worker had in hand is not said: the first may have come back to it.
+    let row = platform.stage.row("SELECT sum(failures) FROM tasks", &[]).await;
+    assert_eq!(row.get::<_, i64>(0), 2, "each kill cost one attempt");
+    platform.verdict().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f4_a_dispatcher_that_is_killed_at_each_step_delivers_every_event_under_one_id() {
     let platform = Platform::new("F4").await;
@@ -87,6 +122,8 @@ async fn f5_renderers_that_are_killed_and_stewards_that_are_two_leave_each_repor
         let mut role = platform.start("renderer", &format!("{place}=1*return(kill)"));
         let (status, answer) = platform.post(&base, "/api/v1/reports/generate", None, &ask).await.unwrap();
         assert_eq!(status, 202, "{answer}");
+        let report = answer["id"].as_str().or_else(|| answer["report_id"].as_str());
+        platform.audited("report.requested", report.expect("the id of a report")).await;
         platform.death(&mut role).await;
         assert!(role.log().contains(place), "{place}");
     }

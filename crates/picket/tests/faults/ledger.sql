@@ -10,6 +10,8 @@ CREATE TABLE faults.accepted (
     findings bigint,
     gap_due  boolean NOT NULL DEFAULT false
 );
+-- What was done besides, and must be in the audit log.
+CREATE TABLE faults.audited (action text NOT NULL, object text NOT NULL);
 -- What the receivers of webhooks were sent, and what they answered.
 CREATE TABLE faults.heard (webhook_id uuid NOT NULL, event_id uuid NOT NULL, body text NOT NULL, status integer NOT NULL);
 -- The webhooks whose receiver writes down what it hears.

@@ -8,15 +8,23 @@ mod checker;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod drained;
+#[cfg(test)]
 mod every_tool;
 #[cfg(test)]
 mod growth;
+#[cfg(test)]
+mod helper;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod leavings;
 #[cfg(test)]
+mod leftovers;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod loops;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]

@@ -22,6 +22,8 @@ const ONE: (&str, &str) = ("PICKET_WORKER__SLOTS", "1");
 /// How long the cable is out. The time itself is the fault: longer than heartbeats to the broker, leases, and what a kernel
 /// waits before it sends again.
 const PULLED: Duration = Duration::from_secs(30);
+/// From a connection that says nothing any more to the end of what waited for it, at most.
+const NOTICED: Duration = Duration::from_secs(60);
 
 impl Platform {
     /// Waits until the only task runs in that attempt.
@@ -37,15 +39,18 @@ impl Platform {
         eventually("the end", LONG, async || self.stage.rows(sql, &[]).await.pop()).await.0.get(0)
     }
 
-    /// Now, and when the last task ended, by the clock of the database: this machine's load moves it, so it is told and
-    /// not judged.
+    /// Now, by the clock of the database, which tells when tasks ended too.
     async fn now(&self) -> SystemTime {
         self.stage.row("SELECT clock_timestamp()", &[]).await.get(0)
     }
 
+    /// Demands that a dead connection was noticed: it is within two heartbeats to the broker, of 10 s each, and the bound
+    /// here is three times as long, so that a busy machine breaks nothing.
     async fn tell_end(&self, what: &str, since: SystemTime) {
         let last: SystemTime = self.stage.row("SELECT max(ended_at) FROM tasks", &[]).await.get(0);
-        println!("{what}: the last task ended {:?} later", last.duration_since(since).unwrap_or_default());
+        let later = last.duration_since(since).unwrap_or_default();
+        println!("{what}: the last task ended {later:?} later");
+        assert!(later < NOTICED, "{what}: {later:?}");
     }
 
     /// A worker that stops itself with its result in hand, and the next one that takes the task up: the first one goes on

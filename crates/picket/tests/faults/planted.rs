@@ -1,5 +1,7 @@
 //! The checker finds what it is there for: each invariant is broken by hand once.
 
+use std::collections::BTreeSet;
+
 use picket_domain::{OrganizationId, Subscription};
 use picket_testkit::{Database, seed};
 use tokio_postgres::Client;
@@ -63,10 +65,9 @@ impl Planted {
         self.client.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    async fn broken(&self) -> Vec<&'static str> {
-        let mut broken: Vec<_> = checker::ask(&self.client).await.iter().map(|violation| violation.invariant).collect();
-        broken.dedup();
-        broken
+    /// The questions that find something, each as its invariant and its number.
+    async fn broken(&self) -> BTreeSet<(&'static str, usize)> {
+        checker::ask(&self.client).await.iter().map(|violation| (violation.invariant, violation.branch)).collect()
     }
 }
 
@@ -101,6 +102,35 @@ const VIOLATIONS: &[(&str, &[&str])] = &[
     ("UPDATE audit_log SET hash = sha256('y')", &["7"]),
     ("DELETE FROM audit_log", &["7"]),
     ("INSERT INTO faults.leftovers VALUES ('a process')", &["8"]),
+    ("INSERT INTO reports (id, organization_id, number, format, scan_ids, request, requested_by, created_at)
+      VALUES ($hook, $own, 1, 'json', ARRAY[$scan], '{}', 'test', now())", &["1"]),
+    ("INSERT INTO faults.history (kind, id, organization_id, was, becomes) VALUES ('tasks', $task, $own, 'done', 'running')", &["2"]),
+    ("UPDATE tasks SET state = 'failed', gap = 'tool_failed'", &["2", "10"]),
+    ("INSERT INTO events (id, organization_id, name, routing_key, public, scan_id, body, at, sequence, published_at, fanned_out_at)
+      VALUES ($task, $own, 'scan.failed', 'scan.failed', true, $scan, '{}', now(), 4, now(), now())", &["2"]),
+    ("INSERT INTO events (id, organization_id, name, routing_key, public, scan_id, body, at, sequence, published_at, fanned_out_at)
+      VALUES ($task, $own, 'scan.started', 'scan.started', true, $scan, '{}', now(), 4, now(), now())", &["2"]),
+    ("DELETE FROM events WHERE id = $two", &["3"]),
+    ("UPDATE deliveries SET state = 'sending', ended_at = NULL, lease_until = now() - interval '1 minute'", &["3", "6"]),
+    ("INSERT INTO faults.heard VALUES ($hook, $task, 'body', 200)", &["3"]),
+    ("ALTER TABLE findings DROP CONSTRAINT a_finding_is_known_once; CREATE TEMP TABLE known AS SELECT * FROM findings;
+      UPDATE known SET id = $task; INSERT INTO findings SELECT * FROM known; CREATE TEMP TABLE seen AS SELECT * FROM sightings;
+      UPDATE seen SET finding_id = $task; INSERT INTO sightings SELECT * FROM seen", &["4"]),
+    ("INSERT INTO events (id, organization_id, name, routing_key, public, body, at, sequence, published_at, fanned_out_at)
+      SELECT gen_random_uuid(), $own, 'finding.found', 'finding.found', true, '{\"data\": {\"finding_id\": \"fnd_1\"}}', now(), n, now(), now()
+      FROM generate_series(4, 5) AS n", &["4"]),
+    ("ALTER TABLE deliveries DROP CONSTRAINT a_delivery_is_made_once; CREATE TEMP TABLE made AS SELECT * FROM deliveries;
+      UPDATE made SET id = $task; INSERT INTO deliveries SELECT * FROM made", &["4"]),
+    ("INSERT INTO schedules (id, organization_id, created_at, kind, owner, updated_at, name, cron, time_zone, jitter_seconds,
+                             overlap, missed, enabled, body, request)
+      VALUES ($hook, $own, now(), 'scan', 'test', now(), 'n', '* * * * *', 'UTC', 0, 'skip', 'skip', false, '{}', '{}')", &["4"]),
+    ("INSERT INTO schedule_runs (organization_id, schedule_id, tick_at, decided_at, outcome, scan_id)
+      VALUES ($own, $hook, now(), now(), 'started', $task)", &["4"]),
+    ("UPDATE events SET organization_id = $other WHERE id = $one", &["5"]),
+    ("UPDATE deliveries SET organization_id = $other", &["5"]),
+    ("INSERT INTO faults.audited VALUES ('report.requested', 'rep_1')", &["7"]),
+    ("INSERT INTO faults.history (kind, id, organization_id, becomes) VALUES ('scans', $hook, $own, 'completed')", &["7"]),
+    ("DELETE FROM sightings", &["4", "10"]),
     ("UPDATE tasks SET exit_code = NULL", &["10"]),
     ("UPDATE faults.accepted SET gap_due = true", &["10"]),
 ];
@@ -109,18 +139,20 @@ const VIOLATIONS: &[(&str, &[&str])] = &[
 async fn the_checker_finds_every_violation_that_is_planted_and_nothing_where_none_is() {
     let planted = Planted::new().await;
     assert_eq!(checker::ask(&planted.client).await, [], "nothing is broken yet");
-    let mut found = Vec::new();
+    let mut found = BTreeSet::new();
     for (sql, expected) in VIOLATIONS {
         // Past triggers and keys; a checker that trusted them would check nothing.
         planted.plant(&format!("BEGIN; SET LOCAL session_replication_role = replica; {sql}")).await;
         let broken = planted.broken().await;
         for invariant in *expected {
-            assert!(broken.contains(invariant), "I{invariant} after {sql}: {broken:?}");
-            found.push(*invariant);
+            assert!(broken.iter().any(|(found, _)| found == invariant), "I{invariant} after {sql}: {broken:?}");
         }
+        found.extend(broken);
         planted.plant("ROLLBACK").await;
     }
-    found.sort_unstable();
-    found.dedup();
-    assert_eq!(found.len(), 9, "each invariant at least once: {found:?}");
+    let questions = checker::questions();
+    let silent = questions.iter().filter(|(invariant, branch, _)| !found.contains(&(invariant, *branch)));
+    let silent: Vec<_> = silent.map(|(invariant, branch, sql)| format!("\nI{invariant}.{branch}: {sql}")).collect();
+    assert!(silent.is_empty(), "nothing was planted for {} questions:{}", silent.len(), silent.concat());
+    println!("{} questions, each found something", questions.len());
 }

@@ -24,7 +24,8 @@ use serde_json::{Value, json};
 
 use crate::{
     checker::{self, Owed},
-    process::{Role, Seen, alive, eventually},
+    leftovers::{self, Leftovers},
+    process::{Role, eventually},
     proxy::Proxy,
     sink::Sink,
     stage::{LONG, Stage},
@@ -35,8 +36,8 @@ const KEY: &str = "pk_000000000000000000000000000000002gf54pg";
 const KEY_DIGEST: &str = "39268632969f4be61306b07a9591bc97fd03a81ec24f765b6d24a26deed1c615";
 /// How soon a healed platform has nothing left to do.
 pub(crate) const HEALED: Duration = Duration::from_secs(90);
-/// Uids of the workers of all experiments of this process.
-static UIDS: AtomicU32 = AtomicU32::new(230_000);
+/// Workers of all experiments of this process.
+static WORKERS: AtomicU32 = AtomicU32::new(0);
 
 /// Every wait of the product is a fraction of what an operator gets: nobody waits for a minute here.
 const QUICK: &[(&str, &str)] = &[
@@ -79,10 +80,15 @@ pub(crate) struct Platform {
     folder: tempfile::TempDir,
     experiment: &'static str,
     redis_url: String,
-    dead: Mutex<Vec<Seen>>,
+    pub(crate) left: Mutex<Leftovers>,
 }
 
 impl Platform {
+    /// A folder that only this platform uses.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// With nothing started yet.
     pub(crate) async fn new(experiment: &'static str) -> Self {
         Self::on(experiment, Stage::new().await, required("REDIS_URL")).await
@@ -102,8 +108,8 @@ impl Platform {
         );
         std::fs::write(folder.path().join("picket.toml"), text).unwrap();
         let (redis, sink) = (Proxy::before(&redis_url).await, Sink::new().await);
-        let dead = Mutex::default();
-        let platform = Self { stage, postgres, broker, redis, sink, folder, experiment, redis_url, dead };
+        let left = Mutex::default();
+        let platform = Self { stage, postgres, broker, redis, sink, folder, experiment, redis_url, left };
         platform.people().await;
         platform.webhook(platform.stage.organization, &sealing).await;
         checker::mark(&platform.stage.database, platform.stage.organization, "canary-of-the-first").await;
@@ -173,7 +179,9 @@ impl Platform {
 
     /// The same by a command that becomes it.
     pub(crate) fn start_by(&self, by: &[String], role: &str, faults: &str, settings: &[(&'static str, &str)]) -> Role {
-        let uid = UIDS.fetch_add(20, Ordering::Relaxed).to_string();
+        // Nobody else's, be it of a run of these tests beside this one: who finds a process of them has found a leftover.
+        let place = std::process::id() % 4096 * 4096 + WORKERS.fetch_add(1, Ordering::Relaxed) % 4096;
+        let uid = (1_000_000 + place * leftovers::UIDS).to_string();
         let own = [
             ("DATABASE_URL", self.postgres.url(&self.stage.database.url())),
             ("AMQP_URL", self.broker.url(&self.stage.namespace.url)),
@@ -216,6 +224,8 @@ impl Platform {
         }
         let response = request.timeout(Duration::from_secs(20)).send().await.ok()?;
         let status = response.status().as_u16();
+        let waits = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        assert!(status != 503 || waits.is_some_and(|seconds| seconds > 0), "{path}: a 503 without Retry-After");
         Some((status, response.json().await.unwrap_or(Value::Null)))
     }
 
@@ -252,8 +262,21 @@ impl Platform {
         role.kill();
     }
 
-    fn remember(&self, role: &Role) {
-        self.dead.lock().unwrap().extend(role.descendants());
+    /// Somebody is about to end; the verdict looks for what is left of it.
+    pub(crate) fn remember(&self, role: &Role) {
+        self.left.lock().unwrap().remember(role);
+    }
+
+    /// Something was done of which the audit log must know.
+    pub(crate) async fn audited(&self, action: &str, object: &str) {
+        checker::audited(&self.stage.database, action, object).await;
+    }
+
+    /// The organization of the stage may have less from now on.
+    pub(crate) async fn subscribe(&self, plan: Subscription) {
+        let client = self.stage.database.connect().await;
+        let sql = "UPDATE organizations SET plan = $1 WHERE id = $2";
+        client.execute(sql, &[&plan.name(), &self.stage.organization.uuid()]).await.unwrap();
     }
 
     /// What the dead had claimed comes back by itself after half a minute or more; nobody waits for that here.
@@ -309,16 +332,16 @@ impl Platform {
         found.iter().map(|violation| violation.invariant).collect()
     }
 
-    /// Tells the checker of processes that outlived their worker.
+    /// Tells the checker of what outlived its worker.
     async fn leftovers(&self) {
-        let dead = std::mem::take(&mut *self.dead.lock().unwrap());
+        let left = std::mem::take(&mut *self.left.lock().unwrap());
         let began = std::time::Instant::now();
-        while !alive(&dead).is_empty() && began.elapsed() < Duration::from_secs(10) {
+        while !left.find().is_empty() && began.elapsed() < leftovers::GONE {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let client = self.stage.database.connect().await;
-        for one in alive(&dead) {
-            client.execute("INSERT INTO faults.leftovers VALUES ($1)", &[&one.command]).await.unwrap();
+        for what in left.find() {
+            client.execute("INSERT INTO faults.leftovers VALUES ($1)", &[&what]).await.unwrap();
         }
     }
 }

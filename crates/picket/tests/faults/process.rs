@@ -18,12 +18,14 @@ static LOGS: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Role {
     child: Child,
     log: PathBuf,
+    /// Of its slots, when it is a worker that was told.
+    pub(crate) first_uid: Option<u32>,
 }
 
 /// A process that was seen, known by its start time too: ids are used again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Seen {
-    id: u32,
+    pub(crate) id: u32,
     parent: u32,
     start: u64,
     pub(crate) command: String,
@@ -49,7 +51,8 @@ impl Role {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { child, log: path }
+        let uid = settings.iter().find(|(name, _)| *name == "PICKET_WORKER__FIRST_SLOT_UID" && role == "worker");
+        Self { child, log: path, first_uid: uid.map(|(_, uid)| uid.parse().unwrap()) }
     }
 
     /// The first line of its log that says this.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     checker,
-    platform::Platform,
+    platform::{HEALED, Platform},
     process::{Role, eventually},
     stage::LONG,
 };
@@ -45,6 +45,16 @@ impl Platform {
             Ok(true)
         });
         stopped.await
+    }
+
+    /// How many tasks of the organization were admitted or ran at once, as the ledger has it.
+    pub(crate) async fn most_in_flight(&self) -> i64 {
+        let sql = "SELECT max(n)::bigint FROM (
+                       SELECT sum(CASE WHEN becomes = 'queued' AND was = 'ready' THEN 1
+                                       WHEN was IN ('queued', 'running') AND becomes NOT IN ('queued', 'running') THEN -1
+                                       ELSE 0 END) OVER (ORDER BY place) AS n
+                       FROM faults.history WHERE kind = 'tasks' AND organization_id = $1) AS summed";
+        self.stage.row(sql, &[&self.stage.organization.uuid()]).await.get(0)
     }
 
     /// Every message that a worker could ever have been sent for the tasks that there are, and such that never were.
@@ -115,10 +125,18 @@ async fn f20_roles_whose_clocks_are_wrong_by_hours_and_days_lose_and_repeat_noth
         skewed("dispatcher", -30),
         skewed("dispatcher", 86_400),
     ];
+    // Of a gateway whose clock is right: the tick is due, whoever of the stewards looks, and whenever that thinks it is.
+    let (_gateway, base) = platform.gateway("").await;
+    for _ in 0..3 {
+        platform.each_minute(&base).await;
+    }
     for _ in 0..10 {
         platform.scan(&json!({"findings": 2, "tasks": 2, "sleep_ms": 100})).await;
     }
+    platform.ticked().await;
     platform.verdict().await;
+    let early = "SELECT count(*) FROM schedule_runs WHERE tick_at > clock_timestamp()";
+    assert_eq!(platform.stage.row(early, &[]).await.get::<_, i64>(0), 0, "no tick came before its time");
     let row = platform.stage.row("SELECT max(attempt) FROM tasks", &[]).await;
     assert_eq!(row.get::<_, i32>(0), 1, "no lease ended early or late");
 }
@@ -126,8 +144,11 @@ async fn f20_roles_whose_clocks_are_wrong_by_hours_and_days_lose_and_repeat_noth
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f30_one_worker_and_a_thousand_tasks_do_not_keep_another_organization_waiting() {
     let platform = Platform::new("F30").await;
+    // Less in flight than there are slots: the plan is the limit, and is used up.
+    platform.subscribe(Subscription::Professional).await;
     let other = seed::organization(&platform.stage.database, Subscription::Trial).await;
-    let _sound = platform.sound();
+    let _others = ["steward", "dispatcher"].map(|role| platform.start(role, ""));
+    let _worker = platform.start_with("worker", "", &[("PICKET_WORKER__SLOTS", "12")]);
     platform.scan(&json!({"tasks": 1_000, "sleep_ms": 5})).await;
     let started = "SELECT count(*) FROM tasks WHERE organization_id = $1 AND started_at IS NOT NULL";
     let many = platform.stage.organization.uuid();
@@ -146,7 +167,10 @@ async fn f30_one_worker_and_a_thousand_tasks_do_not_keep_another_organization_wa
     println!("F30: {passed} tasks of the long scan began before the small one");
     // What was queued for four slots when it came, and one round of admission that had begun.
     assert!(passed <= 40, "{passed}");
+    // A thousand tasks take longer than what a platform needs to heal.
+    platform.drain(HEALED).await;
     platform.verdict().await;
+    assert_eq!(platform.most_in_flight().await, i64::from(Subscription::Professional.limits().tasks_in_flight));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,10 +3,11 @@
 use std::{
     io::{BufRead, BufReader, Write},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use picket_domain::ScanId;
-use picket_testkit::{Database, Namespace, required};
+use picket_testkit::{Database, Namespace, optional, required};
 use serde_json::json;
 
 use crate::{
@@ -21,6 +22,9 @@ use crate::{
 
 /// Scans that are accepted between two kills of the database.
 const AT_LEAST: usize = 10;
+
+/// How long it is away each time in the long form.
+const AWAY: Duration = Duration::from_secs(60);
 
 /// Somebody who creates scans through the API, one after the other, whatever it answers.
 struct Client<'a> {
@@ -59,8 +63,9 @@ async fn f9_a_database_that_is_killed_again_and_again_costs_answers_and_no_scan_
         let killing = private.clone();
         let killed = tokio::task::spawn_blocking(move || killing.kill());
         client.create_until(|_| killed.is_finished()).await;
-        // It stays away until somebody has noticed.
-        client.create_until(|client| client.refused > refused).await;
+        // It stays away until somebody has noticed, and in the long form for a minute: every answer says when to come again.
+        let away = Instant::now() + if optional("FAULTS_SECONDS").is_some() { AWAY } else { Duration::ZERO };
+        client.create_until(|client| client.refused > refused && Instant::now() > away).await;
         let starting = private.clone();
         let started = tokio::task::spawn_blocking(move || starting.start());
         client.create_until(|_| started.is_finished()).await;

@@ -29,8 +29,17 @@ impl Service {
         Self::new(false)
     }
 
+    /// A silent one at another address of this machine.
+    pub(crate) fn silent_at(address: &str) -> Self {
+        Self::at(address, true)
+    }
+
     fn new(is_silent: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1", is_silent)
+    }
+
+    fn at(address: &str, is_silent: bool) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let is_silent = Arc::new(AtomicBool::new(is_silent));
         let (silent, mut held) = (is_silent.clone(), Vec::<TcpStream>::new());

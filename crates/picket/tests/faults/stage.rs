@@ -79,6 +79,13 @@ impl Stage {
 
     /// A stored scan of that service: version detection on its port.
     pub(crate) async fn scan(&self, service: &Service) -> NewScan {
+        let scan = self.plan(service);
+        self.store(&scan).await;
+        scan
+    }
+
+    /// The same, not stored yet.
+    pub(crate) fn plan(&self, service: &Service) -> NewScan {
         let tool = picket_scanners::find("nmap").unwrap();
         let params = json!({"scan_type": "-sT -sV", "ports": service.port.to_string(), "timing": 3});
         let shape = tool.shapes(Some(&params)).unwrap().pop().unwrap();
@@ -87,7 +94,6 @@ impl Stage {
         let id = TaskId::mint(Clock::system().now());
         scan.tasks =
             vec![NewTask { id, tool: "nmap", needs: shape.needs, params: shape.params, shard, opens: Vec::new() }];
-        self.store(&scan).await;
         scan
     }
 
