@@ -97,6 +97,8 @@ CREATE TABLE tasks (
     -- What is missing from the result, and what there is to say of it.
     gap             text,
     detail          text,
+    -- Why it was put back when it was last: {code, detail}. Stays when it ends.
+    last_reason     jsonb,
     -- Measured: how the tool ended.
     exit_code       integer,
     output_bytes    bigint,
@@ -146,6 +148,24 @@ WITH RECURSIVE waiting (organization_id) AS (
 )
 SELECT w.organization_id FROM waiting AS w WHERE w.organization_id IS NOT NULL
 $$;
+
+-- What admission keeps of fairness over time (`domain/admission/turn.rs`): the clock of each pool, in tasks, and the moment by
+-- it until which an organization has had its share.
+CREATE TABLE pool_clocks (
+    pool   text PRIMARY KEY,
+    moment double precision NOT NULL,
+    CONSTRAINT a_clock_is_a_number CHECK (moment >= 0 AND moment < 'infinity')
+) WITH (fillfactor = 50);
+GRANT SELECT, INSERT, UPDATE ON pool_clocks TO picket_operator;
+
+CREATE TABLE organization_turns (
+    organization_id uuid NOT NULL REFERENCES organizations,
+    pool            text NOT NULL,
+    moment          double precision NOT NULL,
+    PRIMARY KEY (organization_id, pool),
+    CONSTRAINT a_turn_is_a_number CHECK (moment > '-infinity' AND moment < 'infinity')
+) WITH (fillfactor = 50);
+CALL picket_isolate('organization_turns');
 
 -- The state machine of `domain/task.rs`; and an attempt never goes back, so a fence never fits twice.
 CREATE FUNCTION tasks_move_only_forward() RETURNS trigger

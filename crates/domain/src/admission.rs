@@ -5,15 +5,19 @@
 //! The limit of a host holds over all organizations, since it is the host that bears the load. So that nobody keeps a host
 //! from the others who may scan it, a place there goes to whoever has the fewest, whatever its weight.
 
+mod turn;
+
+pub use turn::{Settled, ahead, settle};
+
 use std::{
-    cmp::Reverse,
+    cmp::{Ordering, Reverse},
     collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
 };
 
 use crate::{OrganizationId, TaskId};
 
 /// A ready task, as far as the choice needs to know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     /// The task.
     pub task_id: TaskId,
@@ -21,10 +25,14 @@ pub struct Candidate {
     pub organization_id: OrganizationId,
     /// How many tasks of that organization are in flight already.
     pub in_flight: u32,
-    /// How many may be.
+    /// How many of them are of this pool: what runs elsewhere for hours must not cost the organization its turn here.
+    pub in_pool: u32,
+    /// How many may be in flight.
     pub limit: u32,
     /// Its share against others, at least 1.
     pub weight: u32,
+    /// Tasks that it has had above its share in this pool, as [`ahead`] says.
+    pub ahead: f64,
     /// The address that it examines; `None` for a task of many, which gives each address only a part of its time.
     pub host: Option<String>,
     /// How many tasks examine that host already, whoever's they are.
@@ -130,67 +138,132 @@ impl<'a> Running<'a> {
     }
 }
 
+/// What waits of one organization.
+struct Waiting<'a> {
+    tasks: VecDeque<(usize, &'a Candidate)>,
+    any: &'a Candidate,
+    asked: usize,
+    offered: usize,
+}
+
+impl<'a> Waiting<'a> {
+    const fn of(any: &'a Candidate, asked: usize) -> Self {
+        Self { tasks: VecDeque::new(), any, asked, offered: 0 }
+    }
+
+    /// The organization's next turn beside what runs; `None` at its limit, and when nothing waits.
+    /// Where more may wait than was asked for, there is a turn without a task, as early as it could come.
+    fn next(&self, running: &Running<'_>) -> Option<Turn> {
+        let is_cut = self.offered >= self.asked;
+        let age = self.tasks.front().map(|(age, _)| *age).or(is_cut.then_some(0))?;
+        let Candidate { organization_id, in_flight, in_pool, limit, weight, ahead, .. } = *self.any;
+        let place = running.organizations.get(&organization_id).copied().unwrap_or(in_flight);
+        let here = in_pool.saturating_add(place.saturating_sub(in_flight));
+        let rank = (f64::from(here) + ahead.max(0.0)) / f64::from(weight.max(1));
+        (place < limit).then_some(Turn { rank, ahead, age, organization_id })
+    }
+}
+
+/// The place of an organization's next task among those of others. The least goes first.
+#[derive(Clone, Copy)]
+struct Turn {
+    rank: f64,
+    ahead: f64,
+    age: usize,
+    organization_id: OrganizationId,
+}
+
+impl Ord for Turn {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let rank = self.rank.total_cmp(&other.rank).then(self.ahead.total_cmp(&other.ahead));
+        rank.then(self.age.cmp(&other.age)).then(self.organization_id.cmp(&other.organization_id))
+    }
+}
+
+impl PartialOrd for Turn {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Turn {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Turn {}
+
 /// Chooses at most `room` of the candidates, which come oldest first within each organization.
 ///
-/// The rank of an organization's next task is `(in flight + 1) / weight`: whoever has less for its weight goes first, and
-/// of two the one whose task is older. A task whose host or tool has no room is passed over, and so is one whose place at its
-/// host is somebody else's turn; those behind it are not. What is left then goes to whoever comes next, so that no room is
-/// wasted on one who cannot take its turn.
+/// The rank of an organization's next task is `(in flight + ahead) / weight`: whoever has less for its weight goes first. An
+/// organization that has nothing in flight and no more than its share behind it has the least rank there is; of such, the
+/// one that is owed the most goes first, and of these the one whose task is older. So nobody waits for ever, and over time
+/// the starts of those who wait are as their weights. A task whose host or tool has no room is passed over, and so is one
+/// whose place at its host is somebody else's turn; those behind it are not. What is left then goes to whoever comes next, so
+/// that no room is wasted on one who cannot take its turn.
 #[must_use]
 pub fn choose(candidates: &[Candidate], limits: &AdmissionLimits, room: usize) -> Vec<TaskId> {
+    choose_of_few(candidates, limits, room, usize::MAX).unwrap_or_default()
+}
+
+/// The same from the `asked` oldest candidates of each organization. `None` when what comes behind them could have been
+/// chosen, too: then more must be asked for. Who waits for a host is known of what was asked for alone.
+#[must_use]
+pub fn choose_of_few(
+    candidates: &[Candidate],
+    limits: &AdmissionLimits,
+    room: usize,
+    asked: usize,
+) -> Option<Vec<TaskId>> {
     let mut running = Running::before(candidates, limits);
-    let (mut chosen, mut waiting) = (Vec::new(), candidates.iter().collect::<Vec<_>>());
+    let all: Vec<&Candidate> = candidates.iter().collect();
+    let (mut chosen, mut waiting) = turns(&all, &mut running, (room, asked), Running::yields)?;
     loop {
-        let left = room.saturating_sub(chosen.len());
-        let (taken, deferred) = turns(&waiting, &mut running, left, Running::yields);
-        let is_over = taken.is_empty() || deferred.is_empty();
+        let left = (room.saturating_sub(chosen.len()), usize::MAX);
+        let (taken, deferred) = turns(&waiting, &mut running, left, Running::yields)?;
+        let is_over = taken.is_empty();
         chosen.extend(taken);
         waiting = deferred;
         if is_over {
             break;
         }
     }
-    let left = room.saturating_sub(chosen.len());
-    chosen.extend(turns(&waiting, &mut running, left, |_, _| false).0);
-    chosen
+    let left = (room.saturating_sub(chosen.len()), usize::MAX);
+    chosen.extend(turns(&waiting, &mut running, left, |_, _| false)?.0);
+    Some(chosen)
 }
 
-/// One pass over those that wait: what is chosen, and what was deferred.
+/// What is chosen of those that wait, and what is deferred.
+type Pass<'a> = (Vec<TaskId>, Vec<&'a Candidate>);
+
+/// One pass over those that wait; `None` when it is the turn of one that was not asked for.
 fn turns<'a>(
     candidates: &[&'a Candidate],
     running: &mut Running<'a>,
-    room: usize,
+    (room, asked): (usize, usize),
     is_deferred: impl Fn(&Running<'a>, &Candidate) -> bool,
-) -> (Vec<TaskId>, Vec<&'a Candidate>) {
-    let mut waiting: HashMap<OrganizationId, VecDeque<(usize, &'a Candidate)>> = HashMap::new();
+) -> Option<Pass<'a>> {
+    let mut waiting: HashMap<OrganizationId, Waiting<'a>> = HashMap::new();
     for (age, candidate) in candidates.iter().enumerate() {
-        waiting.entry(candidate.organization_id).or_default().push_back((age, *candidate));
+        let of = waiting.entry(candidate.organization_id).or_insert_with(|| Waiting::of(candidate, asked));
+        of.tasks.push_back((age, candidate));
+        of.offered = of.offered.saturating_add(1);
     }
-    let next = |of: &VecDeque<(usize, &Candidate)>, running: &Running<'_>| {
-        of.front().and_then(|(age, first)| turn(first, running).map(|rank| Reverse((rank, *age))))
-    };
-    let mut turns: BinaryHeap<_> = waiting.values().filter_map(|of| next(of, running)).collect();
+    let mut turns: BinaryHeap<_> = waiting.values().filter_map(|of| of.next(running).map(Reverse)).collect();
     let (mut chosen, mut deferred) = (Vec::new(), Vec::new());
-    while let Some(Reverse((_, age))) = turns.pop().filter(|_| chosen.len() < room) {
-        let Some(of) = candidates.get(age).and_then(|first| waiting.get_mut(&first.organization_id)) else { continue };
-        let Some((age, candidate)) = of.pop_front() else { continue };
+    while let Some(Reverse(turn)) = turns.pop().filter(|_| chosen.len() < room) {
+        let of = waiting.get_mut(&turn.organization_id)?;
+        let (age, candidate) = of.tasks.pop_front()?;
         if is_deferred(running, candidate) {
             deferred.push((age, candidate));
         } else if running.take(candidate) {
             chosen.push(candidate.task_id);
         }
-        turns.extend(next(of, running));
+        turns.extend(of.next(running).map(Reverse));
     }
     deferred.sort_by_key(|(age, _)| *age);
-    (chosen, deferred.into_iter().map(|(_, candidate)| candidate).collect())
-}
-
-/// The rank of an organization's next task; `None` at its limit.
-fn turn(candidate: &Candidate, running: &Running<'_>) -> Option<u64> {
-    let place = running.organizations.get(&candidate.organization_id).copied().unwrap_or(candidate.in_flight);
-    // Scaled so that weights up to a million keep their order in whole numbers.
-    let rank = u64::from(place).saturating_add(1).saturating_mul(1_000_000) / u64::from(candidate.weight.max(1));
-    (place < candidate.limit).then_some(rank)
+    Some((chosen, deferred.into_iter().map(|(_, candidate)| candidate).collect()))
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ mod webhook;
 mod window;
 
 pub use address::{AddressClass, classify, special_networks};
-pub use admission::{AdmissionLimits, Candidate, choose};
+pub use admission::{AdmissionLimits, Candidate, Settled, ahead, choose, choose_of_few, settle};
 pub use allow_list::{AllowList, AllowListError, TargetVerdict, judge};
 pub use audit::{AuditAction, AuditEntry, AuditHash, AuditPoint, AuditRow, BreakReason, Broken, ChainWalk};
 pub use cause::cause;

@@ -28,8 +28,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 use picket_domain::{
-    AllowList, DenyList, Dialect, Gap, Grounds, LaterTasks, Needs, NewScan, NewTask, OrganizationId, Plan, PlanGap, ScanId,
-    Shard, Subscription, Target, TaskId,
+    AllowList, DenyList, Dialect, Gap, Grounds, LaterTasks, Needs, NewScan, NewTask, OrganizationId, Plan, PlanGap,
+    ScanId, Shard, Subscription, Target, TaskId,
 };
 use picket_outbound::Resolver;
 use picket_scanners::{Asked, DISCOVERY, FanOut, ScanSpec, TaskShape, Tool};
@@ -310,11 +310,7 @@ fn tasks(spec: &ScanSpec, scope: &Scope, now: Timestamp) -> Option<Tasks> {
     };
     let Some(network) = shards::network(scope) else {
         let cut = |shape: &TaskShape| {
-            if is_search {
-                vec![(shape.clone(), shards::whole(scope))]
-            } else {
-                shards::cut(scope, tool, shape)
-            }
+            if is_search { vec![(shape.clone(), shards::whole(scope))] } else { shards::cut(scope, tool, shape) }
         };
         let each = |(part, shard): (TaskShape, Shard)| task((part.needs, part.params, shard));
         return Some((spec.shapes().iter().flat_map(|shape| cut(shape).into_iter().map(each)).collect(), Vec::new()));
@@ -328,12 +324,7 @@ fn tasks(spec: &ScanSpec, scope: &Scope, now: Timestamp) -> Option<Tasks> {
 }
 
 /// Every task of a shape over a network, for each part of its ports, none of them made.
-fn all_of(
-    tool: &dyn Tool,
-    shape: &TaskShape,
-    target: &Target,
-    (first, addresses): (IpAddr, u64),
-) -> Vec<LaterTasks> {
+fn all_of(tool: &dyn Tool, shape: &TaskShape, target: &Target, (first, addresses): (IpAddr, u64)) -> Vec<LaterTasks> {
     let (parts, size) = shards::parts(tool, shape);
     let later = |part: TaskShape| LaterTasks {
         tool: tool.slug().to_owned(),

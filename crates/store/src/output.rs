@@ -2,7 +2,7 @@
 //! which they are committed, so that whoever reads behind a number misses nothing and reads nothing twice. Bounded per scan.
 
 use jiff::Timestamp;
-use picket_domain::{ClaimedTask, OutputLine, ScanId, TaskId};
+use picket_domain::{ClaimedTask, Fence, Gap, OrganizationId, OutputLine, ScanId, TaskId};
 use tokio_postgres::{Row, types::Json};
 
 use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
@@ -89,17 +89,40 @@ pub async fn tell(tx: &Tx<'_>, task: &ClaimedTask, lines: &[OutputLine], now: Ti
     Ok(is_held)
 }
 
+/// Says that a run has ended because its worker was lost, and whether it is tried again; in the transaction that takes the
+/// task from the worker. Whoever says it of several scans does so in the order of their ids.
+pub(crate) async fn lost(
+    tx: &Tx<'_>,
+    (organization, scan): (OrganizationId, ScanId),
+    fence: Fence,
+    again: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let line = OutputLine::Ended { observations: 0, gap: Some(Gap::WorkerLost), again };
+    add(tx, (organization, scan), fence, &[line], now).await
+}
+
 /// Adds the last lines of a run in the transaction that takes it off its worker, behind its fence. One that ends says them with
 /// its end ([`crate::tasks::RunEnd`]).
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn append(tx: &Tx<'_>, task: &ClaimedTask, lines: &[OutputLine], now: Timestamp) -> Result<(), StoreError> {
+    add(tx, (task.organization_id, task.scan_id), task.fence, lines, now).await
+}
+
+async fn add(
+    tx: &Tx<'_>,
+    (organization, scan): (OrganizationId, ScanId),
+    fence: Fence,
+    lines: &[OutputLine],
+    now: Timestamp,
+) -> Result<(), StoreError> {
     if lines.is_empty() {
         return Ok(());
     }
-    let (organization, scan, cut) = (task.organization_id.uuid(), task.scan_id.uuid(), Json(OutputLine::Cut));
-    let (id, attempt) = (task.fence.task_id.uuid(), task.fence.attempt);
+    let (organization, scan, cut) = (organization.uuid(), scan.uuid(), Json(OutputLine::Cut));
+    let (id, attempt) = (fence.task_id.uuid(), fence.attempt);
     tx.query_one(TELL, &[&organization, &scan, &id, &attempt, &now, &Json(lines), &MOST_LINES, &cut]).await.map(drop)
 }
 

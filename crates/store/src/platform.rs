@@ -4,11 +4,14 @@
 pub mod replay;
 
 use jiff::Timestamp;
-use picket_domain::{AuditEntry, OrganizationId, Pool, SandboxLevel, ScanId, TaskId, UserId, WorkerId};
+use picket_domain::{AuditEntry, Gap, OrganizationId, Pool, SandboxLevel, ScanId, TaskId, UserId, WorkerId};
 use serde_json::Value;
 use tokio_postgres::Row;
 
-use crate::{Inconsistent, Notice, StoreError, Tx, administration, audit, row::Columns, statements::statements};
+use crate::{
+    Inconsistent, Notice, StoreError, Tx, administration, audit, row::Columns, statements::statements,
+    tasks::MAX_FAILURES,
+};
 
 statements! {
     IS_OPERATOR = "-- platform.is_operator
@@ -36,20 +39,25 @@ UPDATE workers
 SET drain_requested_at = coalesce(drain_requested_at, now()), draining = true
 WHERE id = $1";
 
-    // In two parts, since each has an index of its own. What is paused is ready at no time.
+    // In parts, since those that wait and those in flight have an index of their own. What is paused is ready at no time.
     QUEUES = "-- platform.queues
 SELECT t.pool, t.organization_id, sum(t.ready)::bigint AS ready, sum(t.queued)::bigint AS queued,
-       sum(t.running)::bigint AS running, extract(epoch FROM now() - min(t.oldest))::double precision AS oldest_seconds
+       sum(t.running)::bigint AS running, sum(t.ended)::bigint AS ended, extract(epoch FROM now() - min(t.oldest))::double precision AS oldest_seconds
 FROM (
-  SELECT pool, organization_id, count(*) AS ready, 0 AS queued, 0 AS running,
+  SELECT pool, organization_id, count(*) AS ready, 0 AS queued, 0 AS running, 0 AS ended,
          min(ready_at) FILTER (WHERE ready_at < 'infinity') AS oldest
   FROM tasks
   WHERE state = 'ready'
   GROUP BY pool, organization_id
   UNION ALL
-  SELECT pool, organization_id, 0, count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'running'), NULL
+  SELECT pool, organization_id, 0, count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'running'), 0, NULL
   FROM tasks
   WHERE state IN ('queued', 'running')
+  GROUP BY pool, organization_id
+  UNION ALL
+  SELECT pool, organization_id, 0, 0, 0, count(*), NULL
+  FROM tasks
+  WHERE state = 'done' AND ended_at > now() - interval '1 minute'
   GROUP BY pool, organization_id
 ) AS t
 GROUP BY t.pool, t.organization_id
@@ -60,7 +68,7 @@ SELECT t.pool, t.organization_id, t.id, t.scan_id, t.tool, t.failures, t.gap, t.
        s.state IN ('created', 'queued', 'running', 'paused') AS is_open
 FROM tasks AS t
 JOIN scans AS s ON s.id = t.scan_id
-WHERE t.state = 'failed' AND t.gap = 'worker_lost' AND t.ended_at > $1
+WHERE t.state = 'failed' AND (t.gap = 'worker_lost' OR t.failures >= $3) AND t.ended_at > $1
 ORDER BY t.ended_at DESC, t.id DESC
 LIMIT $2";
 
@@ -168,11 +176,13 @@ pub struct QueueRow {
     pub queued: i64,
     /// Tasks that run.
     pub running: i64,
+    /// Tasks that left a result in the last minute.
+    pub done_last_minute: i64,
     /// How long the oldest of those waits that wait for admission, in seconds.
     pub oldest_seconds: Option<f64>,
 }
 
-/// A task whose workers were lost until it was given up.
+/// A task that went wrong until it was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
     /// The task.
@@ -187,6 +197,8 @@ pub struct GivenUp {
     pub tool: String,
     /// How often it went wrong.
     pub failures: i32,
+    /// Why it was given up.
+    pub gap: Gap,
     /// What was said of it.
     pub detail: Option<String>,
     /// When it was given up.
@@ -281,6 +293,7 @@ pub async fn queues(tx: &Tx<'_>) -> Result<Vec<QueueRow>, StoreError> {
             ready: columns.get("ready")?,
             queued: columns.get("queued")?,
             running: columns.get("running")?,
+            done_last_minute: columns.get("ended")?,
             oldest_seconds: columns.get("oldest_seconds")?,
         })
     };
@@ -302,12 +315,13 @@ pub async fn given_up(tx: &Tx<'_>, since: Timestamp, at_most: i64) -> Result<Vec
             scan_id: ScanId::from_uuid(columns.get("scan_id")?),
             tool: columns.get("tool")?,
             failures: columns.get("failures")?,
+            gap: columns.named("gap", Gap::find)?,
             detail: columns.get("detail")?,
             ended_at: columns.required("ended_at")?,
             is_open: columns.get("is_open")?,
         })
     };
-    Ok(tx.query(GIVEN_UP, &[&since, &at_most]).await?.iter().map(task).collect::<Result<_, _>>()?)
+    Ok(tx.query(GIVEN_UP, &[&since, &at_most, &MAX_FAILURES]).await?.iter().map(task).collect::<Result<_, _>>()?)
 }
 
 /// Totals, and what happened since that moment.

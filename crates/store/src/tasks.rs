@@ -4,14 +4,17 @@
 pub mod admission;
 pub mod authority;
 pub mod chain;
-mod ends;
+pub(crate) mod ends;
 pub mod lease;
 pub mod read;
+pub mod reason;
 
 use jiff::Timestamp;
 use picket_domain::{ClaimedTask, Fence, Gap, Observation};
+use tokio_postgres::types::Json;
 
 pub use self::ends::{Ended, Outcome, RunEnd, complete, end_each, end_run, fail};
+use self::reason::PutBack;
 use crate::{StoreError, Tx, findings, scans, statements::statements};
 
 /// Failures after which a task is given up.
@@ -29,7 +32,7 @@ WHERE id = $1 AND attempt = $2 AND state = 'cancelled' AND gap = 'cancelled' AND
     HAND_BACK = "-- tasks.hand_back
 UPDATE tasks
 SET state = 'ready', ready_at = now() + make_interval(secs => $3), failures = failures + $4, lease_until = NULL,
-    worker_id = NULL, queued_at = NULL
+    worker_id = NULL, queued_at = NULL, last_reason = $5
 WHERE id = $1 AND attempt = $2 AND state = 'running'";
 }
 
@@ -77,17 +80,18 @@ pub enum HandBack {
     Failed,
 }
 
-/// Gives a running task back.
+/// Gives a running task back; the gap and the detail of the run are kept as the reason.
 ///
 /// # Errors
 /// [`StoreError::Stale`] when the fence is another attempt's by now.
 #[tracing::instrument(name = "db.tasks.hand_back", skip_all, fields(task.id = %fence.task_id), err(level = "debug"))]
-pub async fn hand_back(tx: &Tx<'_>, fence: Fence, why: HandBack) -> Result<(), StoreError> {
+pub async fn hand_back(tx: &Tx<'_>, fence: Fence, why: HandBack, run: &RunRecord) -> Result<(), StoreError> {
     let (seconds, failures) = match why {
         HandBack::Interrupted => (0.0_f64, 0_i32),
         HandBack::Failed => (5.0, 1),
     };
-    tx.execute_one(HAND_BACK, &[&fence.task_id.uuid(), &fence.attempt, &seconds, &failures]).await?;
+    let reason = Json(PutBack::new(run.gap, run.detail.as_deref()));
+    tx.execute_one(HAND_BACK, &[&fence.task_id.uuid(), &fence.attempt, &seconds, &failures, &reason]).await?;
     tx.notify(crate::Notice::Tasks);
     Ok(())
 }

@@ -152,27 +152,27 @@ impl Finished {
                 Some((End::Complete(&ran.observations, ran.names.as_ref()), record(gap)))
             }
             Verdict::Fail(gap) => Some((End::Fail, record(Some(gap)))),
-            Verdict::Retry => Some((End::HandBack(HandBack::Failed), RunRecord::default())),
-            Verdict::HandBack => Some((End::HandBack(HandBack::Interrupted), RunRecord::default())),
+            Verdict::Retry => Some((End::HandBack(HandBack::Failed), record(ending.gap()))),
+            Verdict::HandBack => Some((End::HandBack(HandBack::Interrupted), record(None))),
             Verdict::Keep => Some((End::Keep(&ran.observations), record(Some(Gap::Cancelled)))),
             Verdict::Forget => None,
         }
     }
 
     fn end_without<'a>(&'a self, error: &'a NotRun) -> (End<'a>, RunRecord) {
-        let back = |why| (End::HandBack(why), RunRecord::default());
+        let back = |why, gap| (End::HandBack(why), RunRecord { gap, ..RunRecord::default() });
         let gap = match error {
             NotRun::NoTool => Gap::ToolUnavailable,
             NotRun::Params(_) => Gap::InvalidParameters,
             NotRun::Unreachable(_) => Gap::CapabilityUnavailable,
             NotRun::Changed => Gap::TargetChanged,
             NotRun::Denied => Gap::TargetForbidden,
-            NotRun::Downgraded => return back(HandBack::Interrupted),
-            NotRun::Store(error) if is_nobodys(error) => return back(HandBack::Interrupted),
+            NotRun::Downgraded => return back(HandBack::Interrupted, Some(Gap::CapabilityUnavailable)),
+            NotRun::Store(error) if is_nobodys(error) => return back(HandBack::Interrupted, None),
             NotRun::Sandbox(_) | NotRun::Parser | NotRun::NotSearched(_) | NotRun::Store(_)
                 if self.task.failures.saturating_add(1) < MAX_FAILURES =>
             {
-                return back(HandBack::Failed);
+                return back(HandBack::Failed, Some(Gap::ToolFailed));
             }
             NotRun::Sandbox(_) | NotRun::Parser | NotRun::NotSearched(_) | NotRun::Store(_) => Gap::ToolFailed,
         };

@@ -100,7 +100,7 @@ impl End<'_> {
                 audit::record(tx, task.organization_id, &refusal(task, error, now)).await?;
             }
             Self::Keep(found) => tasks::keep(tx, task, found, run, now).await?,
-            Self::HandBack(why) => tasks::hand_back(tx, task.fence, why).await?,
+            Self::HandBack(why) => tasks::hand_back(tx, task.fence, why, run).await?,
         }
         match self.run_end(left, task, run) {
             Some(end) => tasks::end_run(tx, end, now, |growing| self.next(task, growing, now)).await,

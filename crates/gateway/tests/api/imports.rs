@@ -38,6 +38,7 @@ async fn a_report_becomes_a_scan_with_what_it_says() {
     let id = scan["id"].as_str().unwrap();
     assert_eq!(imported.header("location"), Some(format!("/api/v1/scan/{id}").as_str()));
     let result = app.get(&format!("/api/v1/scan/{id}/result"), Some(&member.token)).await.json();
+    assert_eq!(result["coverage"], scan["coverage"], "{result}");
     assert!(result["findings"]["total"].as_u64().unwrap() > 0, "{result}");
     assert_eq!(result["vulnerabilities"][0]["sources"], json!(["nmap"]));
     assert!(result["vulnerabilities"][0]["confidence"].is_string());

@@ -20,17 +20,16 @@ async fn make_all(app: &TestApp, scan: ScanId) {
 /// Everything that a client is told of how far a new scan is.
 async fn told(app: &TestApp, token: &str, id: ScanId) -> [Value; 4] {
     let status = app.get(&format!("/api/v1/scan/{id}/status"), Some(token)).await.json();
-    let (mut listed, mut page, mut to_come) = (0, String::new(), json!(0));
-    loop {
+    let (mut listed, mut page) = (0, String::new());
+    let to_come = loop {
         let path = format!("/api/v1/scan/{id}/chunks?limit=100{page}");
         let chunks = app.get(&path, Some(token)).await.json();
         listed += chunks["data"].as_array().unwrap().len();
-        to_come = chunks["to_come"].clone();
         match chunks["next_cursor"].as_str() {
             Some(cursor) => page = format!("&cursor={cursor}"),
-            None => break,
+            None => break chunks["to_come"].clone(),
         }
-    }
+    };
     let coverage = &status["coverage"][0];
     assert_eq!(coverage["state"], "pending");
     [

@@ -3,19 +3,20 @@
 
 pub(crate) mod candidates;
 
-use self::candidates::ClosedColumns;
 pub use self::candidates::recall;
+use self::candidates::{ClosedColumns, Offered, Sought};
 
 use jiff::{SignedDuration, Timestamp};
 use picket_domain::{
-    AdmissionLimits, EventBody, Gap, OrganizationId, Pool, SandboxLevel, ScanId, TaskId, TaskQueued, choose,
+    AdmissionLimits, Candidate, EventBody, Fence, Gap, OrganizationId, Pool, SandboxLevel, ScanId, Settled, TaskId,
+    TaskQueued, choose, choose_of_few,
 };
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
-use super::MAX_FAILURES;
+use super::{MAX_FAILURES, authority, reason::PutBack};
 use crate::{
-    Inconsistent, Notice, StoreError, Tx, events, halts, row::Columns, scans, statements::statements, windows,
+    Inconsistent, Notice, StoreError, Tx, events, halts, output, row::Columns, scans, statements::statements, windows,
 };
 
 /// Tasks that may wait for each slot, however short they are.
@@ -35,13 +36,31 @@ SELECT pg_try_advisory_xact_lock(7161700302) AS locked";
 
     // Slots of a pool's live workers and what they do in a tenth of a second, and what is on its queue already.
     ROOM = "-- tasks.admission.room
-SELECT w.slots, w.soon,
+SELECT w.slots, w.soon, coalesce((SELECT c.moment FROM pool_clocks AS c WHERE c.pool = $2), 0) AS clock,
        (SELECT count(*) FROM tasks AS t WHERE t.pool = $2 AND t.state = 'queued') AS queued
 FROM (
   SELECT coalesce(sum(slots), 0)::bigint AS slots, coalesce(floor(sum(tasks_per_second) / 10), 0)::bigint AS soon
   FROM workers
   WHERE $2 = ANY(pools) AND NOT draining AND heartbeat_at > now() - make_interval(secs => $1)
 ) AS w";
+
+    // Of the chosen few: what a claim would refuse. A scan whose grounds have ended must not take places from others.
+    REFUSED = "-- tasks.admission.refused
+SELECT id, scan_id
+FROM tasks
+WHERE id = ANY($1) AND state = 'ready' AND NOT picket_may_begin(organization_id, scan_id, shard, $2)
+ORDER BY scan_id, id";
+
+    SETTLE = "-- tasks.admission.settle
+WITH clock AS (
+  INSERT INTO pool_clocks (pool, moment)
+  VALUES ($1, $2)
+  ON CONFLICT (pool) DO UPDATE SET moment = excluded.moment
+)
+INSERT INTO organization_turns (organization_id, pool, moment)
+SELECT t.organization_id, $1, t.moment
+FROM unnest($3::uuid[], $4::double precision[]) AS t (organization_id, moment)
+ON CONFLICT (organization_id, pool) DO UPDATE SET moment = excluded.moment";
 
     // Looks at the age once more, behind the lock: one that was held meanwhile is of no age.
     ADMIT = "-- tasks.admission.admit
@@ -103,7 +122,8 @@ LIMIT 256";
 UPDATE tasks
 SET state = 'failed', gap = $3, detail = $4, ended_at = $2, lease_until = NULL
 WHERE id = $1 AND state IN ('ready', 'running')
-  AND (state = 'ready' OR lease_until < now())";
+  AND (state = 'ready' OR lease_until < now())
+RETURNING organization_id, attempt";
 
     // Admitted, but no worker claimed it although one of the pool is free, or there is none at all: the message was
     // lost, or nobody hears it. Where all are busy, the message is only waiting.
@@ -129,14 +149,16 @@ WHERE id IN (
 
     EXPIRED = "-- tasks.admission.expired
 UPDATE tasks
-SET state = 'ready', ready_at = now(), failures = failures + 1, lease_until = NULL, worker_id = NULL, queued_at = NULL
+SET state = 'ready', ready_at = now(), failures = failures + 1, lease_until = NULL, worker_id = NULL, queued_at = NULL,
+    last_reason = $2
 WHERE id IN (
   SELECT id FROM tasks
   WHERE state = 'running' AND lease_until < now() AND failures + 1 < $1
   ORDER BY lease_until
   LIMIT 256
   FOR UPDATE SKIP LOCKED
-)";
+)
+RETURNING id, organization_id, scan_id, attempt, now() AS moment";
 
     HOPELESS = "-- tasks.admission.hopeless
 SELECT id, scan_id
@@ -179,21 +201,71 @@ pub async fn admit(
     let columns = Columns::new("tasks", &row);
     let (slots, queued): (i64, i64) = (columns.get("slots")?, columns.get("queued")?);
     // What is done within a tenth of a second keeps nobody waiting: of short tasks more may stand on the queue.
-    let most = slots.saturating_mul(queue_per_slot).max(columns.get("soon")?).min(slots.saturating_mul(MOST_PER_SLOT.max(queue_per_slot)));
+    let most = slots
+        .saturating_mul(queue_per_slot)
+        .max(columns.get("soon")?)
+        .min(slots.saturating_mul(MOST_PER_SLOT.max(queue_per_slot)));
     let room = usize::try_from(most.saturating_sub(queued)).unwrap_or(0);
     // While most of the queue waits, nobody is idle, and looking for every task that ends would cost more than the tasks.
     if room == 0 || queued > most.saturating_mul(3).saturating_div(4) {
         return Ok(0);
     }
-    let candidates = candidates::candidates(tx, pool, limits, room, now).await?;
-    let chosen: Vec<Uuid> = choose(&candidates, limits, room).into_iter().map(TaskId::uuid).collect();
+    let sought = Sought { pool, limits, room, clock: columns.get("clock")?, now };
+    let (candidates, chosen) = chosen(tx, &sought).await?;
+    if turn_away(tx, &chosen, now).await? {
+        return Ok(0);
+    }
     scans::queue_created(tx, &chosen, now).await?;
     let rows = tx.query(ADMIT, &[&chosen]).await?;
     let queued: Vec<_> = rows.iter().map(|row| queued_task(pool, row)).collect::<Result<_, _>>()?;
+    let admitted: Vec<OrganizationId> = queued.iter().map(|(organization, ..)| *organization).collect();
     let told: Vec<_> =
         queued.iter().map(|(organization, task, trace)| (*organization, task, trace.as_deref())).collect();
+    settle(tx, &sought, &candidates, &admitted).await?;
     events::append_all(tx, &told, now).await?;
     Ok(rows.len())
+}
+
+/// What is chosen, and what it was chosen from. Where the few that are asked for first could leave out one that would be
+/// chosen, all are asked for.
+async fn chosen(tx: &Tx<'_>, sought: &Sought<'_>) -> Result<(Vec<Candidate>, Vec<Uuid>), StoreError> {
+    let Sought { limits, room, .. } = *sought;
+    let Offered { candidates, asked } = candidates::candidates(tx, sought, false).await?;
+    let few = choose_of_few(&candidates, limits, room, asked);
+    let (candidates, chosen) = if let Some(few) = few {
+        (candidates, few)
+    } else {
+        let Offered { candidates, .. } = candidates::candidates(tx, sought, true).await?;
+        let chosen = choose(&candidates, limits, room);
+        (candidates, chosen)
+    };
+    Ok((candidates, chosen.into_iter().map(TaskId::uuid).collect()))
+}
+
+/// Whether some of the chosen may not begin any more: they end as a claim would end them, and nothing is admitted in the same
+/// transaction, which would lock tasks before scans.
+async fn turn_away(tx: &Tx<'_>, chosen: &[Uuid], now: Timestamp) -> Result<bool, StoreError> {
+    let refused = tx.query(REFUSED, &[&chosen, &now]).await?;
+    for row in &refused {
+        let columns = Columns::new("tasks", row);
+        authority::turn_away(tx, ScanId::from_uuid(columns.get("scan_id")?), columns.get("id")?, now).await?;
+    }
+    Ok(!refused.is_empty())
+}
+
+/// Charges what was admitted to those whose it is.
+async fn settle(
+    tx: &Tx<'_>,
+    sought: &Sought<'_>,
+    candidates: &[Candidate],
+    admitted: &[OrganizationId],
+) -> Result<(), StoreError> {
+    let Settled { clock, turns } = picket_domain::settle(sought.clock, candidates, admitted);
+    let (organizations, moments): (Vec<Uuid>, Vec<f64>) = turns.into_iter().map(|(id, turn)| (id.uuid(), turn)).unzip();
+    if !organizations.is_empty() {
+        tx.execute(SETTLE, &[&sought.pool.name(), &clock, &organizations, &moments]).await?;
+    }
+    Ok(())
 }
 
 fn queued_task(pool: Pool, row: &Row) -> Result<(OrganizationId, EventBody, Option<String>), Inconsistent> {
@@ -244,19 +316,39 @@ pub async fn hopeless(tx: &Tx<'_>) -> Result<Vec<Hopeless>, StoreError> {
     hopeless_of(&tx.query(HOPELESS, &[&MAX_FAILURES]).await?, Gap::WorkerLost)
 }
 
-/// Puts tasks back whose message was lost, and tasks whose worker died; returns how many. Locks tasks alone.
+/// Puts tasks back whose message was lost, and tasks whose worker died; returns how many. Locks tasks, and then the live
+/// output of their scans.
 ///
 /// # Errors
 /// When the database refuses.
 #[tracing::instrument(name = "db.tasks.rescue", skip_all, err(level = "debug"))]
 pub async fn rescue(tx: &Tx<'_>, claim_seconds: f64) -> Result<u64, StoreError> {
     let unclaimed = tx.execute(UNCLAIMED, &[&claim_seconds, &WORKER_TIMEOUT_SECONDS]).await?;
-    let expired = tx.execute(EXPIRED, &[&MAX_FAILURES]).await?;
-    let rescued = unclaimed.saturating_add(expired);
+    let lost = Json(PutBack::lost());
+    let expired = tx.query(EXPIRED, &[&MAX_FAILURES, &lost]).await?;
+    let rescued = unclaimed.saturating_add(u64::try_from(expired.len()).unwrap_or(u64::MAX));
+    tell_lost(tx, &expired).await?;
     if rescued > 0 {
         tx.notify(Notice::Tasks);
     }
     Ok(rescued)
+}
+
+/// Says in the live output of each scan whose worker was lost.
+async fn tell_lost(tx: &Tx<'_>, expired: &[Row]) -> Result<(), StoreError> {
+    let mut lost = Vec::with_capacity(expired.len());
+    for row in expired {
+        let columns = Columns::new("tasks", row);
+        let (organization, scan): (Uuid, Uuid) = (columns.get("organization_id")?, columns.get("scan_id")?);
+        let fence = Fence { task_id: TaskId::from_uuid(columns.get("id")?), attempt: columns.get("attempt")? };
+        let moment: Timestamp = columns.get("moment")?;
+        lost.push((OrganizationId::from_uuid(organization), ScanId::from_uuid(scan), fence, moment));
+    }
+    lost.sort_by_key(|(_, scan, fence, _)| (*scan, fence.task_id));
+    for (organization, scan, fence, moment) in lost {
+        output::lost(tx, (organization, scan), fence, true, moment).await?;
+    }
+    Ok(())
 }
 
 /// Gives one task up, unless somebody took it in the meantime; ends its scan when it was the last. Each in a
@@ -272,11 +364,16 @@ pub async fn give_up(tx: &Tx<'_>, task: Hopeless, now: Timestamp) -> Result<bool
         "no live worker has proven what the task needs"
     };
     scans::lock(tx, task.scan_id).await?;
-    let given_up = tx.execute(GIVE_UP, &[&task.task_id, &now, &task.gap.name(), &detail]).await? == 1;
-    if given_up {
-        scans::end_if_over(tx, task.scan_id, now).await?;
+    let given_up = tx.query_opt(GIVE_UP, &[&task.task_id, &now, &task.gap.name(), &detail]).await?;
+    let Some(row) = given_up else { return Ok(false) };
+    if task.gap == Gap::WorkerLost {
+        let columns = Columns::new("tasks", &row);
+        let organization = OrganizationId::from_uuid(columns.get("organization_id")?);
+        let fence = Fence { task_id: TaskId::from_uuid(task.task_id), attempt: columns.get("attempt")? };
+        output::lost(tx, (organization, task.scan_id), fence, false, now).await?;
     }
-    Ok(given_up)
+    scans::end_if_over(tx, task.scan_id, now).await?;
+    Ok(true)
 }
 
 fn hopeless_of(rows: &[Row], gap: Gap) -> Result<Vec<Hopeless>, StoreError> {

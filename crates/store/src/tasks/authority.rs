@@ -52,6 +52,15 @@ UPDATE tasks
 SET state = 'failed', gap = $3, detail = $4, ended_at = $2
 WHERE id = $1 AND state = 'ready'";
 
+    TURN_AWAY = "-- tasks.authority.turn_away
+UPDATE tasks AS t
+SET state = 'failed', gap = CASE WHEN e.is_so THEN $4 ELSE $6 END, detail = CASE WHEN e.is_so THEN $5 ELSE $7 END,
+    ended_at = $2
+FROM (SELECT EXISTS (SELECT FROM exclusions AS e
+                     JOIN tasks AS o ON o.id = $1 AND o.organization_id = e.organization_id
+                     WHERE picket_covers(e.kind, e.value, o.shard)) AS is_so) AS e
+WHERE t.id = $1 AND t.scan_id = $3 AND t.state = 'ready' AND NOT picket_may_begin(t.organization_id, t.scan_id, t.shard, $2)";
+
     COVERED = "-- tasks.authority.covered
 SELECT DISTINCT t.scan_id
 FROM scans AS s
@@ -141,6 +150,24 @@ pub(super) async fn refuse(tx: &Tx<'_>, message: &TaskQueued, now: Timestamp) ->
     tx.execute_one(FAIL, &[&id, &now, &gap.name(), &detail]).await?;
     tx.notify(Notice::Tasks);
     scans::end_if_over(tx, message.scan_id, now).await
+}
+
+/// Ends a ready task that admission has come to and that may not begin any more, with whatever else of its scan has not begun
+/// when it is the whole scan; told as [`refuse`] tells it. Scans are locked in the order in which this is called.
+pub(super) async fn turn_away(tx: &Tx<'_>, scan: ScanId, task: Uuid, now: Timestamp) -> Result<(), StoreError> {
+    if end_if_fallen(tx, scan, now).await? > 0 {
+        return Ok(());
+    }
+    let (excluded, fallen) = (Gap::TargetExcluded.name(), Gap::TargetNotAuthorized.name());
+    let values = (task, now, scan.uuid());
+    let ended = tx
+        .execute(TURN_AWAY, &[&values.0, &values.1, &values.2, &excluded, &EXCLUDED_DETAIL, &fallen, &FALLEN_DETAIL])
+        .await?;
+    if ended > 0 {
+        tx.notify(Notice::Tasks);
+        scans::end_if_over(tx, scan, now).await?;
+    }
+    Ok(())
 }
 
 /// Cancels every task that a new exclusion covers, also those that run: their leases go, and their tools are killed. Returns

@@ -2,15 +2,16 @@
 
 use jiff::Timestamp;
 use picket_domain::{Gap, SandboxLevel, ScanId, TaskId, TaskState, WorkerId};
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
+use super::reason::PutBack;
 use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
 
 statements! {
     LIST = "-- tasks.read.list
-SELECT id, tool, level, state, attempt, failures, worker_id, exit_code, gap, detail, created_at, started_at, ended_at, kept,
-       shard ->> 'target' AS target, jsonb_array_length(shard -> 'addresses') AS addresses
+SELECT id, tool, level, state, attempt, failures, worker_id, exit_code, gap, detail, last_reason, created_at, started_at,
+       ended_at, kept, shard ->> 'target' AS target, jsonb_array_length(shard -> 'addresses') AS addresses
 FROM tasks
 WHERE scan_id = $1 AND ($2::uuid IS NULL OR id > $2)
 ORDER BY id
@@ -40,6 +41,8 @@ pub struct TaskRecord {
     pub gap: Option<Gap>,
     /// What there is to say of it, fit for the client.
     pub detail: Option<String>,
+    /// Why it was put back when it was last; `None` when it never was.
+    pub last_reason: Option<PutBack>,
     /// When it was planned.
     pub created_at: Timestamp,
     /// When its last run began.
@@ -99,6 +102,7 @@ fn record(row: &Row) -> Result<TaskRecord, Inconsistent> {
         exit_code: columns.get("exit_code")?,
         gap: columns.named_or_null("gap", Gap::find)?,
         detail: columns.get("detail")?,
+        last_reason: columns.get::<Option<Json<PutBack>>>("last_reason")?.map(|Json(reason)| reason),
         created_at: columns.get("created_at")?,
         started_at: columns.get("started_at")?,
         ended_at: columns.get("ended_at")?,

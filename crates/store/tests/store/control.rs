@@ -132,9 +132,9 @@ async fn what_a_worker_hands_back_and_what_is_rescued_of_a_paused_scan_is_held()
     let (scan, _, task) = scenario.running().await;
     assert!(ask(&scenario, &scan, "pause").await);
     let fence = task.fence;
-    let back = scenario
-        .db
-        .run("test", scenario.organization, async |tx| tasks::hand_back(tx, fence, HandBack::Interrupted).await);
+    let back = scenario.db.run("test", scenario.organization, async |tx| {
+        tasks::hand_back(tx, fence, HandBack::Interrupted, &RunRecord::default()).await
+    });
     back.await.unwrap();
     assert_eq!((scenario.admit().await, scenario.state(&scan).await.as_str()), (0, "paused"));
     assert!(ask(&scenario, &scan, "stop").await);

@@ -155,10 +155,42 @@ async fn t16_a_claim_refuses_what_is_not_allowed_any_more() {
         assert_eq!(scenario.tasks(&scan).await, ["failed target_not_authorized", "running"], "{basis:?}");
     }
     // Where nothing could run, the scan says why.
-    let (scan, messages) = scenario.relying(Authority::of(Basis::Proof(ProofId::mint(now()))), 1).await;
-    assert!(!scenario.claim_at(&messages[0], now()).await);
+    let (scan, messages) = scenario.relying(Authority::of(Basis::Proof(proof)), 1).await;
+    assert!(!scenario.claim_at(&messages[0], now() + days(90)).await);
     let reason: String = scenario.row("SELECT failure FROM scans WHERE id = $1", &[&scan.id.uuid()]).await.get(0);
     assert!(reason.contains("target_not_authorized"), "{reason}");
+}
+
+const SHARD: &str = r#"{"target": "198.51.100.9", "addresses": ["198.51.100.9"], "hosts": []}"#;
+
+#[tokio::test]
+async fn t16_admission_ends_what_is_not_allowed_any_more_as_a_claim_does_and_lets_others_go() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let gone = Authority::of(Basis::Proof(ProofId::mint(now())));
+    let fallen = NewScan { authority: gone, ..seed::scan(scenario.organization, 2) };
+    scenario.store(&fallen).await.unwrap();
+    let standing = scenario.create(1).await;
+    let excluded = scenario.create(1).await;
+    let sql = format!("UPDATE tasks SET shard = '{SHARD}' WHERE scan_id = '{}'", excluded.id.uuid());
+    scenario.execute(&sql).await;
+    let sql = format!(
+        "INSERT INTO exclusions (id, organization_id, kind, value, created_at, created_by)
+         VALUES (gen_random_uuid(), '{}', 'network', '198.51.100.0/24', now(), 'usr_x')",
+        scenario.organization.uuid()
+    );
+    scenario.execute(&sql).await;
+    let mut admitted = 0;
+    for _ in 0..3 {
+        admitted += scenario.admit().await;
+    }
+    assert_eq!(admitted, 1);
+    assert_eq!(scenario.tasks(&fallen).await, ["failed target_not_authorized", "failed target_not_authorized"]);
+    assert_eq!(scenario.tasks(&excluded).await, ["failed target_excluded"]);
+    assert_eq!(
+        (scenario.state(&fallen).await.as_str(), scenario.state(&standing).await.as_str()),
+        ("failed", "queued")
+    );
 }
 
 #[tokio::test]
@@ -196,8 +228,8 @@ async fn an_exclusion_stops_what_runs_and_what_comes_later() {
     assert_eq!(kept, []);
     assert!(!scenario.claim_at(&messages[0], now()).await);
     // Planned before the exclusion was there, stored after it.
-    let (slipped, messages) = scenario.relying(Authority::of(Basis::Operator), 1).await;
-    assert!(!scenario.claim_at(&messages[0], now()).await);
+    let slipped = scenario.create(1).await;
+    assert_eq!(scenario.admit().await, 0);
     assert_eq!(scenario.tasks(&slipped).await, ["failed target_excluded"]);
 }
 

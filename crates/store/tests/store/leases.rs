@@ -90,6 +90,13 @@ async fn a_task_whose_workers_die_again_and_again_is_given_up() {
     let row = scenario.row("SELECT gap, (SELECT failure FROM scans) FROM tasks", &[]).await;
     assert_eq!(row.get::<_, String>(0), Gap::WorkerLost.name());
     assert_eq!(row.get::<_, String>(1), "nothing could be examined: worker_lost");
+    let row = scenario.row("SELECT last_reason ->> 'code' FROM tasks", &[]).await;
+    assert_eq!(row.get::<_, String>(0), "worker_lost");
+    let lines =
+        "SELECT string_agg(attempt || ' ' || (line ->> 'gap') || ' ' || (line ->> 'again'), ', ' ORDER BY number)
+                 FROM output_lines";
+    let told: String = scenario.row(lines, &[]).await.get(0);
+    assert_eq!(told, "1 worker_lost true, 2 worker_lost true, 3 worker_lost false");
     assert_eq!(rescue(&scenario).await, 0);
 }
 
@@ -110,9 +117,16 @@ async fn an_interruption_is_not_a_failure() {
     let (_, _, task) = scenario.running().await;
     let give = async |why| {
         let fence = task.fence;
-        scenario.db.run("test", scenario.organization, async |tx| tasks::hand_back(tx, fence, why).await).await
+        scenario
+            .db
+            .run("test", scenario.organization, async |tx| {
+                tasks::hand_back(tx, fence, why, &RunRecord::default()).await
+            })
+            .await
     };
     give(HandBack::Interrupted).await.unwrap();
+    let row = scenario.row("SELECT last_reason ->> 'code', state, failures, attempt FROM tasks", &[]).await;
+    assert_eq!(row.get::<_, String>(0), "interrupted");
     let row = scenario.row("SELECT state, failures, attempt FROM tasks", &[]).await;
     assert_eq!((row.get(0), row.get(1), row.get(2)), ("ready", 0_i32, 1_i32));
     assert!(matches!(give(HandBack::Failed).await, Err(StoreError::Stale { .. })));

@@ -130,13 +130,14 @@ async fn end(scenario: &Scenario, Race { scan, task, .. }: &Race, how: &str) -> 
                 ..scan.tasks[0].clone()
             };
             let grown = Grown { tasks: vec![next], probes: 1, ..Grown::default() };
-            tasks::complete_and_grow(tx, task, &[], &run, now(), |_| grown).await
+            let end = tasks::RunEnd::new(task, tasks::Outcome::Done, &run);
+            tasks::end_run(tx, end, now(), |_| grown.clone()).await.map(drop)
         }
         "fail" => {
             let run = RunRecord { gap: Some(picket_domain::Gap::ToolFailed), ..run.clone() };
             tasks::fail(tx, task, &run, now()).await
         }
-        "hand back" => tasks::hand_back(tx, task.fence, HandBack::Interrupted).await,
+        "hand back" => tasks::hand_back(tx, task.fence, HandBack::Interrupted, &run).await,
         other => panic!("{other}"),
     };
     scenario.db.run("test", scenario.organization, end).await

@@ -15,6 +15,7 @@ const WITHOUT_TENANT: &[&str] = &[
     "kill_switches",
     "mfa_backup_codes",
     "oauth_states",
+    "pool_clocks",
     "refinery_schema_history",
     "rights_changes",
     "role_heartbeats",

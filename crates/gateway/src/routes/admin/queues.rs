@@ -6,7 +6,7 @@ use actix_web::{
     web::{Data, Json, Path},
 };
 use jiff::{SignedDuration, Timestamp};
-use picket_domain::{OrganizationId, Pool, ScanId, TaskId};
+use picket_domain::{Gap, OrganizationId, Pool, ScanId, TaskId};
 use picket_store::platform::{self, GivenUp, QueueRow, replay};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -30,7 +30,7 @@ pub(super) fn configure(config: &mut ServiceConfig<'_>) {
 struct QueuesView {
     /// Every pool of workers.
     data: Vec<QueueView>,
-    /// Tasks whose workers were lost until they were given up, of the last seven days, latest first, at most 200.
+    /// Tasks that went wrong until they were given up, of the last seven days, latest first, at most 200.
     given_up: Vec<GivenUpView>,
 }
 
@@ -45,6 +45,8 @@ struct QueueView {
     /// Tasks that wait for a worker.
     queued: i64,
     running: i64,
+    /// Tasks that left a result in the last minute.
+    done_last_minute: i64,
     /// How long the oldest waits for admission; null when none does.
     oldest_seconds: Option<f64>,
     /// The same by organization, the most first.
@@ -59,6 +61,7 @@ struct OrganizationQueueView {
     ready: i64,
     queued: i64,
     running: i64,
+    done_last_minute: i64,
     oldest_seconds: Option<f64>,
 }
 
@@ -76,6 +79,9 @@ struct GivenUpView {
     tool: String,
     /// How often it went wrong.
     failures: i32,
+    /// Why it was given up.
+    #[schema(value_type = String, example = "worker_lost")]
+    reason: Gap,
     detail: Option<String>,
     ended_at: Timestamp,
     /// Whether it can be replayed: its scan goes on.
@@ -91,6 +97,7 @@ impl QueueView {
             ready: sum(|row| row.ready),
             queued: sum(|row| row.queued),
             running: sum(|row| row.running),
+            done_last_minute: sum(|row| row.done_last_minute),
             oldest_seconds: of.iter().filter_map(|row| row.oldest_seconds).reduce(f64::max),
             organizations: of.into_iter().map(OrganizationQueueView::new).collect(),
         }
@@ -99,8 +106,8 @@ impl QueueView {
 
 impl OrganizationQueueView {
     fn new(row: &QueueRow) -> Self {
-        let QueueRow { pool: _, organization_id, ready, queued, running, oldest_seconds } = *row;
-        Self { organization_id, ready, queued, running, oldest_seconds }
+        let QueueRow { pool: _, organization_id, ready, queued, running, done_last_minute, oldest_seconds } = *row;
+        Self { organization_id, ready, queued, running, done_last_minute, oldest_seconds }
     }
 }
 
@@ -113,6 +120,7 @@ impl GivenUpView {
             scan_id: task.scan_id,
             tool: task.tool,
             failures: task.failures,
+            reason: task.gap,
             detail: task.detail,
             ended_at: task.ended_at,
             replayable: task.is_open,

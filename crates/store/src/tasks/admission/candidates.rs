@@ -2,7 +2,7 @@
 //! back when a window opens. It must never choose.
 
 use jiff::Timestamp;
-use picket_domain::{AdmissionLimits, Candidate, OrganizationId, Pool, Subscription, TaskId};
+use picket_domain::{AdmissionLimits, Candidate, OrganizationId, Pool, Subscription, TaskId, ahead};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -22,9 +22,13 @@ statements! {
     // nobody's ten thousand, and no organization at its limit, hides another one's first. What no live worker of the pool
     // has proven enough for stays ready: admitted, it would only go round; so does what a window or an operator has closed.
     // A host or a tool that is full is left out here already, so that forty tasks of it do not hide the next one.
+    // A few of each are asked for first, four times the room over all of them: what is read is about what there is room for,
+    // however many wait. `$11` beyond that asks for all.
     OLDEST = "-- tasks.admission.candidates.oldest
-WITH flying AS MATERIALIZED (
-  SELECT organization_id, host, tool
+WITH waiting AS MATERIALIZED (
+  SELECT organization_id FROM picket_waiting($1)
+), flying AS MATERIALIZED (
+  SELECT organization_id, pool, host, tool
   FROM tasks
   WHERE state IN ('queued', 'running')
 ), of_host AS (
@@ -37,15 +41,17 @@ WITH flying AS MATERIALIZED (
   FROM flying
   GROUP BY tool
 )
-SELECT t.id, o.id AS organization_id, o.plan, f.in_flight, t.host, t.tool,
+SELECT t.id, o.id AS organization_id, o.plan, f.in_flight, f.in_pool, a.moment AS turn, t.host, t.tool,
+       (SELECT greatest(2, least($10::bigint, ceil(4.0 * $11::bigint / count(*))::bigint)) FROM waiting) AS asked,
        coalesce((SELECT sum(h.running) FROM of_host AS h WHERE h.host = t.host), 0)::bigint AS host_in_flight,
        coalesce((SELECT h.running FROM of_host AS h WHERE h.organization_id = o.id AND h.host = t.host), 0)
          AS host_in_flight_own,
        coalesce((SELECT u.running FROM of_tool AS u WHERE u.tool = t.tool), 0) AS tool_in_flight
-FROM picket_waiting($1) AS r (organization_id)
+FROM waiting AS r
 JOIN organizations AS o ON o.id = r.organization_id
+LEFT JOIN organization_turns AS a ON a.organization_id = o.id AND a.pool = $1
 CROSS JOIN LATERAL (
-  SELECT count(*) AS in_flight
+  SELECT count(*) AS in_flight, count(*) FILTER (WHERE flying.pool = $1) AS in_pool
   FROM flying
   WHERE flying.organization_id = o.id
 ) AS f
@@ -77,7 +83,7 @@ CROSS JOIN LATERAL (
       WHERE s.id = c.scan_id
     )
   ORDER BY c.ready_at, c.id
-  LIMIT $10
+  LIMIT (SELECT greatest(2, least($10::bigint, ceil(4.0 * $11::bigint / count(*))::bigint)) FROM waiting)
 ) AS t
 -- What is closed as a whole is not looked into: nobody's night costs everybody's rounds.
 WHERE NOT EXISTS (
@@ -164,35 +170,65 @@ impl ClosedColumns {
     }
 }
 
-/// Ready tasks that may go: neither in a blackout window nor under a kill switch, nor of a host or tool that is full.
-pub(super) async fn candidates(
-    tx: &Tx<'_>,
-    pool: Pool,
-    limits: &AdmissionLimits,
-    room: usize,
-    now: Timestamp,
-) -> Result<Vec<Candidate>, StoreError> {
+/// Tasks to choose from.
+pub(super) struct Offered {
+    /// Oldest first within each organization.
+    pub(super) candidates: Vec<Candidate>,
+    /// How many were asked for of each organization: one that has as many may have more.
+    pub(super) asked: usize,
+}
+
+/// Which of the tasks that wait.
+pub(super) struct Sought<'a> {
+    pub(super) pool: Pool,
+    pub(super) limits: &'a AdmissionLimits,
+    pub(super) room: usize,
+    /// The pool's clock.
+    pub(super) clock: f64,
+    pub(super) now: Timestamp,
+}
+
+/// Ready tasks that may go: neither in a blackout window nor under a kill switch, nor of a host or tool that is full. The
+/// oldest few of each organization, or as many as could go.
+pub(super) async fn candidates(tx: &Tx<'_>, sought: &Sought<'_>, is_all: bool) -> Result<Offered, StoreError> {
+    let Sought { pool, limits, room, clock, now } = *sought;
     let mut closed = halts::closed(tx).await?;
-    let is_all = |one: &Closed| one.organization_id.is_none() && one.pattern.is_none();
-    if closed.iter().any(is_all) {
-        return Ok(Vec::new());
+    let is_everything = |one: &Closed| one.organization_id.is_none() && one.pattern.is_none();
+    if closed.iter().any(is_everything) {
+        return Ok(Offered { candidates: Vec::new(), asked: usize::MAX });
     }
     closed.extend(windows::open(tx, pool.name(), now).await?);
     let ClosedColumns { of, tags, patterns, networks } = ClosedColumns::of(closed);
     let tools: Vec<&str> = limits.per_tool.keys().map(String::as_str).collect();
     let most: Vec<i64> = limits.per_tool.values().map(|most| i64::from(*most)).collect();
     let (name, per_host) = (pool.name(), i64::from(limits.per_host));
-    let each = i64::try_from(room).unwrap_or(i64::MAX).min(MOST_IN_FLIGHT);
+    let room = i64::try_from(room).unwrap_or(i64::MAX);
+    let (each, over_all) = (room.min(MOST_IN_FLIGHT), if is_all { i64::from(u32::MAX) } else { room });
     let rows = tx
         .query(
             OLDEST,
-            &[&name, &WORKER_TIMEOUT_SECONDS, &per_host, &tools, &most, &of, &tags, &patterns, &networks, &each],
+            &[
+                &name,
+                &WORKER_TIMEOUT_SECONDS,
+                &per_host,
+                &tools,
+                &most,
+                &of,
+                &tags,
+                &patterns,
+                &networks,
+                &each,
+                &over_all,
+            ],
         )
         .await?;
-    Ok(rows.iter().map(candidate).collect::<Result<_, Inconsistent>>()?)
+    let asked = rows.first().map(|row| Columns::new("tasks", row).get::<i64>("asked")).transpose()?;
+    let asked = asked.filter(|_| !is_all).and_then(|asked| usize::try_from(asked).ok()).unwrap_or(usize::MAX);
+    let candidates = rows.iter().map(|row| candidate(row, clock)).collect::<Result<_, Inconsistent>>()?;
+    Ok(Offered { candidates, asked })
 }
 
-fn candidate(row: &Row) -> Result<Candidate, Inconsistent> {
+fn candidate(row: &Row, clock: f64) -> Result<Candidate, Inconsistent> {
     let columns = Columns::new("tasks", row);
     let limits = columns.named("plan", Subscription::find)?.limits();
     let count = |name: &'static str| columns.get::<i64>(name).map(|running| u32::try_from(running).unwrap_or(u32::MAX));
@@ -200,8 +236,10 @@ fn candidate(row: &Row) -> Result<Candidate, Inconsistent> {
         task_id: TaskId::from_uuid(columns.get("id")?),
         organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
         in_flight: count("in_flight")?,
+        in_pool: count("in_pool")?,
         limit: limits.tasks_in_flight,
         weight: limits.weight,
+        ahead: ahead(columns.get("turn")?, clock, limits.weight),
         host: columns.get("host")?,
         host_in_flight: count("host_in_flight")?,
         host_in_flight_own: count("host_in_flight_own")?,

@@ -71,4 +71,5 @@ INSERT INTO schedule_runs (organization_id, schedule_id, tick_at, decided_at, ou
     VALUES ('{org}', md5('{org}schedule')::uuid, now(), now(), 'missed');
 INSERT INTO blackout_windows (organization_id, position, name, days, begins, ends, time_zone)
     VALUES ('{org}', 0, 'n', '{mon}', '09:00', '17:00', 'UTC');
+INSERT INTO organization_turns (organization_id, pool, moment) VALUES ('{org}', 'net', 0);
 SELECT picket_audit('{org}', now(), '{"actor": "usr_x", "action": "scan.created"}');

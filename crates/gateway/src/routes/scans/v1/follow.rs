@@ -10,7 +10,10 @@ use picket_domain::{Event, EventBody, EventId, Gap, OrganizationId, Permission, 
 use picket_store::{
     output,
     scans::{overview::ScanKey, pages, timeline},
-    tasks::read::{self, TaskRecord},
+    tasks::{
+        read::{self, TaskRecord},
+        reason::PutBack,
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -116,6 +119,9 @@ struct ChunkV1 {
     reason: Option<Gap>,
     /// More to say of it.
     detail: Option<String>,
+    /// Why it was put back when it was last; null when it never was.
+    #[schema(inline)]
+    last_reason: Option<PutBackV1>,
     /// Addresses that it examines.
     addresses: u64,
     /// Addresses that were looked at in full; null when a part was, and it is not known how large.
@@ -124,6 +130,15 @@ struct ChunkV1 {
     /// When its last run began.
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
+}
+
+/// Why a task was put back.
+#[derive(Debug, Serialize, ToSchema)]
+struct PutBackV1 {
+    /// As `reason`, or `interrupted` when its worker stopped.
+    #[schema(example = "worker_lost")]
+    code: String,
+    detail: Option<String>,
 }
 
 impl From<TaskRecord> for ChunkV1 {
@@ -141,6 +156,7 @@ impl From<TaskRecord> for ChunkV1 {
             exit_code: task.exit_code,
             reason: task.gap,
             detail: task.detail,
+            last_reason: task.last_reason.map(|PutBack { code, detail }| PutBackV1 { code, detail }),
             addresses: task.addresses,
             addresses_done,
             created_at: task.created_at,
