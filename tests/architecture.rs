@@ -149,7 +149,7 @@ fn roles_never_import_one_another() {
     }
 }
 
-/// Only the tests of `picket` turn failpoints on: for the product every place is an empty function.
+/// Only the tests of `picket` and of its sandbox turn failpoints on: for the product every place is an empty function.
 #[test]
 fn failpoints_are_in_builds_of_tests_alone() {
     let mut users = 0;
@@ -158,7 +158,8 @@ fn failpoints_are_in_builds_of_tests_alone() {
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             let is_ours = dependency["name"] == "picket-faults";
             users += usize::from(is_ours);
-            let is_for_tests = dependency["kind"] == "dev" && package["name"] == "picket";
+            let tests = ["picket", "picket-sandbox"].map(Value::from);
+            let is_for_tests = dependency["kind"] == "dev" && tests.contains(&package["name"]);
             assert!(!(is_ours && on(&dependency["features"])) || is_for_tests, "{}", package["name"]);
         }
         let features = package["features"].as_object().expect("features");

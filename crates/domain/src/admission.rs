@@ -267,4 +267,6 @@ fn turns<'a>(
 }
 
 #[cfg(test)]
+mod over_time;
+#[cfg(test)]
 mod tests;

@@ -50,5 +50,11 @@ pub const LOOPS: &[&str] = &[
 ];
 
 /// What [`crate::without`] and [`crate::skew_seconds`] are asked for.
-pub const TWINS: &[&str] =
-    &["kit::clock", "queue::confirm_wait", "steward::rescue_sweep", "store::fence", "dispatcher::sweep"];
+pub const TWINS: &[&str] = &[
+    "kit::clock",
+    "queue::confirm_wait",
+    "steward::rescue_sweep",
+    "store::fence",
+    "dispatcher::sweep",
+    "netd::source_rule",
+];

@@ -75,11 +75,7 @@ impl App {
     /// The first setting that cannot be used.
     pub fn new(parts: AppParts, settings: GatewaySettings) -> Result<Self, GatewayError> {
         crypto::install();
-        let allow_list = AllowList::parse(&settings.allow_targets)
-            .map_err(|error| GatewayError::setting("allow_targets", "host names, addresses and networks", error))?;
-        let deny_list = DenyList::parse(&settings.deny_targets).map_err(|error| {
-            GatewayError::setting("deny_targets", "host names, patterns, addresses and networks", error)
-        })?;
+        let (allow_list, deny_list) = target_lists(&settings)?;
         let mut outbound = parts.outbound;
         for (name, address) in &settings.pin_hosts {
             outbound.pins.insert(name.clone(), vec![*address]);
@@ -159,4 +155,14 @@ impl App {
 fn password_threads(settings: &GatewaySettings) -> usize {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     if settings.password_threads == 0 { (cores / 2).max(1) } else { settings.password_threads }
+}
+
+/// What the operator allows of this network, and what must never be scanned.
+fn target_lists(settings: &GatewaySettings) -> Result<(AllowList, DenyList), GatewayError> {
+    let allowed = AllowList::parse(&settings.allow_targets)
+        .map_err(|error| GatewayError::setting("allow_targets", "host names, addresses and networks", error))?;
+    let denied = DenyList::parse(&settings.deny_targets).map_err(|error| {
+        GatewayError::setting("deny_targets", "host names, patterns, addresses and networks", error)
+    })?;
+    Ok((allowed, denied))
 }

@@ -26,6 +26,7 @@ use rustix::{
 use crate::{
     Forward, Granted, NetdSettings,
     door::Door,
+    host::Host,
     node::{Connected, Fault, Foreign, Node},
     policy::Checked,
     router::Wires,
@@ -261,6 +262,8 @@ impl Helper {
         let rules = unpoisoned(self.node.lock()).as_mut().map_or(Ok(()), |node| node.revoke(&wired));
         let wire = unpoisoned(self.wires.lock()).as_mut().map_or(Ok(()), |wires| slot::unwire(wires, &wired));
         let done = rules.and(wire);
+        // Before anybody else has its address.
+        Host::forget_run(&self.settings, wired.slot());
         if let Some(node) = unpoisoned(self.node.lock()).as_mut() {
             if done.is_ok() { node.free(wired.slot()) } else { node.keep(wired) }
         }

@@ -143,6 +143,18 @@ impl Host {
         changes.apply(&mut self.filter)
     }
 
+    /// Lets the node forget the connections of the run that had this slot. Where the kernel cannot, the next run may hear
+    /// what those still answer whom it may reach as well; that is worth a warning and no node without runs.
+    pub(crate) fn forget_run(settings: &NetdSettings, slot: u32) {
+        let ends = settings.wire(slot);
+        let both: [IpAddr; 2] = [ends.far.0.into(), ends.far.1.into()];
+        for address in both.into_iter().take(if settings.ipv6 { 2 } else { 1 }).filter(|_| settings.masquerade) {
+            if let Err(error) = connections::forget(address) {
+                tracing::warn!(%error, slot, "the node cannot forget the connections of a run");
+            }
+        }
+    }
+
     /// Such packets of all runs that had this slot.
     pub(crate) fn hurried_of(&mut self, slot: u32) -> io::Result<u64> {
         counter_packets(&mut self.filter, INET, &self.table, &connections::counter(slot))

@@ -5,5 +5,5 @@
 mod message;
 mod socket;
 
-pub(crate) use message::{APPEND, Attributes, CREATE, DUMP, EXCLUSIVE, Message, attribute};
+pub(crate) use message::{APPEND, Attributes, CREATE, DUMP, EXCLUSIVE, Message, NESTED, attribute};
 pub(crate) use socket::Netlink;

@@ -135,6 +135,8 @@ impl Node {
     fn count_hurried(&mut self, slot: u32) -> io::Result<u64> {
         if self.settings.masquerade && !self.counted.contains(&slot) {
             self.host.count_hurried(slot, &self.settings)?;
+            // A predecessor that was killed left what its runs began.
+            Host::forget_run(&self.settings, slot);
             self.counted.insert(slot);
         }
         self.hurried_of(slot)

@@ -26,8 +26,10 @@ pub mod number {
     pub const OPENAT: usize = 257;  pub const DUP3: usize = 292;    pub const STATX: usize = 332;
     pub const CAPSET: usize = 126;  pub const UNSHARE: usize = 272; pub const MOUNT: usize = 165;
     pub const BPF: usize = 321;     pub const PTRACE: usize = 101;  pub const KEYCTL: usize = 250;
-    pub const PPOLL: usize = 271;
-    pub const CLOCK: usize = 228;   pub const RING: usize = 425;
+    pub const PPOLL: usize = 271;   pub const IOCTL: usize = 16;    pub const GETSOCKNAME: usize = 51;
+    pub const CLOCK: usize = 228;   pub const RING: usize = 425;    pub const SETSOCKOPT: usize = 54;
+    pub const LANDLOCK_CREATE: usize = 444;    pub const LANDLOCK_ADD: usize = 445;
+    pub const LANDLOCK_RESTRICT: usize = 446;
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -40,8 +42,10 @@ pub mod number {
     pub const OPENAT: usize = 56;   pub const DUP3: usize = 24;     pub const STATX: usize = 291;
     pub const CAPSET: usize = 91;   pub const UNSHARE: usize = 97;  pub const MOUNT: usize = 40;
     pub const BPF: usize = 280;     pub const PTRACE: usize = 117;  pub const KEYCTL: usize = 219;
-    pub const PPOLL: usize = 73; 
-    pub const CLOCK: usize = 113;   pub const RING: usize = 425;
+    pub const PPOLL: usize = 73;    pub const IOCTL: usize = 29;    pub const GETSOCKNAME: usize = 204;
+    pub const CLOCK: usize = 113;   pub const RING: usize = 425;    pub const SETSOCKOPT: usize = 208;
+    pub const LANDLOCK_CREATE: usize = 444;    pub const LANDLOCK_ADD: usize = 445;
+    pub const LANDLOCK_RESTRICT: usize = 446;
 }
 
 /// One system call; a negative answer is an error number.

@@ -2,16 +2,19 @@
 //! Compiled by `build.rs`, not by cargo: it has its own panic handler and entry point.
 //!
 //! ```text
-//! scan-init probe [tcp|udp ADDRESS PORT]...   what is this sandbox, and whom does it reach?
+//! scan-init probe [KIND ADDRESS PORT]...      what is this sandbox, and whom does it reach? (the kinds: see `probe.rs`)
 //! scan-init run FILE MAX-BYTES PROGRAM ARG... runs the tool, then copies its report to standard output
 //! scan-init raw FILE MAX-BYTES PROGRAM ARG... the same, with the right to raw sockets and no other right
 //! ```
 //!
-//! `FILE` is `-` where the tool writes to standard output itself. It must never follow what the tool left behind out of
+//! `FILE` is `-` where the tool writes to standard output itself. The last thing before the tool is Landlock's lock on files.
+//! It must never follow what the tool left behind out of
 //! a plain file: see `run.rs`.
 #![no_std]
 #![no_main]
 
+mod files;
+mod forge;
 mod kernel;
 mod memory;
 mod probe;

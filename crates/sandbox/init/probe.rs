@@ -1,7 +1,11 @@
 //! Looks around in a real sandbox and says what it finds, line by line; whoever asked judges. It prints its own
 //! `/proc/self/status`, then `door NAME open|ERROR` for each, then `reach KIND ADDRESS PORT WHAT [SAID]` for each of the
 //! addresses it was given: `connected`, `answered`, `silent`, or `error` with a number; and what the other side said.
+//!
+//! A kind is `tcp`, `udp`, one of `forge.rs` (`echo`, `spoof`, `forged`, `frame`: each sends one packet), or `unix` with
+//! the name of an abstract socket as the address, which is a door.
 
+use crate::forge;
 use crate::kernel::{O_NONBLOCK, O_WRONLY, call, close, now_ms, number, open, plain, read, say};
 use crate::text::{self, Arguments};
 
@@ -44,6 +48,8 @@ fn doors() {
     let socket = |family, kind, protocol| plain(number::SOCKET, [family, kind | CLOEXEC, protocol, 0, 0]);
     door(b"core_pattern", open(c"/proc/sys/kernel/core_pattern".as_ptr().cast(), O_WRONLY));
     door(b"sysrq", open(c"/proc/sysrq-trigger".as_ptr().cast(), O_WRONLY));
+    // Its own name, which everybody may change but who is in Landlock's domain.
+    door(b"files", open(c"/proc/self/comm".as_ptr().cast(), O_WRONLY));
     door(b"raw_sockets", socket(2, 3, 1));
     door(b"packet_sockets", socket(17, 3, 0));
     door(b"netfilter", socket(16, 3, 12));
@@ -88,9 +94,20 @@ fn reach(arguments: &Arguments, first: usize) {
 fn begin(arguments: &Arguments, at: usize, one: &mut Try) {
     let word = |offset: usize| arguments.bytes(at + offset).unwrap_or_default();
     *one = Try { at, socket: -1, is_tcp: word(0) == b"tcp", is_up: false, is_over: false };
+    if word(0) == b"unix" {
+        one.is_over = true;
+        return door(b"abstract_socket", abstract_socket(word(1)));
+    }
     let (Some((address, length)), Some(port)) = (text::address(word(1)), text::number(word(2))) else {
         return report(arguments, one, b"error", 22, b"");
     };
+    if matches!(word(0), b"echo" | b"spoof" | b"forged" | b"frame") {
+        one.socket = forge::send(word(0), address, port as u16);
+        if one.socket < 0 {
+            report(arguments, one, b"error", one.socket, b"");
+        }
+        return;
+    }
     let (family, kind) = (if length == 4 { 2 } else { 10 }, if one.is_tcp { 1 } else { 2 });
     let (place, size) = socket_address(family, address, length, port as u16);
     one.socket = plain(number::SOCKET, [family, kind | O_NONBLOCK | CLOEXEC, 0, 0, 0]);
@@ -112,7 +129,21 @@ fn begin(arguments: &Arguments, at: usize, one: &mut Try) {
     }
 }
 
-fn socket_address(family: usize, address: [u8; 16], length: usize, port: u16) -> ([u8; 28], usize) {
+/// Connects to an abstract socket of that name.
+fn abstract_socket(name: &[u8]) -> isize {
+    let mut place = [0_u8; 108];
+    place[0] = 1;
+    // A zero before the name is what makes it abstract.
+    place.iter_mut().skip(3).zip(name).for_each(|(to, from)| *to = *from);
+    let socket = plain(number::SOCKET, [1, 1 | O_NONBLOCK | CLOEXEC, 0, 0, 0]);
+    let size = 3 + name.len().min(100);
+    // SAFETY: an address of `size` bytes.
+    let answer = unsafe { call(number::CONNECT, [socket as usize, place.as_ptr() as usize, size, 0, 0, 0]) };
+    close(socket);
+    if socket < 0 { socket } else { answer }
+}
+
+pub fn socket_address(family: usize, address: [u8; 16], length: usize, port: u16) -> ([u8; 28], usize) {
     let mut place = [0_u8; 28];
     let [low, high] = (family as u16).to_le_bytes();
     let [first, second] = port.to_be_bytes();

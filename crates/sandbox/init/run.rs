@@ -4,6 +4,7 @@
 //! writes. All its processes are ended first; then only a regular file with one name is read, and no link is followed.
 
 use crate::kernel::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, call, close, exit, number, open, plain, read, say};
+use crate::files;
 use crate::rights;
 use crate::text::{Arguments, number as decimal};
 
@@ -45,6 +46,10 @@ pub fn run(arguments: &Arguments, is_raw: bool) -> i32 {
 
 fn become_tool(arguments: &Arguments) -> i32 {
     let Some(program) = arguments.address(4) else { return NOT_STARTED };
+    if !files::lock() {
+        say(2, b"scan-init: cannot lock the files\n");
+        return NOT_STARTED;
+    }
     let (list, environment) = (arguments.rest(4) as usize, arguments.environment() as usize);
     // SAFETY: the kernel's own lists, ended by null.
     unsafe { call(number::EXECVE, [program as usize, list, environment, 0, 0, 0]) };

@@ -160,7 +160,7 @@ fn serve(listeners: &[TcpListener], word: &[u8], ended: &AtomicBool) {
 }
 
 /// The probe reads no addresses but of this form.
-fn hexadecimal(address: IpAddr) -> String {
+pub(crate) fn hexadecimal(address: IpAddr) -> String {
     let digits = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect();
     match address {
         IpAddr::V4(address) => digits(&address.octets()),

@@ -59,11 +59,6 @@ impl<'a> Program<'a> {
             output_bytes: 0,
         }
     }
-
-    /// Whether the sandbox's own program must stand between bwrap and this one.
-    fn needs_init(&self) -> bool {
-        self.output != ToolOutput::Stdout || self.network == Network::Raw
-    }
 }
 
 /// A complete command line, with the descriptors it names.
@@ -234,9 +229,7 @@ impl Words {
             self.push(place);
         }
         // `/dev` is the one folder of every root that is the sandbox's own and in which it may make a file.
-        if matches!(program.root, Root::Empty) || program.needs_init() {
-            self.file(init::PATH, "0555", init::PROGRAM)?;
-        }
+        self.file(init::PATH, "0555", init::PROGRAM)?;
         self.extend(&["--remount-ro", "/dev"]);
         Ok(())
     }
@@ -265,16 +258,14 @@ impl Words {
         Ok(())
     }
 
-    /// The words before the tool's own, where the sandbox's program runs it.
+    /// The words before the tool's own: the sandbox's program runs it, behind its lock on files.
     fn init(&mut self, program: &Program<'_>) {
-        if program.needs_init() {
-            let mode = if program.network == Network::Raw { "raw" } else { "run" };
-            let file = match program.output {
-                ToolOutput::Stdout => "-",
-                ToolOutput::File(path) => path,
-            };
-            self.extend(&[init::PATH, mode, file, &program.output_bytes.to_string()]);
-        }
+        let mode = if program.network == Network::Raw { "raw" } else { "run" };
+        let file = match program.output {
+            ToolOutput::Stdout => "-",
+            ToolOutput::File(path) => path,
+        };
+        self.extend(&[init::PATH, mode, file, &program.output_bytes.to_string()]);
     }
 
     /// The options go by a descriptor: the command line of bwrap's own process can be read inside the sandbox, and the

@@ -7,3 +7,6 @@ pub(crate) const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/scan
 
 /// Where a run finds it, if it has one.
 pub(crate) const PATH: &str = "/dev/scan-init";
+
+/// How its complaint ends when there is no tool to start.
+pub(crate) const NOT_STARTED: &str = "scan-init: cannot start the tool\n";

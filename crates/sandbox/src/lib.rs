@@ -34,12 +34,14 @@
 //! `tests/hostile/expected.tsv` names every door that
 //! stays open at each level.
 
+mod bait;
 mod canary;
 mod cgroup;
 mod child;
 mod command;
 mod error;
 mod filter;
+mod forgery;
 mod init;
 mod launch;
 mod limits;

@@ -9,7 +9,8 @@ use rustix::process::{Resource, Rlimit, getrlimit};
 pub struct Limits {
     /// Time from start to end; then the whole tree is killed. Default: 15 min.
     pub wall: Duration,
-    /// Processor time of each process; it gets `SIGXCPU`, and 2 s later `SIGKILL`. Default: 10 min.
+    /// Processor time of each process, of all its threads together; it gets `SIGXCPU`, and 2 s later `SIGKILL`. Less than
+    /// the wall clock would end an honest tool that works hard. Default: 30 min, two processors for as long as it may run.
     pub cpu: Duration,
     /// Address space of each process in bytes; in a control group also what all of them and the scratch hold together
     /// (beside [`Self::scratch_bytes`]). Default: 1 GiB.
@@ -35,7 +36,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             wall: Duration::from_secs(15 * 60),
-            cpu: Duration::from_secs(10 * 60),
+            cpu: Duration::from_secs(30 * 60),
             memory_bytes: 1 << 30,
             processors_percent: 200,
             processes: 64,

@@ -16,6 +16,9 @@ pub fn probe_program() -> Vec<u8> {
 /// EPROTONOSUPPORT, EAFNOSUPPORT. Any other says that the kernel looked at the arguments of a call it should have refused.
 const CLOSED: [&str; 7] = ["1", "2", "13", "30", "38", "93", "97"];
 
+/// What a connection to a name says at which nobody listens in this network (ECONNREFUSED).
+const NOBODY: &str = "111";
+
 /// What the probe tries, whatever the level.
 const DOORS: [&str; 12] = [
     "core_pattern",
@@ -78,6 +81,35 @@ pub(crate) fn judge(end: End, text: &str, rights: Rights) -> Result<Vec<Reached>
     }
     let reached = text.lines().filter_map(|line| line.strip_prefix("reach "));
     Ok(reached.filter_map(words_of).collect())
+}
+
+/// What the probe found at a door that is not shut everywhere.
+fn found<'a>(text: &'a str, door: &str) -> Option<&'a str> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("door ")?.split_once(' '))
+        .find(|(name, _)| *name == door)
+        .map(|(_, found)| found)
+}
+
+/// Whether the probe reached the abstract socket of ours that it was told of.
+pub(crate) fn reached_abstract(text: &str) -> Result<bool, SandboxError> {
+    match found(text, "abstract_socket") {
+        Some("open") => Ok(true),
+        Some(error) if error == NOBODY || CLOSED.contains(&error) => Ok(false),
+        Some(error) => unproven(format!("the probe found a door open: abstract_socket ({error})")),
+        None => unproven("the probe did not try abstract_socket".into()),
+    }
+}
+
+/// Whether Landlock shuts a file that nothing else shuts.
+pub(crate) fn files_are_locked(text: &str) -> Result<(), SandboxError> {
+    match found(text, "files") {
+        Some("13") => Ok(()),
+        found => unproven(format!(
+            "expected landlock to lock files (Linux 6.2, with landlock in its list of security modules), got {}",
+            found.unwrap_or("no answer")
+        )),
+    }
 }
 
 fn words_of(line: &str) -> Option<Reached> {
@@ -154,6 +186,21 @@ mod tests {
         assert!(refused(""));
         assert!(refused(&good().replace("CapBnd:\t0000", "CapBnd:\t0001")));
         assert!(refused(&good().replace("Seccomp:\t2", "Seccomp:\t0")));
+    }
+
+    #[test]
+    fn files_and_abstract_sockets_are_judged_by_their_level() {
+        assert!(files_are_locked("door files 13\n").is_ok());
+        for text in ["door files open\n", "door files 1\n", ""] {
+            assert!(files_are_locked(text).is_err(), "{text}");
+        }
+        for (text, reached) in
+            [("1", Some(false)), ("111", Some(false)), ("open", Some(true)), ("22", None), ("11", None)]
+        {
+            let judged = reached_abstract(&format!("door abstract_socket {text}\n")).ok();
+            assert_eq!(judged, reached, "{text}");
+        }
+        assert!(reached_abstract("").is_err());
     }
 
     #[test]

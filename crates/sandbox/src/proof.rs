@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use picket_domain::{Egress, Network, SandboxLevel};
 
+use crate::bait::Bait;
 use crate::canary::Canary;
 use crate::command::Program;
 use crate::network::Way;
 use crate::probe::{self, Reached, Rights};
-use crate::{Limits, Outcome, Route, Sandbox, SandboxError};
+use crate::{Limits, Outcome, Route, Sandbox, SandboxError, forgery};
 
 /// An address that anybody may scan and nobody is sent anything at in a self-test: a helper whose policy forbids loopback
 /// addresses needs one to connect a namespace for.
@@ -56,8 +57,7 @@ pub(crate) fn prove(sandbox: &Sandbox, slot: u32) -> Proof {
         let failure = tried.as_ref().err().map(in_full);
         attempts.push(Attempt { level, failure });
         if let Ok(reach) = tried {
-            let open = (reach == Reach::NotTried).then(|| REACH_NOT_TRIED.to_owned());
-            attempts.extend(open.map(|open| Attempt { level, failure: Some(open) }));
+            attempts.extend(reach.open().map(|open| Attempt { level, failure: Some(open.to_owned()) }));
             let raw = level == SandboxLevel::L0 && is_raw_proven(sandbox, slot, &mut attempts);
             return Proof { level, raw, attempts };
         }
@@ -65,16 +65,29 @@ pub(crate) fn prove(sandbox: &Sandbox, slot: u32) -> Proof {
     Proof { level: SandboxLevel::None, raw: false, attempts }
 }
 
-/// Whether a proof shows that what may be reached is.
+/// Whether a proof shows that what may be reached is, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// It does, or the level promises nothing.
     Proven,
     /// There was nobody of ours whom the helper's policy lets runs speak to.
     NotTried,
+    /// The kernel cannot shut a network that is shared against names without files.
+    AbstractSockets,
 }
 
-const REACH_NOT_TRIED: &str = "that an allowed address is reached is not proven: netd.allow_internal forbids 127.0.0.1";
+impl Reach {
+    /// What the proof leaves open, for an operator.
+    const fn open(self) -> Option<&'static str> {
+        match self {
+            Self::Proven => None,
+            Self::NotTried => {
+                Some("that an allowed address is reached is not proven: netd.allow_internal forbids 127.0.0.1")
+            }
+            Self::AbstractSockets => Some("abstract sockets of the host can be reached: Linux 6.12 would shut them"),
+        }
+    }
+}
 
 /// The error with its causes, for an operator: nothing of a tenant is in it.
 fn in_full(error: &SandboxError) -> String {
@@ -98,11 +111,22 @@ pub(crate) fn prove_level(sandbox: &Sandbox, level: SandboxLevel, slot: u32) -> 
         SandboxLevel::L2 if !sandbox.external_egress() => Err(SandboxError::NotProven(
             "nobody has declared that egress is enforced outside (worker.sandbox_external_egress)".into(),
         )),
-        SandboxLevel::L2 => {
-            let (outcome, text) = run(sandbox, slot, Network::Connect, &Way::Shared, &["probe".to_owned()])?;
-            probe::judge(outcome.end, &text, Rights::None).map(|_| Reach::Proven)
-        }
+        SandboxLevel::L2 => prove_files(sandbox, slot),
         SandboxLevel::None => Ok(Reach::Proven),
+    }
+}
+
+/// Where the network is shared, all that keeps a run from the worker's neighbors are files and names.
+fn prove_files(sandbox: &Sandbox, slot: u32) -> Result<Reach, SandboxError> {
+    let bait = Bait::new()?;
+    let words: Vec<String> = ["probe".to_owned()].into_iter().chain(bait.words()).collect();
+    let (outcome, text) = run(sandbox, slot, Network::Connect, &Way::Shared, &words)?;
+    probe::judge(outcome.end, &text, Rights::None)?;
+    probe::files_are_locked(&text)?;
+    match (probe::reached_abstract(&text)?, sandbox.has_scope()) {
+        (false, _) => Ok(Reach::Proven),
+        (true, false) => Ok(Reach::AbstractSockets),
+        (true, true) => Err(SandboxError::NotProven("an abstract socket of the host is reached".into())),
     }
 }
 
@@ -171,10 +195,27 @@ fn try_route(
 ) -> Result<(), SandboxError> {
     let egress = Egress { addresses: vec![inside], ports: vec![(canary.port(), canary.port())] };
     let way = Way::new(sandbox.ways(), route, network, &egress, limits().wall)?;
-    let (outcome, text) = run(sandbox, slot, network, &way, &canary.words(stand_in))?;
+    let bait = Bait::new()?;
+    let words: Vec<String> = canary.words(stand_in).into_iter().chain(bait.words()).collect();
+    let (outcome, text) = run(sandbox, slot, network, &way, &words)?;
     let rights = if network == Network::Raw { Rights::Raw } else { Rights::None };
     let reached: Vec<Reached> = probe::judge(outcome.end, &text, rights)?;
-    let sent = canary.judge(stand_in, &reached)?;
+    if probe::reached_abstract(&text)? {
+        return Err(SandboxError::NotProven("an abstract socket of the host is reached".into()));
+    }
+    all_dropped(&outcome, canary.judge(stand_in, &reached)?)?;
+    if network == Network::Raw { try_forgeries(sandbox, slot, &way, (inside, canary.port())) } else { Ok(()) }
+}
+
+/// A run of its own: among other packets one that was not dropped could hide behind one that was sent twice.
+fn try_forgeries(sandbox: &Sandbox, slot: u32, way: &Way, (to, port): (IpAddr, u16)) -> Result<(), SandboxError> {
+    let words = forgery::words(to, port);
+    let (outcome, text) = run(sandbox, slot, Network::Raw, way, &words)?;
+    let reached = probe::judge(outcome.end, &text, Rights::Raw)?;
+    all_dropped(&outcome, forgery::judge(&words, &reached)?)
+}
+
+fn all_dropped(outcome: &Outcome, sent: u64) -> Result<(), SandboxError> {
     match outcome.dropped_packets {
         Some(count) if count >= sent => Ok(()),
         count => {

@@ -263,6 +263,11 @@ impl Sandbox {
         &self.ways
     }
 
+    /// Whether the kernel keeps runs from abstract sockets of the network that they share.
+    pub(crate) const fn has_scope(&self) -> bool {
+        self.scope.is_some()
+    }
+
     pub(crate) const fn external_egress(&self) -> bool {
         self.external_egress
     }

@@ -104,6 +104,9 @@ impl Watch {
         let end = end_of(status.as_ref(), exit_code(&report), self.killer.cause(), truncated, is_lost);
         tracing::debug!(?end, wall_ms = wall.as_millis(), output_bytes, "a sandboxed run ended");
         let stderr = printable(&stderr);
+        // The sandbox's own program found nothing to start; a tool that claims it has failed all the same.
+        let end =
+            if end == End::Exited(127) && stderr.ends_with(crate::init::NOT_STARTED) { End::NotStarted } else { end };
         let exceeded = self.group.as_ref().and_then(Group::exceeded);
         let outcome =
             Outcome { end, wall, output_bytes, truncated, stderr, stderr_truncated, exceeded, dropped_packets };

@@ -80,6 +80,9 @@ pub enum FanOut {
 pub struct Appetite {
     /// Time from start to end.
     pub wall: Duration,
+    /// Processors that its threads keep busy: the wall clock times this is the processor time of each of its processes,
+    /// so that no tool runs out of that before its time is up.
+    pub processors: u32,
     /// Address space of each process in bytes.
     pub memory_bytes: u64,
     /// Processes and threads at a time.
@@ -91,9 +94,10 @@ pub struct Appetite {
 }
 
 impl Appetite {
-    /// What fits nmap against one shard of a scan: 15 min, 1 GiB, 64 processes, 64 MiB of output, 16 MiB of scratch.
+    /// What fits nmap against one shard of a scan: 15 min, two processors, 1 GiB, 64 processes, 64 MiB of output, 16 MiB of scratch.
     pub const DEFAULT: Self = Self {
         wall: Duration::from_secs(15 * 60),
+        processors: 2,
         memory_bytes: 1 << 30,
         processes: 64,
         output_bytes: 64 << 20,

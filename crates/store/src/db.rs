@@ -6,8 +6,7 @@ use std::{
     time::Duration,
 };
 
-use deadpool::managed::QueueMode;
-use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, RecyclingMethod, Runtime};
+use deadpool_postgres::ClientWrapper;
 use futures_util::future::join;
 use picket_domain::OrganizationId;
 use tokio_postgres::{Config, Row, types::ToSql};
@@ -15,10 +14,11 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
     DbTls, Notice, Notices, StoreError,
-    connection::{Connector, Pool, Role},
+    connection::{Pool, Role},
     lanes::Lanes,
     notice::Sender,
     open::Open,
+    pools,
     statements::statements,
 };
 
@@ -70,8 +70,6 @@ pub struct Db {
 
 /// The fewest connections of a thread that has its own: one that waits must not stop the others.
 const FEWEST: usize = 4;
-/// Connections for the views of one handle: with one, a large scan would hold up every other.
-const LANES: usize = 2;
 
 statements! {
     NAME = "-- db.name
@@ -115,9 +113,9 @@ impl Db {
             .tcp_user_timeout(Duration::from_secs(20));
         let connect = tls.apply(&mut config);
         let (max_connections, wait) = (settings.max_connections, settings.wait);
-        let pool = self::pool(&config, &connect, max_connections, wait)?;
-        let lookers = self::pool(&config, &connect, lookers(max_connections), wait)?;
-        let lanes = self::lanes(&config, &connect, wait)?;
+        let pool = pools::pool(&config, &connect, max_connections, wait)?;
+        let lookers = pools::pool(&config, &connect, pools::lookers(max_connections), wait)?;
+        let lanes = pools::lanes(&config, &connect, wait)?;
         let sender = Sender::start(pool.clone());
         Ok(Self { pool, lookers, lanes, max_connections, wait, config, connect, sender })
     }
@@ -132,9 +130,9 @@ impl Db {
         if share < FEWEST {
             return Ok(self.clone());
         }
-        let pool = self::pool(&self.config, &self.connect, share, self.wait)?;
-        let lookers = self::pool(&self.config, &self.connect, lookers(share), self.wait)?;
-        let lanes = self::lanes(&self.config, &self.connect, self.wait)?;
+        let pool = pools::pool(&self.config, &self.connect, share, self.wait)?;
+        let lookers = pools::pool(&self.config, &self.connect, pools::lookers(share), self.wait)?;
+        let lanes = pools::lanes(&self.config, &self.connect, self.wait)?;
         Ok(Self { pool, lookers, lanes, max_connections: share, ..self.clone() })
     }
 
@@ -318,39 +316,6 @@ impl Db {
         client.batch_execute("SELECT 1").await?;
         Ok(())
     }
-}
-
-/// Connections for look-ups beside so many others: they are short.
-const fn lookers(max_connections: usize) -> usize {
-    if max_connections < 8 { 1 } else { max_connections / 4 }
-}
-
-/// The lanes of a handle, on connections of their own.
-fn lanes(config: &Config, connect: &MakeRustlsConnect, wait: Duration) -> Result<Lanes, StoreError> {
-    Ok(Lanes::new(&pool(config, connect, LANES, wait)?, LANES, Role::Tenant))
-}
-
-/// Connections that are used again while they are warm.
-fn pool(
-    config: &Config,
-    connect: &MakeRustlsConnect,
-    max_connections: usize,
-    wait: Duration,
-) -> Result<Pool, StoreError> {
-    let manager = Manager::from_config(
-        config.clone(),
-        connect.clone(),
-        ManagerConfig { recycling_method: RecyclingMethod::Fast },
-    );
-    Pool::builder(Connector(manager))
-        .max_size(max_connections)
-        .queue_mode(QueueMode::Lifo)
-        .runtime(Runtime::Tokio1)
-        .wait_timeout(Some(wait))
-        .create_timeout(Some(Duration::from_secs(5)))
-        .recycle_timeout(Some(Duration::from_secs(5)))
-        .build()
-        .map_err(|_| StoreError::Pool(deadpool_postgres::PoolError::NoRuntimeSpecified))
 }
 
 /// The tenant of one transaction. A UUID has no character that could end the literal.

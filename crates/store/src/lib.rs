@@ -38,6 +38,7 @@ pub mod organizations;
 pub mod output;
 pub mod people;
 pub mod platform;
+mod pools;
 pub mod profiles;
 pub mod proofs;
 pub mod quota;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | finished, finished with findings | none | |
 //! | incomplete: the tool's own report says so or breaks off | the parser's | where another try may help |
-//! | failed: an error of the tool | `tool_failed` | yes |
+//! | failed: an error of the tool, or a fault of its own that ended it (a crash) | `tool_failed` | yes |
 //! | network lost: what connected the run ended before it | `tool_failed` | yes |
 //! | timed out | `timed_out` | no |
 //! | over a limit: memory, processor time, processes, scratch, or killed for a reason unknown | `limit_exceeded` | yes |
@@ -68,6 +68,9 @@ const COMPLAINTS: [(&str, Limit); 8] = [
 /// `SIGXCPU` and `SIGXFSZ`, the same number on every architecture that is built for.
 const OUT_OF_TIME: i32 = 24;
 const FILE_TOO_LARGE: i32 = 25;
+/// `SIGILL`, `SIGTRAP`, `SIGABRT`, `SIGBUS`, `SIGFPE`, `SIGSEGV`: what a program's own fault ends it with. No limit of ours
+/// sends them.
+const CRASHES: [i32; 6] = [4, 5, 6, 7, 8, 11];
 
 impl Ending {
     /// The ending of a run whose report was read; `exit_is_ok` is the tool's own opinion on its exit code.
@@ -87,6 +90,10 @@ impl Ending {
             End::NotStarted => Self::Failed,
             End::Signaled(OUT_OF_TIME) => Self::OverLimit(Limit::Processor),
             End::Signaled(FILE_TOO_LARGE) => Self::OverLimit(Limit::Scratch),
+            // A program that is refused memory may abort: then the kernel counted it, or the program said so.
+            End::Signaled(signal) if CRASHES.contains(&signal) => {
+                limit_of(outcome).map_or(Self::Failed, Self::OverLimit)
+            }
             End::Signaled(_) => Self::OverLimit(limit_of(outcome).unwrap_or(Limit::Unknown)),
         }
     }
@@ -175,10 +182,24 @@ mod tests {
             (ending(End::Signaled(24), false, ""), Ending::OverLimit(Limit::Processor), Some(Gap::LimitExceeded)),
             (ending(End::Signaled(25), false, ""), Ending::OverLimit(Limit::Scratch), Some(Gap::LimitExceeded)),
             (ending(End::Signaled(9), false, ""), Ending::OverLimit(Limit::Unknown), Some(Gap::LimitExceeded)),
+            (ending(End::Signaled(15), false, ""), Ending::OverLimit(Limit::Unknown), Some(Gap::LimitExceeded)),
             (ending(End::Killed(crate::leases::INTERRUPTED), false, ""), Ending::Interrupted, None),
             (ending(End::Killed(crate::leases::LEASE_LOST), false, ""), Ending::NotOurs, None),
         ] {
             assert_eq!((ending, ending.gap()), (expected, gap));
+        }
+    }
+
+    #[test]
+    fn a_tool_that_crashes_by_itself_has_failed_and_no_limit_is_blamed() {
+        for signal in CRASHES {
+            let crash = End::Signaled(signal);
+            let ended = ending(crash, false, "core dumped");
+            assert_eq!((ended, ended.gap()), (Ending::Failed, Some(Gap::ToolFailed)), "{signal}");
+            assert_eq!(ending(crash, false, "terminate: Out of memory"), Ending::OverLimit(Limit::Memory), "{signal}");
+            let counted = Outcome { exceeded: Some(Exceeded::Processes), ..outcome(crash, "") };
+            let ended = Ending::of(&counted, false, &Parsed::default());
+            assert_eq!(ended, Ending::OverLimit(Limit::Processes), "{signal}");
         }
     }
 

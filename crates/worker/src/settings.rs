@@ -95,10 +95,14 @@ impl WorkerSettings {
     }
 
     /// What a run of a tool with that appetite may use. The wall clock is the operator's, in both directions: how long a
-    /// task takes depends on its shard, which a tool bounds by itself.
+    /// task takes depends on its shard, which a tool bounds by itself. The processor time follows it: only what keeps more
+    /// processors busy than its appetite names, where no control group holds it, is ended by that.
     pub(crate) fn limits(&self, appetite: &Appetite) -> Limits {
+        let wall = Duration::from_secs(self.wall_seconds).max(appetite.wall);
         Limits {
-            wall: Duration::from_secs(self.wall_seconds).max(appetite.wall),
+            wall,
+            cpu: wall.saturating_mul(appetite.processors.max(1)),
+            processors_percent: u64::from(appetite.processors).saturating_mul(100),
             memory_bytes: appetite.memory_bytes,
             processes: appetite.processes,
             scratch_bytes: appetite.scratch_bytes,
@@ -189,5 +193,17 @@ mod tests {
             |seconds: u64| serde_json::from_value::<WorkerSettings>(serde_json::json!({ "wall_seconds": seconds }));
         assert!(read(0).is_err() && read(86_341).is_err());
         assert_eq!(read(86_340).unwrap().wall_seconds, 86_340);
+    }
+
+    #[test]
+    fn no_tool_runs_out_of_processor_time_before_its_time_is_up() {
+        for wall in [1, 900, MAX_WALL_SECONDS] {
+            let settings: WorkerSettings = serde_json::from_value(serde_json::json!({ "wall_seconds": wall })).unwrap();
+            for tool in picket_scanners::offered() {
+                let limits = settings.limits(&tool.appetite());
+                assert!(limits.cpu >= limits.wall, "{}: {limits:?}", tool.slug());
+                assert!(limits.processors_percent >= 100, "{}", tool.slug());
+            }
+        }
     }
 }

@@ -143,6 +143,10 @@ write_env() {
         printf 'PICKET_TEST_LEVELS=%s\n' "$(quote "${PICKET_TEST_LEVELS-L1}")"
       fi
     fi
+    # Where root may make networks, no test of L0 may be skipped; a machine without `unshare` or `ip` then fails and says so.
+    if [ "$EUID" -eq 0 ] && has_packet_filter && { ! command -v unshare >/dev/null || unshare --net true 2>/dev/null; }; then
+      printf 'PICKET_TEST_NETD_MUST=%s\n' "$(quote "${PICKET_TEST_NETD_MUST-1}")"
+    fi
     printf 'PICKET_TOOLS_ROOT=%s\n' "$(quote "$STATE/tools")"
     printf 'PICKET_FONTS_DIR=%s\n' "$(quote "$STATE/fonts")"
     printf 'PICKET_RECEIVER_PYTHON=%s\n' "$(quote "$STATE/receiver/python")"

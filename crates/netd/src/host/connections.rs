@@ -1,9 +1,13 @@
 //! What runs may take of the node's table of connections. Their packets are masqueraded, so each connection has a place in
 //! it, which the node's own traffic needs too: what nobody answered is forgotten soon, and no run begins more in a second
-//! than a scanner does. Without masquerading runs are in no table.
+//! than a scanner does. Nothing is left there of a run that has ended: who has its address next hears none of its answers.
+//! Without masquerading runs are in no table.
+
+use std::{io, net::IpAddr};
 
 use crate::{
     NetdSettings,
+    netlink::{Attributes, DUMP, Message, NESTED, Netlink, attribute},
     nft::{
         CT_NEW, Changes, Data, EQUAL, Element, Field, ICMP, ICMPV6, IIF, NETWORK, Rule, Set, TCP, UDP, octets, register,
     },
@@ -103,4 +107,41 @@ pub(super) fn count(changes: &mut Changes, slot: u32, ends: &Ends) {
     for ((map, _), address) in COUNTED.into_iter().zip([octets(ends.far.0.into()), octets(ends.far.1.into())]) {
         changes.add_elements(map, &[Element::new(address).leads_to(&chain)]);
     }
+}
+
+/// Messages about connections (`linux/netfilter/nfnetlink_conntrack.h`): get, delete.
+const GET: u16 = (1 << 8) | 1;
+const DELETE: u16 = (1 << 8) | 2;
+/// Who speaks with whom, as the connection was begun; the addresses in it; what the kernel compares.
+const BEGUN: u16 = 1;
+const ADDRESSES: u16 = 1;
+const FILTER: u16 = 25;
+/// More than the table of an ordinary node has room for.
+const MOST: usize = 1 << 18;
+
+/// Lets the table forget every connection that `address` began. The thread must be in the node's namespace.
+///
+/// # Errors
+/// The kernel's, also where it has no way to ask for that (`nf_conntrack_netlink`).
+pub(crate) fn forget(address: IpAddr) -> io::Result<()> {
+    let (family, source) = if address.is_ipv4() { (2, 1) } else { (10, 3) };
+    let (header, bytes) = ([family, 0, 0, 0], octets(address));
+    let mut table = Netlink::filter()?.taking(MOST);
+    let addresses = Attributes::new().nest(ADDRESSES, Attributes::new().put(source, &bytes));
+    // The first bit means the source.
+    let wanted = Attributes::new().nest(BEGUN, addresses).nest(FILTER, Attributes::new().ne32(1, 1));
+    for reply in table.ask(Message::new(GET, DUMP, &header, &wanted))? {
+        let Some(begun) = reply.body.get(4..).and_then(|list| attribute(list, BEGUN)) else { continue };
+        // A kernel before 5.8 tells of all.
+        if attribute(begun, ADDRESSES).and_then(|list| attribute(list, source)) != Some(bytes.as_slice()) {
+            continue;
+        }
+        let which = Attributes::new().put(BEGUN | NESTED, begun);
+        match table.ask(Message::new(DELETE, 0, &header, &which)) {
+            // It ended by itself meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            asked => drop(asked?),
+        }
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ pub(crate) const CREATE: u16 = 0x400;
 pub(crate) const APPEND: u16 = 0x800;
 const REQUEST: u16 = 1;
 /// Marks an attribute that holds attributes.
-const NESTED: u16 = 0x8000;
+pub(crate) const NESTED: u16 = 0x8000;
 const HEADER: usize = 16;
 
 /// A list of attributes. A value that is too long for its attribute spoils the message that it is sent in.

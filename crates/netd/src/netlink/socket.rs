@@ -32,6 +32,7 @@ pub(crate) struct Reply {
 pub(crate) struct Netlink {
     fd: OwnedFd,
     sequence: u32,
+    most: usize,
 }
 
 impl Netlink {
@@ -54,7 +55,13 @@ impl Netlink {
         set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE))?;
         // Four thousand elements in one transaction; the kernel takes what it allows.
         set_socket_send_buffer_size(&fd, 1 << 20)?;
-        Ok(Self { fd, sequence: 0 })
+        Ok(Self { fd, sequence: 0, most: MAX_REPLIES })
+    }
+
+    /// The same for answers of up to so many parts.
+    pub(crate) const fn taking(mut self, most: usize) -> Self {
+        self.most = most;
+        self
     }
 
     /// Sends one request and returns what comes before its end.
@@ -95,7 +102,7 @@ impl Netlink {
                 match header.kind {
                     ERROR => return error_of(body).map(|()| found),
                     DONE => return Ok(found),
-                    _ if found.len() >= MAX_REPLIES => return Err(io::Error::other("netlink answers too much")),
+                    _ if found.len() >= self.most => return Err(io::Error::other("netlink answers too much")),
                     kind => found.push(Reply { kind, body: body.to_vec() }),
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     net::UdpSocket,
     time::{Duration, Instant},
 };
@@ -9,7 +10,8 @@ use std::{
 use crate::{
     helper::{TARGET, World, grant, start},
     inside::inside,
-    probe::{Outcome::Reached, tcp, until},
+    probe::{Outcome::Reached, tcp, udp, until},
+    space::Space,
 };
 
 /// More than one run may begin at once by far, and fewer than the table has room for.
@@ -19,6 +21,39 @@ const BEGUN: u16 = 20_000;
 fn table(world: &World, protocol: &str) -> Option<Vec<String>> {
     let text = world.node.run(|| fs::read_to_string("/proc/thread-self/net/nf_conntrack")).ok()?;
     Some(text.lines().filter(|line| line.split_whitespace().nth(2) == Some(protocol)).map(str::to_owned).collect())
+}
+
+/// Who has a slot next has its address too (case S25).
+#[test]
+fn what_still_answers_a_run_that_has_ended_does_not_come_to_the_next_one() {
+    inside("connections::what_still_answers_a_run_that_has_ended_does_not_come_to_the_next_one", || {
+        let world = World::new();
+        let helper = start(&world, true);
+        let asked = world.internet.run(|| UdpSocket::bind((TARGET, 7777)).unwrap());
+        let bound = |run: &Space| {
+            let socket = run.run(|| UdpSocket::bind("0.0.0.0:4321").unwrap());
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            socket
+        };
+        let (first, lease) = world.open(&grant(&[TARGET]));
+        let (address, question) = (lease.granted.address, bound(&first));
+        question.send_to(b"?", (TARGET, 7777)).unwrap();
+        let (_, from) = asked.recv_from(&mut [0; 8]).unwrap();
+        asked.send_to(b"yours", from).unwrap();
+        assert_eq!(question.recv(&mut [0; 8]).unwrap(), 5, "the flow is answered");
+        drop((question, lease, first));
+        until("its slot is free", || world.client().status().unwrap().slots == 0);
+
+        let (next, lease) = world.open(&grant(&[TARGET]));
+        assert_eq!(lease.granted.address, address, "the same slot");
+        let heard = bound(&next);
+        asked.send_to(b"for the one before", from).unwrap();
+        // What is asked afterwards is answered afterwards, by the same way.
+        assert_eq!(udp(&next, TARGET.parse().unwrap(), 80), Reached);
+        heard.set_nonblocking(true).unwrap();
+        assert_eq!(heard.recv(&mut [0; 32]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        helper.stop();
+    });
 }
 
 #[test]

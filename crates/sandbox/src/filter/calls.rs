@@ -1,7 +1,8 @@
 //! The calls a tool may make with any arguments; those with conditions are in the parent module.
 //!
 //! Left out although common, because they would go around a limit or open the kernel: `memfd_create` (memory beyond
-//! the scratch and the address space), `shmget`, `seccomp` and Landlock (no tool here locks itself in), `mknod`.
+//! the scratch and the address space), `shmget`, `seccomp` (no tool here locks itself in), `mknod`. Landlock is for `init/files.rs`; a tool can only
+//! lock itself in further with it.
 
 /// Calls that every architecture has.
 const EVERYWHERE: &[i64] = &[
@@ -135,6 +136,9 @@ const EVERYWHERE: &[i64] = &[
     libc::SYS_getsid,
     libc::SYS_setsid,
     libc::SYS_prctl,
+    libc::SYS_landlock_create_ruleset,
+    libc::SYS_landlock_add_rule,
+    libc::SYS_landlock_restrict_self,
     libc::SYS_set_tid_address,
     libc::SYS_set_robust_list,
     libc::SYS_get_robust_list,

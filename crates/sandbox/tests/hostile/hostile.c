@@ -295,6 +295,15 @@ static int reach(void) {
     return 0;
 }
 
+/* Opens one file again and again until it is refused. */
+static int open_many(void) {
+    long count = 0;
+    while (open("/usr/bin/hostile", O_RDONLY) >= 0 && count < 1000000)
+        count++;
+    printf("%ld\t%s\n", count, strerrorname_np(errno));
+    return 0;
+}
+
 /* Prints its arguments, each with a line feed. */
 static int echo(void) {
     for (int i = 2; i < argument_count; i++)
@@ -380,7 +389,7 @@ static const struct mode {
     {"forks", fork_bomb},           {"daemon", daemonize},
     {"leave-children", leave_children}, {"spin", spin},           {"stop", stop_itself},
     {"hold", hold},               {"wait", wait_in_silence},                    {"be-killed", be_killed},       {"identity", identity},
-    {"show", show},               {"echo", echo},                 {"leave-traces", leave_traces},
+    {"show", show},               {"echo", echo}, {"open-many", open_many},                 {"leave-traces", leave_traces},
     {"leave-and-hold", leave_and_hold}, {"terminal", talk_to_terminal},
     {"report", leave_report},         {"write", try_to_write},
     {"reach", reach},           {"listen", listen_everywhere},

@@ -13,9 +13,10 @@ use picket_sandbox::{Sandbox, SandboxSettings};
 use rustix::process::geteuid;
 
 use crate::process::children;
+use crate::raw::with_a_helper;
 use crate::room::{
-    HELPER_VARIABLE, LEVELS_VARIABLE, OWN_ADDRESSES, Place, Room, as_ordinary_user, await_ready, finish, invocation,
-    may_unshare, open_folder, small, this_test, variable,
+    HELPER_VARIABLE, LEVELS_VARIABLE, Place, Room, as_ordinary_user, await_ready, finish, invocation, open_folder,
+    small, variable,
 };
 
 /// A slot for self-tests, far from those of other tests.
@@ -214,41 +215,11 @@ fn an_ordinary_user_gets_level_1_where_it_may_open_the_tunnel_device() {
 /// helper may do what only root may.
 #[test]
 fn every_test_of_levels_holds_with_the_network_helper_too() {
-    if !rustix::process::geteuid().is_root() || variable(HELPER_VARIABLE).is_some() {
-        println!("not root, or this is the second process: not tried");
-        return;
-    }
-    if !may_unshare("--net") {
-        return;
-    }
     let folder = open_folder();
-    let tests = this_test(folder.path(), "levels::");
-    let mut command = Command::new("unshare");
-    let script = format!("{OWN_ADDRESSES} exec \"$@\"");
-    command.args(["--net", "sh", "-c", &script, "sh"]).arg(tests.get_program());
     // Not one by its name: all of them.
-    command.args([
-        "levels::",
-        "nmap::",
-        "battery::",
-        "death::",
-        "limits::",
-        "loopback6::",
-        "warm::",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
-    command.envs(tests.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    for name in ["PICKET_SLIRP", "PICKET_TOOLS_ROOT"] {
-        command.envs(variable(name).map(|value| (name, value)));
-    }
-    let output = command.env(HELPER_VARIABLE, folder.path()).current_dir("/").output().unwrap();
-    if output.status.code() == Some(77) {
-        println!("no network namespace can be made here: not tried");
-        return;
-    }
+    let words = ["levels::", "nmap::", "battery::", "death::", "limits::", "loopback6::", "warm::"];
+    let Some(output) = with_a_helper(folder.path(), &words, "") else { return };
     let text = String::from_utf8_lossy(&output.stdout);
-    println!("{text}");
     assert!(output.status.success() && text.contains(" passed"), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!text.contains("level L0 is not tried"), "{text}");
 }

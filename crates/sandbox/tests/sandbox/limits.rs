@@ -70,6 +70,14 @@ fn memory_ends_at_its_limit() {
     }
 }
 
+/// The three that every program has are among them.
+#[test]
+fn descriptors_end_at_their_limit() {
+    for found in stopped("open-many", &Limits { open_files: 64, ..small() }) {
+        assert_eq!(found, (61, "EMFILE".into()));
+    }
+}
+
 #[test]
 fn a_fork_bomb_ends_at_its_limit_and_dies_at_once() {
     let room = Room::new();

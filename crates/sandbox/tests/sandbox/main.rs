@@ -16,6 +16,7 @@ mod limits;
 mod loopback6;
 mod nmap;
 mod process;
+mod raw;
 mod room;
 mod roots;
 mod stand_in;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use landlock::{CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
+use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
 use picket_domain::SandboxLevel;
 
 /// What a probe found: a door that is open, or the error it was refused with.
@@ -59,6 +59,8 @@ enum Verdict {
     Denied(String),
     /// Denied with that error where the kernel has Landlock's scope (6.12), open elsewhere.
     DeniedByScope(String),
+    /// Denied with that error where the kernel has Landlock's third version (6.2), allowed elsewhere.
+    DeniedByFiles(String),
 }
 
 impl Verdict {
@@ -67,6 +69,7 @@ impl Verdict {
             _ if text == "open" => Self::Open,
             _ if text == "allowed" => Self::Allowed,
             Some(("scope", error)) => Self::DeniedByScope(error.into()),
+            Some(("files", error)) => Self::DeniedByFiles(error.into()),
             _ => Self::Denied(text.into()),
         }
     }
@@ -76,6 +79,7 @@ impl Verdict {
             Self::Open | Self::Allowed => found == "allowed",
             Self::Denied(error) => error.split('|').any(|error| error == found),
             Self::DeniedByScope(error) => found == if kernel_has_scope() { error.as_str() } else { "allowed" },
+            Self::DeniedByFiles(error) => found == if kernel_locks_files() { error.as_str() } else { "allowed" },
         }
     }
 }
@@ -87,12 +91,18 @@ impl fmt::Display for Verdict {
             Self::Allowed => formatter.write_str("allowed"),
             Self::Denied(error) => write!(formatter, "denied ({error})"),
             Self::DeniedByScope(error) => write!(formatter, "denied by landlock's scope ({error})"),
+            Self::DeniedByFiles(error) => write!(formatter, "denied by landlock's rules on files ({error})"),
         }
     }
 }
 
 fn kernel_has_scope() -> bool {
     Ruleset::default().set_compatibility(CompatLevel::HardRequirement).scope(Scope::AbstractUnixSocket).is_ok()
+}
+
+fn kernel_locks_files() -> bool {
+    let all = AccessFs::from_all(ABI::V3);
+    Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(all).is_ok()
 }
 
 /// The table, by the probe's name.

@@ -257,9 +257,10 @@ impl<'s> Report<'s> {
             self.is_garbled = true;
             return;
         };
+        let (weaknesses, is_cut) = scripts::read(&script, &place);
         let observations: Vec<Observation> =
-            scripts::read(&script, &place).into_iter().map(|weakness| weakness.observed(&place)).collect();
-        self.is_cut |= script.is_cut();
+            weaknesses.into_iter().map(|weakness| weakness.observed(&place)).collect();
+        self.is_cut |= is_cut || script.is_cut();
         if scripts::is_unchecked(&script) && self.unchecked.len() < MAX_UNCHECKED && !self.unchecked.contains(&script.id) {
             self.unchecked.push(text::line(&script.id, 50));
         }

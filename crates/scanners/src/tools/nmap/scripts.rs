@@ -60,18 +60,19 @@ const READERS: &[(&str, Reader)] = &[
     ("x11-access", service::x11),
 ];
 
-/// What `script` tells of `place`.
-pub(super) fn read(script: &Script, place: &Place<'_>) -> Vec<Weakness> {
+/// What `script` tells of `place`, and whether it tells more than is kept.
+pub(super) fn read(script: &Script, place: &Place<'_>) -> (Vec<Weakness>, bool) {
     if script.is_failed() {
-        return Vec::new();
+        return (Vec::new(), false);
     }
     let known = READERS.iter().find(|(id, _)| *id == script.id);
     let mut weaknesses = match known {
         Some((_, read)) => read(script, place),
         None => vulns::reported(script, place),
     };
+    let is_cut = weaknesses.len() > MAX_WEAKNESSES;
     weaknesses.truncate(MAX_WEAKNESSES);
-    weaknesses
+    (weaknesses, is_cut)
 }
 
 /// Whether a script that tests for weaknesses says that it could not test. `false` is a verdict of such scripts, and scripts

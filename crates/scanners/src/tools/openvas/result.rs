@@ -48,16 +48,20 @@ impl Result {
             return true;
         };
         let port = port(&self.port);
-        tally.tell(self.weakness(severity).observed(&Place { port, ..Place::of(&host) }));
+        let mut cves = self.cves();
+        if cves.len() > MAX_CVES {
+            cves.truncate(MAX_CVES);
+            tally.cut();
+        }
+        tally.tell(self.weakness(severity, &cves).observed(&Place { port, ..Place::of(&host) }));
         true
     }
 
-    fn weakness(&self, severity: Severity) -> Weakness {
+    fn weakness(&self, severity: Severity, cves: &[String]) -> Weakness {
         let check = if self.oid.is_empty() { &self.name } else { &self.oid };
         let mut meaning = vec![self.first(&self.summary, "summary")];
         meaning.extend([self.tag("insight"), self.tag("impact"), self.tag("affected")]);
         meaning.retain(|text| !text.is_empty());
-        let cves = self.cves();
         let mut evidence = self.description.trim().to_owned();
         if cves.len() > 1 {
             evidence = format!("{evidence}\n{}", cves.join(" "));
@@ -69,7 +73,7 @@ impl Result {
                 .of_kind(cwe(self.tag("cwe_id")).filter(|_| self.tag("cwe_id").contains("CWE")))
                 .referring(&self.links);
         // Of several CVEs none is the finding's name: the test is.
-        match cves.as_slice() {
+        match cves {
             [cve] => weakness.known_as(cve, self.score()),
             _ => weakness,
         }
@@ -105,9 +109,10 @@ impl Result {
         }
     }
 
+    /// As many as the text names, which is bounded itself.
     fn cves(&self) -> Vec<String> {
         let words = self.cves.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        let mut cves: Vec<String> = words.filter_map(cve_name).take(MAX_CVES).collect();
+        let mut cves: Vec<String> = words.filter_map(cve_name).collect();
         cves.sort_unstable();
         cves.dedup();
         cves
@@ -140,7 +145,23 @@ fn port(text: &str) -> Option<(u16, Protocol)> {
 
 #[cfg(test)]
 mod tests {
+    use picket_domain::Gap;
+
     use super::*;
+
+    #[test]
+    fn o5_more_names_of_cves_than_are_kept_are_said_to_be_cut() {
+        for (count, gap) in [(64, None), (65, Some(Gap::OutputTruncated))] {
+            let named = |year: u32| (0..count).map(move |number| format!("CVE-{year}-{}", 1000 + number));
+            // The same names twice are not more names.
+            let cves = named(2020).chain(named(2020)).collect::<Vec<_>>().join(", ");
+            let result = Result { host: "192.0.2.1".into(), oid: "1.3.6".into(), severity: "5.0".into(), cves, ..Result::default() };
+            let mut sink = |_| {};
+            let mut tally = Tally::new(&mut sink);
+            assert!(result.tell(&Context::default(), &mut tally));
+            assert_eq!(tally.end(None).gap, gap, "{count}");
+        }
+    }
 
     #[test]
     fn a_port_is_read_in_all_spellings() {

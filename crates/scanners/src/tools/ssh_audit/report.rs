@@ -101,6 +101,10 @@ impl Audits<'_, '_, '_> {
             return;
         };
         self.tally.host_up();
+        if is_long(audit) {
+            // Whoever offers so many may hide the weak ones behind them.
+            self.tally.cut();
+        }
         let service = service(audit);
         let place = Place { service: service.as_ref(), ..Place::tcp(&host, port, false) };
         let weaknesses = if is_policy { deviations(audit) } else { weaknesses(audit) };
@@ -121,6 +125,12 @@ impl Audits<'_, '_, '_> {
         let port = json::port(audit, "port").or(port).or(self.context.port).unwrap_or(22);
         Some((self.context.host(name)?, port))
     }
+}
+
+/// Whether a list holds more than is read of it.
+fn is_long(audit: &Value) -> bool {
+    let lists = LISTS.iter().map(|(key, ..)| *key).chain(["cves", "errors"]);
+    lists.into_iter().any(|key| json::items(audit, key).len() > MAX_ITEMS)
 }
 
 /// `OpenSSH_9.2p1` of the banner.

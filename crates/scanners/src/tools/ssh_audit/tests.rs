@@ -52,6 +52,29 @@ fn notes_are_graded_by_what_they_say() {
 }
 
 #[test]
+fn o5_a_list_that_is_too_long_is_said_to_be_cut() {
+    let weak = json!({"algorithm": "diffie-hellman-group1-sha1"});
+    for (key, filler) in [
+        ("kex", json!({"algorithm": "invented"})),
+        ("enc", json!("invented")),
+        ("mac", json!("invented")),
+        ("key", json!({"algorithm": "invented"})),
+        ("cves", json!({"name": "no name"})),
+    ] {
+        let report = |count: usize| {
+            let mut items = vec![filler.clone(); count];
+            items.push(weak.clone());
+            json!({"target": "192.0.2.1", "kex": [], key: items}).to_string()
+        };
+        assert_eq!(read(report(499).as_bytes()).0.gap, None, "{key}");
+        assert_eq!(read(report(500).as_bytes()).0.gap, Some(Gap::OutputTruncated), "{key}");
+    }
+    let errors = vec![json!({"mismatched_field": "Ciphers"}); 501];
+    let policy = json!({"host": "192.0.2.1", "policy": "p", "passed": false, "errors": errors}).to_string();
+    assert_eq!(read(policy.as_bytes()).0.gap, Some(Gap::OutputTruncated));
+}
+
+#[test]
 fn audits_of_old_versions_are_lists_of_names() {
     let old = json!({"banner": {"raw": "SSH-2.0-OpenSSH_5.6", "software": "OpenSSH_5.6"}, "target": "a.example:2222", "kex": [{"algorithm": "diffie-hellman-group1-sha1"}],
         "enc": ["3des-cbc", "aes128-ctr"], "mac": ["hmac-md5"], "key": [{"algorithm": "ssh-dss"}],

@@ -15,6 +15,11 @@ pub(super) fn read(result: &Value, has_name: bool) -> Vec<Certificate> {
     deployments.filter_map(|deployment| leaf(deployment, has_name)).collect()
 }
 
+/// Whether the service has more deployments than are read.
+pub(super) fn is_cut(result: &Value) -> bool {
+    json::items(result, "certificate_deployments").len() > MAX_DEPLOYMENTS
+}
+
 fn leaf(deployment: &Value, has_name: bool) -> Option<Certificate> {
     let chain = json::items(deployment, "received_certificate_chain");
     let leaf = chain.first()?;

@@ -141,7 +141,12 @@ impl Report<'_, '_> {
             Server { host, site, port, verdicts: Verdicts::default(), certificates: Vec::new(), hsts: None };
         for (command, attempt) in results {
             match completed(attempt) {
-                Ok(Some(result)) => server.read(command, result, has_name),
+                Ok(Some(result)) => {
+                    if command == "certificate_info" && certificates::is_cut(result) {
+                        self.tally.cut();
+                    }
+                    server.read(command, result, has_name);
+                }
                 Ok(None) => {}
                 Err(reason) => self.fail(&format!("{named}:{port}: {command}: {reason}")),
             }

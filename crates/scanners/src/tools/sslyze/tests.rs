@@ -50,6 +50,15 @@ fn a_recorded_report_becomes_findings() {
 }
 
 #[test]
+fn o5_more_certificates_than_are_read_are_said_to_be_cut() {
+    let deployment = json!({"received_certificate_chain": [{"subject": {"rfc4514_string": "CN=a"}}]});
+    for (count, gap) in [(16, None), (17, Some(Gap::OutputTruncated))] {
+        let result = done(json!({"certificate_deployments": vec![deployment.clone(); count]}));
+        assert_eq!(read(report(json!({"certificate_info": result})).as_bytes()).0.gap, gap, "{count}");
+    }
+}
+
+#[test]
 fn each_check_tells_what_it_means() {
     for (check, result, rule) in [
         ("heartbleed", json!({"is_vulnerable_to_heartbleed": true}), "tls.heartbleed"),

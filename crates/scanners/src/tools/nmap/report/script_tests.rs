@@ -1,6 +1,6 @@
 //! What single scripts mean, in the forms that nmap's own documentation shows.
 
-use picket_domain::{Confidence, Severity};
+use picket_domain::{Confidence, Gap, Severity};
 
 use super::tests::{lines, read, web};
 
@@ -200,4 +200,21 @@ fn a_check_that_could_not_test_is_a_gap_and_a_banner_that_was_not_read_is_none()
     for (id, output) in [("smb-vuln-ms10-054", "false"), ("ssh-hostkey", "ERROR: Script execution failed"), ("ssl-poodle", "")] {
         assert!(end(id, output).is_complete(), "{id}");
     }
+}
+
+#[test]
+fn o5_more_findings_of_one_script_than_are_kept_are_said_to_be_cut() {
+    let table = |number: usize| {
+        format!(
+            r#"<table key="N{number}"><elem key="title">t{number}</elem><elem key="state">VULNERABLE</elem></table>"#
+        )
+    };
+    let script = |count: usize| {
+        let tables: String = (0..count).map(table).collect();
+        read(web(&format!(r#"<script id="x" output="VULNERABLE:">{tables}</script>"#)).as_bytes())
+    };
+    let (parsed, seen) = script(2000);
+    assert_eq!((parsed.gap, seen.len()), (None, 2001));
+    let (parsed, seen) = script(2001);
+    assert_eq!((parsed.gap, seen.len()), (Some(Gap::OutputTruncated), 2001));
 }
