@@ -176,3 +176,24 @@ fn tell_metrics(proof: &Proof, dropped: u64) {
         tracing::warn!("tools run without a proven sandbox");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_and_the_dropped_packets_are_exported() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let proof = Proof { level: SandboxLevel::L1, raw: false, attempts: Vec::new() };
+        metrics::with_local_recorder(&recorder, || tell_metrics(&proof, 42));
+        let text = recorder.handle().render();
+        for line in [
+            "picket_sandbox_level{level=\"L0\"} 0",
+            "picket_sandbox_level{level=\"L1\"} 1",
+            "picket_sandbox_level{level=\"none\"} 0",
+            "picket_sandbox_dropped_packets_total 42",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}:\n{text}");
+        }
+    }
+}

@@ -3,7 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
-use picket_domain::{EventBody, NewScan, NewTask, OrganizationId, Subscription, TaskId, TaskQueued};
+use picket_domain::{
+    EventBody, Needs, NewScan, NewTask, OrganizationId, SandboxLevel, Subscription, TaskId, TaskQueued,
+};
 use picket_kit::Clock;
 use picket_queue::{Broker, BrokerSettings, topology::Queue};
 use picket_steward::{Admission, Relay, StewardSettings};
@@ -80,6 +82,16 @@ impl Stage {
     /// A stored scan of that service: version detection on its port.
     pub(crate) async fn scan(&self, service: &Service) -> NewScan {
         let scan = self.plan(service);
+        self.store(&scan).await;
+        scan
+    }
+
+    /// The same for a worker of at least that level.
+    pub(crate) async fn scan_needing(&self, service: &Service, level: SandboxLevel) -> NewScan {
+        let mut scan = self.plan(service);
+        for task in &mut scan.tasks {
+            task.needs = Needs { level, ..task.needs };
+        }
         self.store(&scan).await;
         scan
     }

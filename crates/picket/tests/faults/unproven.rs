@@ -1,9 +1,12 @@
 //! A worker works with what its sandbox has proven, or not at all (S31, S32 of `docs/security.md`).
 
-use std::time::Duration;
+use std::{fs, os::unix::fs::PermissionsExt, process::Command, time::Duration};
+
+use picket_domain::SandboxLevel;
 
 use crate::{
     process::{Role, eventually},
+    service::Service,
     stage::{LONG, Stage},
 };
 
@@ -47,4 +50,53 @@ async fn a_worker_tells_what_it_has_proven_and_what_it_has_not() {
     let _sandboxed = stage.start_worker(218_000, &[]);
     let proven = "SELECT proofs FROM workers WHERE level <> 'none' AND proofs @> '[{\"proven\": true}]'";
     eventually("its heartbeat", LONG, async || stage.rows(proven, &[]).await.pop()).await;
+}
+
+/// Self-tests go on: what held at the start need not hold later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_level_that_is_lost_is_published_and_claims_nothing_more_and_ends_who_needs_it() {
+    let Some(installed) = picket_kit::environment("PICKET_SLIRP") else {
+        println!("skipped: PICKET_SLIRP is not set");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (stack, away) = (folder.path().join("slirp4netns"), folder.path().join("away"));
+    // A copy made here could still be open for writing in a process that another test starts at this moment.
+    assert!(Command::new("cp").arg(&installed).arg(&stack).status().unwrap().success());
+    let (stage, service) = (Stage::new().await, Service::silent());
+    let path = stack.to_str().unwrap().to_owned();
+    let settings = [
+        ("PICKET_SLIRP", path.as_str()),
+        ("PICKET_WORKER__PROVE_SECONDS", "5"),
+        ("PICKET_WORKER__HEARTBEAT_MS", "500"),
+        // One that waits has its stack already.
+        ("PICKET_WORKER__PREPARED_SLOTS", "0"),
+    ];
+    let _content = stage.start_worker(219_000, &settings);
+    let least = [settings.as_slice(), &[("PICKET_WORKER__SANDBOX_LEVEL_MIN", "L1")]].concat();
+    let mut strict = stage.start_worker(220_000, &least);
+    let levels = async |stage: &Stage| -> Vec<String> {
+        stage.rows("SELECT level FROM workers", &[]).await.iter().map(|row| row.get(0)).collect()
+    };
+    let both = async || (levels(&stage).await == ["L1", "L1"]).then_some(());
+    eventually("two workers at level L1", LONG, both).await;
+
+    fs::rename(&stack, &away).unwrap();
+    assert_eq!(exit_code(&mut strict).await, 78);
+    let weaker = "SELECT proofs #>> '{1,reason}' FROM workers WHERE level = 'L2'";
+    let (row, _) = eventually("the weaker level", LONG, async || stage.rows(weaker, &[]).await.pop()).await;
+    assert!(row.get::<_, String>(0).contains("slirp4netns"), "{}", row.get::<_, String>(0));
+    assert_eq!(levels(&stage).await, ["L2"], "who ended has left");
+
+    // What needs the lost level stays, and what does not is done behind it.
+    service.speak();
+    let _steward = stage.start("steward", &[]);
+    let (needy, modest) = (stage.scan_needing(&service, SandboxLevel::L1).await, stage.scan(&service).await);
+    stage.await_state(&modest, "completed").await;
+    let row = stage.row("SELECT attempt, state FROM tasks WHERE scan_id = $1", &[&needy.id.uuid()]).await;
+    assert_eq!(row.get::<_, i32>(0), 0, "{}", row.get::<_, String>(1));
+
+    fs::rename(&away, &stack).unwrap();
+    stage.await_state(&needy, "completed").await;
 }
