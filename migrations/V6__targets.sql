@@ -142,7 +142,8 @@ $$;
 
 -- Whether a task may begin at that moment: what its scan relies on holds, and nothing excludes it.
 -- Every claim asks it, so it is in the language that keeps its plans.
-CREATE FUNCTION picket_may_begin(organization uuid, scan uuid, shard jsonb, moment timestamptz) RETURNS boolean
+CREATE FUNCTION picket_may_begin(organization uuid, scan uuid, tool text, params jsonb, shard jsonb,
+                                 moment timestamptz) RETURNS boolean
     LANGUAGE plpgsql STABLE
     AS $$
 DECLARE
@@ -152,12 +153,10 @@ BEGIN
         AND NOT picket_stands(organization, relied_on, moment) THEN
         RETURN false;
     END IF;
-    -- One task that does more than look spoils such a scan: somebody else wrote it.
-    IF relied_on ->> 'by' = 'passive' AND EXISTS (
-        SELECT FROM tasks AS t
-        WHERE t.scan_id = scan AND t.state IN ('ready', 'queued') AND NOT EXISTS (
-            SELECT FROM jsonb_array_elements(relied_on -> 'only') AS o (one)
-            WHERE o.one = jsonb_build_object('tool', t.tool, 'params', t.params))) THEN
+    -- What does more than look is of no such scan: somebody else wrote it.
+    IF relied_on ->> 'by' = 'passive' AND NOT EXISTS (
+        SELECT FROM jsonb_array_elements(relied_on -> 'only') AS o (one)
+        WHERE o.one = jsonb_build_object('tool', tool, 'params', params)) THEN
         RETURN false;
     END IF;
     RETURN NOT EXISTS (SELECT FROM exclusions AS e

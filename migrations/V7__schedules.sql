@@ -161,4 +161,4 @@ ALTER TABLE workers
 -- What a switch may cover, and what operators look at.
 CREATE INDEX unfinished_scans ON scans (organization_id, id) WHERE state IN ('created', 'queued', 'running', 'paused');
 CREATE INDEX ended_scans ON scans (ended_at) WHERE ended_at IS NOT NULL;
-CREATE INDEX given_up_tasks ON tasks (ended_at DESC) WHERE state = 'failed' AND gap = 'worker_lost';
+CREATE INDEX given_up_tasks ON tasks (ended_at DESC) WHERE state = 'failed' AND (gap = 'worker_lost' OR failures >= 3);

@@ -13,17 +13,20 @@ CREATE FUNCTION picket_claim(tenants uuid[], of_scans uuid[], of_tasks uuid[], o
 #variable_conflict use_column
 DECLARE
     m record;
+    begun timestamptz := clock_timestamp();
     locked uuid;
     trace text;
     examined text;
 BEGIN
-    -- Many wait for it: whoever holds a scan for long is waited for by one alone, who asks again by itself.
-    PERFORM set_config('lock_timeout', '500ms', true);
+    -- Many wait for it: whoever holds a scan for long is waited for by one alone, who asks again by itself. What is not come
+    -- to in time is as if it could not be claimed like this.
+    PERFORM set_config('lock_timeout', '200ms', true);
     FOR m IN
         SELECT u.tenant, u.of_scan, u.task, u.of_attempt
         FROM unnest(tenants, of_scans, of_tasks, of_attempts) AS u (tenant, of_scan, task, of_attempt)
         ORDER BY u.of_scan, u.task
     LOOP
+        EXIT WHEN clock_timestamp() > begun + interval '300 ms';
         PERFORM set_config('picket.organization', m.tenant::text, true);
         IF locked IS DISTINCT FROM m.of_scan THEN
             SELECT s.id, s.traceparent, s.target
@@ -35,10 +38,10 @@ BEGIN
         CONTINUE WHEN locked IS DISTINCT FROM m.of_scan;
         RETURN QUERY
             UPDATE tasks AS t
-            SET state = 'running', attempt = t.attempt + 1, worker_id = worker, started_at = now(),
-                lease_until = now() + make_interval(secs => lease_seconds)
+            SET state = 'running', attempt = t.attempt + 1, worker_id = worker, started_at = clock_timestamp(),
+                lease_until = clock_timestamp() + make_interval(secs => lease_seconds)
             WHERE t.id = m.task AND t.scan_id = m.of_scan AND t.attempt = m.of_attempt AND t.state = 'queued'
-              AND t.level = ANY(levels) AND picket_may_begin(m.tenant, m.of_scan, t.shard, moment)
+              AND t.level = ANY(levels) AND picket_may_begin(m.tenant, m.of_scan, t.tool, t.params, t.shard, moment)
               AND NOT EXISTS (SELECT FROM picket_halts(m.tenant) AS h
                               WHERE h.pattern IS NULL OR picket_covers(h.pattern, h.network, examined, t.shard))
             RETURNING t.id, t.organization_id, t.scan_id, t.attempt, t.tool, t.params, t.shard, t.opens, t.failures, trace;
@@ -69,7 +72,7 @@ BEGIN
 END
 $$;
 REVOKE EXECUTE ON FUNCTION picket_tell FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION picket_tell TO picket_tenant;
+GRANT EXECUTE ON FUNCTION picket_tell TO picket_tenant, picket_operator;
 
 -- Ends runs whose fence holds, with the last lines of their output and with the raw output: one that is small comes with it
 -- (`contents`), one that is in the object store has its row already. A row for each run that was ended: whether its raw output
@@ -84,6 +87,7 @@ CREATE FUNCTION picket_end_runs(
 #variable_conflict use_column
 DECLARE
     m record;
+    begun timestamptz := clock_timestamp();
     used text;
     -- Places, since a worker may hold two claims of one task, an old one and the one that counts.
     ended bigint[] := '{}';
@@ -93,12 +97,16 @@ BEGIN
     FOR m IN SELECT DISTINCT u.of_scan, u.tenant FROM unnest(of_scans, tenants) AS u (of_scan, tenant) ORDER BY u.of_scan LOOP
         PERFORM set_config('picket.organization', m.tenant::text, true);
         PERFORM FROM scans AS s WHERE s.id = m.of_scan FOR NO KEY UPDATE;
+        -- What others hold keeps nobody else waiting: then each run ends by itself.
+        IF cardinality(tenants) > 1 AND clock_timestamp() > begun + interval '500 ms' THEN
+            RAISE EXCEPTION 'the scans of these runs are not free' USING ERRCODE = 'lock_not_available';
+        END IF;
     END LOOP;
     FOR m IN
         SELECT u.*
-        FROM unnest(tenants, of_scans, of_tasks, of_attempts, states, gaps, details, exit_codes, outputs, hashes, said,
+        FROM unnest(tenants, of_scans, of_tasks, of_attempts, states, gaps, details, exit_codes, outputs, hashes,
                     of_artifacts, sizes, digests, cuts, stored, contents) WITH ORDINALITY
-          AS u (tenant, of_scan, task, of_attempt, state, gap, detail, exit_code, output_bytes, tool_hash, lines, artifact,
+          AS u (tenant, of_scan, task, of_attempt, state, gap, detail, exit_code, output_bytes, tool_hash, artifact,
                 size_bytes, sha256, is_cut, stored_bytes, content, nth)
         ORDER BY u.task
     LOOP
@@ -111,9 +119,6 @@ BEGIN
         RETURNING t.tool INTO used;
         CONTINUE WHEN NOT FOUND;
         ended := ended || m.nth;
-        IF m.lines IS NOT NULL THEN
-            PERFORM picket_tell(m.tenant, m.of_scan, m.task, m.of_attempt, moment, m.lines, most_lines, cut);
-        END IF;
         IF m.content IS NOT NULL THEN
             INSERT INTO artifacts (id, organization_id, scan_id, task_id, attempt, tool, kind, created_at, size_bytes, sha256,
                                    is_cut, state, stored_bytes, content)
@@ -128,6 +133,17 @@ BEGIN
                 untold := untold || m.nth;
             END IF;
         END IF;
+    END LOOP;
+    -- Behind all tasks, and by the scans, as whoever takes tasks from lost workers does.
+    FOR m IN
+        SELECT u.*
+        FROM unnest(tenants, of_scans, of_tasks, of_attempts, said) WITH ORDINALITY
+          AS u (tenant, of_scan, task, of_attempt, lines, nth)
+        WHERE u.nth = ANY(ended) AND u.lines IS NOT NULL
+        ORDER BY u.of_scan, u.task
+    LOOP
+        PERFORM set_config('picket.organization', m.tenant::text, true);
+        PERFORM picket_tell(m.tenant, m.of_scan, m.task, m.of_attempt, moment, m.lines, most_lines, cut);
     END LOOP;
     FOR m IN
         SELECT u.tenant, u.of_scan, u.nth

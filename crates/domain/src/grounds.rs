@@ -271,13 +271,15 @@ impl Grounds {
         if judge(target, resolved, pinned_by_operator, list) == TargetVerdict::Allowed {
             return Ok(Authority::of(Basis::Operator));
         }
+        // Looking is for one site. Who looks at a whole network of strangers searches it.
+        let may_look = passive && !matches!(target.kind(), TargetKind::Network(_));
         let mut covering = self.grounds.iter().filter(|ground| ground.covers(target, resolved)).map(|one| one.basis);
         let (basis, also) = match judge(target, resolved, pinned_by_operator, &list.with_ranges(&self.ranges)) {
             TargetVerdict::Forbidden { address } => return Err(GroundRefused::Forbidden(address)),
             TargetVerdict::Allowed => (Basis::Ranges, Vec::new()),
             TargetVerdict::NotAuthorized => {
                 let first =
-                    covering.next().or(passive.then_some(Basis::Passive)).ok_or(GroundRefused::NotAuthorized)?;
+                    covering.next().or(may_look.then_some(Basis::Passive)).ok_or(GroundRefused::NotAuthorized)?;
                 (first, covering.take(MOST_FURTHER).collect())
             }
         };

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use picket_blobs::Blobs;
-use picket_domain::{AllowList, DenyList};
+use picket_domain::{AllowList, DenyList, Grounds};
 use picket_kit::{ChildCommand, Clock, Sealer};
 use picket_live::Live;
 use picket_outbound::{HttpClient, OutboundSettings, Resolver};
@@ -132,9 +133,7 @@ impl App {
         context: &RequestContext,
         target: &str,
     ) -> Result<Asker, Problem> {
-        let now = self.clock.now();
-        let load = async |view: &View<'_>| Ok::<_, Problem>(grounds::load(view, target, now).await?);
-        let grounds = self.db.view("load_grounds", caller.organization_id, load).await?;
+        let (now, grounds) = self.grounds(caller, target).await?;
         let (grounds, found) = self.prover.look_again(target, grounds).await;
         if !found.is_empty() {
             let note =
@@ -142,6 +141,26 @@ impl App {
             self.db.run("note_proofs", caller.organization_id, note).await?;
         }
         Ok(caller.asker(context, now, grounds))
+    }
+
+    /// The same for one who only asks what a scan would come to: nobody is called, and proofs count as they were seen last.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn dry_asker(
+        &self,
+        caller: &Caller,
+        context: &RequestContext,
+        target: &str,
+    ) -> Result<Asker, Problem> {
+        let (now, grounds) = self.grounds(caller, target).await?;
+        Ok(caller.asker(context, now, grounds))
+    }
+
+    async fn grounds(&self, caller: &Caller, target: &str) -> Result<(Timestamp, Grounds), Problem> {
+        let now = self.clock.now();
+        let load = async |view: &View<'_>| Ok::<_, Problem>(grounds::load(view, target, now).await?);
+        Ok((now, self.db.view("load_grounds", caller.organization_id, load).await?))
     }
 
     /// The same for one of the threads that serve: with connections to the database of its own.

@@ -16,8 +16,8 @@ use url::Url;
 
 use crate::page::meta_contents;
 
-/// How long a create waits for a look.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a create, or a tick of a schedule, waits for a look: others wait behind a tick.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// The most looks of one create; a name has three methods, and few names above it.
 const MOST_LOOKS: usize = 8;
 

@@ -22,7 +22,7 @@ use picket_store::{
 use sha2::{Digest, Sha256};
 use tempfile::{SpooledData, SpooledTempFile};
 
-use crate::patience::Patience;
+use crate::{WorkerSettings, patience::Patience};
 
 /// How long taking a document away again may take.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -35,6 +35,8 @@ pub(crate) struct Copied(Arc<Mutex<Spool>>);
 
 struct Spool {
     most: u64,
+    /// Compressed bytes that make no file.
+    small: usize,
     file: Option<GzEncoder<SpooledTempFile>>,
     digest: Sha256,
     size_bytes: u64,
@@ -74,9 +76,9 @@ impl<R: Read> Read for Tee<R> {
 }
 
 impl Copied {
-    /// A copy of at most so many bytes.
-    pub(crate) fn new(most: u64) -> Self {
-        let spool = Spool { most, file: None, digest: Sha256::new(), size_bytes: 0, is_cut: false, failed: None };
+    /// A copy of at most so many bytes, which makes no file while it has no more than `small` when compressed.
+    pub(crate) fn new(most: u64, small: usize) -> Self {
+        let spool = Spool { most, small: small.min(SMALL_BYTES), file: None, digest: Sha256::new(), size_bytes: 0, is_cut: false, failed: None };
         Self(Arc::new(Mutex::new(spool)))
     }
 
@@ -122,7 +124,7 @@ impl Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(GzEncoder::new(SpooledTempFile::new(SMALL_BYTES), Compression::fast())),
+            none => none.insert(GzEncoder::new(SpooledTempFile::new(self.small), Compression::fast())),
         };
         file.write_all(bytes)?;
         self.digest.update(bytes);
@@ -171,19 +173,22 @@ pub(crate) struct Keeper {
     pub(crate) blobs: Option<Blobs>,
     /// The most bytes of one run, before they are compressed.
     pub(crate) most_bytes: u64,
+    /// Compressed bytes that stay in the row.
+    pub(crate) row_bytes: usize,
     /// How long the object store is waited for.
     pub(crate) patience: Patience,
 }
 
 impl Keeper {
-    /// Keeps at most so many bytes of a run, and hurries when it is time to stop.
-    pub(crate) fn new(db: Db, clock: Clock, blobs: Option<Blobs>, most_bytes: u64, stopping: &Shutdown) -> Self {
-        Self { db, clock, blobs, most_bytes, patience: Patience::new(stopping.clone()) }
+    /// Keeps at most so many bytes of a run, those of a small one in its row, and hurries when it is time to stop.
+    pub(crate) fn new(db: Db, clock: Clock, blobs: Option<Blobs>, settings: &WorkerSettings, stopping: &Shutdown) -> Self {
+        let (most_bytes, row_bytes) = (settings.artifact_bytes, usize::from(settings.artifact_row_bytes));
+        Self { db, clock, blobs, most_bytes, row_bytes, patience: Patience::new(stopping.clone()) }
     }
 
     /// The copy of a run that begins.
     pub(crate) fn copy(&self) -> Copied {
-        Copied::new(if self.blobs.is_some() { self.most_bytes } else { 0 })
+        Copied::new(if self.blobs.is_some() { self.most_bytes } else { 0 }, self.row_bytes)
     }
 
     /// Gives the copy to the object store. What is returned is to be said in the transaction that ends the run; a document
@@ -285,7 +290,7 @@ mod tests {
     use super::*;
 
     fn copied(most: u64, output: &[u8]) -> Option<(Spooled, Vec<u8>)> {
-        let copy = Copied::new(most);
+        let copy = Copied::new(most, SMALL_BYTES);
         let mut read = Vec::new();
         copy.tee(output).read_to_end(&mut read).unwrap();
         assert_eq!(read, output, "whoever reads sees everything");

@@ -123,6 +123,11 @@ impl Finished {
             .record(ran.outcome.wall.as_secs_f64());
     }
 
+    /// Whether its task has ended with it.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(self.end(), Some((End::Complete(..) | End::Fail | End::Refuse(_), _)))
+    }
+
     /// What becomes of its task, and the record of it; `None` when the task is somebody else's and nothing was found.
     fn end(&self) -> Option<(End<'_>, RunRecord)> {
         match &self.ran {
@@ -152,7 +157,11 @@ impl Finished {
                 Some((End::Complete(&ran.observations, ran.names.as_ref()), record(gap)))
             }
             Verdict::Fail(gap) => Some((End::Fail, record(Some(gap)))),
-            Verdict::Retry => Some((End::HandBack(HandBack::Failed), record(ending.gap()))),
+            Verdict::Retry => {
+                // Whose failure it was; what the tool complained is told of its last run alone.
+                let detail = Some(ending.words().to_owned()).filter(|text| !text.is_empty());
+                Some((End::HandBack(HandBack::Failed), RunRecord { detail, ..record(ending.gap()) }))
+            }
             Verdict::HandBack => Some((End::HandBack(HandBack::Interrupted), record(None))),
             Verdict::Keep => Some((End::Keep(&ran.observations), record(Some(Gap::Cancelled)))),
             Verdict::Forget => None,

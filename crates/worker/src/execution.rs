@@ -89,7 +89,7 @@ impl Execution {
             self.keeper.discard(task, kept).await;
         }
         match stored {
-            Ok(_) => drop(self.ended_runs.fetch_add(1, Ordering::Relaxed)),
+            Ok(_) => drop(self.ended_runs.fetch_add(u64::from(finished.is_last()), Ordering::Relaxed)),
             Err(StoreError::Stale { .. }) => tracing::info!("a late result was thrown away"),
             Err(error) => {
                 // The lease runs out and the rescuer puts the task back.

@@ -49,6 +49,8 @@ pub struct WorkerSettings {
     pub drain_seconds: u64,
     /// Bytes of a tool's raw output that are kept, before they are compressed; 0 keeps none.
     pub artifact_bytes: u64,
+    /// Bytes, compressed, up to which a raw output is kept in its row rather than in the object store; 8,192 at most, 0: none.
+    pub artifact_row_bytes: u16,
     /// Seconds that one task may take; above the time that a tool gives one host by itself (nmap: 30 minutes).
     #[serde(deserialize_with = "wall")]
     pub wall_seconds: u64,
@@ -75,6 +77,7 @@ impl Default for WorkerSettings {
             lease_seconds: 30,
             drain_seconds: 20,
             artifact_bytes: 64 * 1024 * 1024,
+            artifact_row_bytes: 8192,
             wall_seconds: 35 * 60,
         }
     }

@@ -135,7 +135,7 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         dropped_packets: heartbeat.dropped_packets.clone(),
         ended_runs,
         teller: Teller { db: db.clone(), clock: clock.clone(), live },
-        keeper: Keeper::new(db.clone(), clock.clone(), blobs, settings.artifact_bytes, &stopping),
+        keeper: Keeper::new(db.clone(), clock.clone(), blobs, &settings, &stopping),
         ends: Ends::new(db.clone(), clock.clone()),
         claims: Claims::new(db.clone(), clock.clone()),
         planner: Arc::new(planner),

@@ -72,10 +72,12 @@ fn a_proof_opens_no_forbidden_address() {
 }
 
 #[test]
-fn passive_tools_look_at_any_public_target() {
+fn passive_tools_look_at_any_one_public_host_or_address() {
     let grounds = Grounds::default();
     assert_eq!(decide(&grounds, "example.com", PUBLIC, true), Ok(Basis::Passive));
     assert_eq!(decide(&grounds, "example.com", PUBLIC, false), Err(GroundRefused::NotAuthorized));
+    assert_eq!(decide(&grounds, "93.184.215.14", &["93.184.215.14"], true), Ok(Basis::Passive));
+    assert_eq!(decide(&grounds, "93.184.215.0/30", &[], true), Err(GroundRefused::NotAuthorized), "never at a network");
 }
 
 #[test]

@@ -15,8 +15,14 @@ use crate::{
 const LINES: &str = "SELECT coalesce(string_agg(line ->> 'kind', ' ' ORDER BY number), '') FROM output_lines";
 const ARTIFACTS: &str = "SELECT id, organization_id, state, size_bytes, sha256, stored_bytes FROM artifacts";
 
-fn blobs(folder: &Path) -> [(&'static str, &str); 3] {
-    [("PICKET_WORKER__SLOTS", "1"), ("PICKET_BLOBS__KIND", "folder"), ("PICKET_BLOBS__PATH", folder.to_str().unwrap())]
+/// Nothing stays in its row.
+fn blobs(folder: &Path) -> [(&'static str, &str); 4] {
+    [
+        ("PICKET_WORKER__SLOTS", "1"),
+        ("PICKET_WORKER__ARTIFACT_ROW_BYTES", "0"),
+        ("PICKET_BLOBS__KIND", "folder"),
+        ("PICKET_BLOBS__PATH", folder.to_str().unwrap()),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,4 +65,25 @@ async fn a_store_that_takes_no_output_fails_no_task() {
     stage.assert_completed_once(&scan, 1).await;
     let row = stage.row(ARTIFACTS, &[]).await;
     assert_eq!((row.get::<_, String>(2), row.get::<_, Option<i64>>(5)), ("lost".to_owned(), None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_output_is_kept_in_its_row_as_it_was_printed_and_makes_no_document() {
+    let (stage, service, folder) = (Stage::new().await, Service::quick(), tempfile::tempdir().unwrap());
+    let _steward = stage.start("steward", &[]);
+    let settings = blobs(folder.path()).map(|(name, value)| {
+        if name == "PICKET_WORKER__ARTIFACT_ROW_BYTES" { (name, "8192") } else { (name, value) }
+    });
+    let _worker = stage.start_worker(223_000, &settings);
+    let scan = stage.scan(&service).await;
+    stage.await_state(&scan, "completed").await;
+    let row = stage.row("SELECT state, size_bytes, sha256, content FROM artifacts", &[]).await;
+    assert_eq!(row.get::<_, String>(0), "stored");
+    let mut output = Vec::new();
+    GzDecoder::new(row.get::<_, &[u8]>(3)).read_to_end(&mut output).unwrap();
+    assert_eq!(row.get::<_, i64>(1), i64::try_from(output.len()).unwrap());
+    let sha256: String = Sha256::digest(&output).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(row.get::<_, String>(2), sha256);
+    assert!(String::from_utf8(output).unwrap().trim_end().ends_with("</nmaprun>"));
+    assert!(!folder.path().join("artifacts").exists(), "there is no document");
 }

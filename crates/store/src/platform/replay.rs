@@ -7,17 +7,15 @@ use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::{
-    Notice, StoreError, Tx, administration, audit, quota, row::Columns, scans, statements::statements,
-    tasks::MAX_FAILURES,
-};
+use crate::{Notice, StoreError, Tx, administration, audit, quota, row::Columns, scans, statements::statements};
 
 statements! {
+    // Three is [`crate::tasks::MAX_FAILURES`], in the words of an index.
     SCANS = "-- platform.replay.scans
 SELECT DISTINCT t.scan_id, t.organization_id
 FROM tasks AS t
 JOIN scans AS s ON s.id = t.scan_id
-WHERE t.pool = $1 AND t.state = 'failed' AND (t.gap = 'worker_lost' OR t.failures >= $3)
+WHERE t.pool = $1 AND t.state = 'failed' AND (t.gap = 'worker_lost' OR t.failures >= 3)
   AND s.state IN ('created', 'queued', 'running', 'paused')
 ORDER BY t.scan_id
 LIMIT $2";
@@ -25,7 +23,7 @@ LIMIT $2";
     TASKS = "-- platform.replay.tasks
 SELECT id
 FROM tasks
-WHERE scan_id = $1 AND pool = $2 AND state = 'failed' AND (gap = 'worker_lost' OR failures >= $3)
+WHERE scan_id = $1 AND pool = $2 AND state = 'failed' AND (gap = 'worker_lost' OR failures >= 3)
 ORDER BY id
 FOR UPDATE";
 
@@ -58,7 +56,7 @@ pub async fn open_scans(tx: &Tx<'_>, pool: Pool, at_most: i64) -> Result<Vec<(Or
         let organization = OrganizationId::from_uuid(columns.get("organization_id")?);
         Ok((organization, ScanId::from_uuid(columns.get("scan_id")?)))
     };
-    tx.query(SCANS, &[&pool.name(), &at_most, &MAX_FAILURES]).await?.iter().map(scan).collect()
+    tx.query(SCANS, &[&pool.name(), &at_most]).await?.iter().map(scan).collect()
 }
 
 /// Replays the given-up tasks of one scan, in a transaction of its own; returns how many. None of a scan that has ended.
@@ -78,7 +76,7 @@ pub async fn replay(
     if locked.scan.state.is_final() {
         return Ok(0);
     }
-    let rows = tx.query(TASKS, &[&scan.uuid(), &pool.name(), &MAX_FAILURES]).await?;
+    let rows = tx.query(TASKS, &[&scan.uuid(), &pool.name()]).await?;
     let old = rows.iter().map(|row| Columns::new("tasks", row).get("id")).collect::<Result<Vec<Uuid>, _>>()?;
     let new: Vec<Uuid> = old.iter().map(|_| TaskId::mint(now).uuid()).collect();
     tx.execute_one(FLOOR, &[&scan.uuid()]).await?;

@@ -46,8 +46,9 @@ UPDATE scans
 SET unmade = unmade - $2, pages = $3
 WHERE id = $1";
 
+    // What a scan that has ended did not make is never made.
     UNMADE = "-- scans.pages.unmade
-SELECT unmade
+SELECT CASE WHEN state IN ('created', 'queued', 'running', 'paused') THEN unmade ELSE 0 END AS unmade
 FROM scans
 WHERE id = $1";
 }

@@ -48,8 +48,9 @@ FROM (
     REFUSED = "-- tasks.admission.refused
 SELECT id, scan_id
 FROM tasks
-WHERE id = ANY($1) AND state = 'ready' AND NOT picket_may_begin(organization_id, scan_id, shard, $2)
-ORDER BY scan_id, id";
+WHERE id = ANY($1) AND state = 'ready' AND NOT picket_may_begin(organization_id, scan_id, tool, params, shard, $2)
+ORDER BY scan_id, id
+LIMIT 16";
 
     SETTLE = "-- tasks.admission.settle
 WITH clock AS (
@@ -249,6 +250,10 @@ async fn turn_away(tx: &Tx<'_>, chosen: &[Uuid], now: Timestamp) -> Result<bool,
     for row in &refused {
         let columns = Columns::new("tasks", row);
         authority::turn_away(tx, ScanId::from_uuid(columns.get("scan_id")?), columns.get("id")?, now).await?;
+    }
+    if !refused.is_empty() {
+        // What is left of the choice is for the next round, which is at once.
+        tx.notify(Notice::Tasks);
     }
     Ok(!refused.is_empty())
 }

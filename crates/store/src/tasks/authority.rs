@@ -43,7 +43,7 @@ WHERE id IN (SELECT id FROM tasks WHERE scan_id = $1 AND state = 'ready' ORDER B
     REFUSE = "-- tasks.authority.refuse
 UPDATE tasks
 SET state = 'ready', queued_at = NULL
-WHERE id = $1 AND attempt = $2 AND state = 'queued' AND NOT picket_may_begin(organization_id, scan_id, shard, $3)
+WHERE id = $1 AND attempt = $2 AND state = 'queued' AND NOT picket_may_begin(organization_id, scan_id, tool, params, shard, $3)
 RETURNING EXISTS (SELECT FROM exclusions AS e
                   WHERE e.organization_id = tasks.organization_id AND picket_covers(e.kind, e.value, tasks.shard)) AS excluded";
 
@@ -59,7 +59,9 @@ SET state = 'failed', gap = CASE WHEN e.is_so THEN $4 ELSE $6 END, detail = CASE
 FROM (SELECT EXISTS (SELECT FROM exclusions AS e
                      JOIN tasks AS o ON o.id = $1 AND o.organization_id = e.organization_id
                      WHERE picket_covers(e.kind, e.value, o.shard)) AS is_so) AS e
-WHERE t.id = $1 AND t.scan_id = $3 AND t.state = 'ready' AND NOT picket_may_begin(t.organization_id, t.scan_id, t.shard, $2)";
+WHERE t.id = $1 AND t.scan_id = $3 AND t.state = 'ready' AND NOT picket_may_begin(
+  t.organization_id, t.scan_id, t.tool, t.params, t.shard, $2
+)";
 
     COVERED = "-- tasks.authority.covered
 SELECT DISTINCT t.scan_id

@@ -20,7 +20,7 @@ UPDATE tasks
 SET state = 'running', attempt = attempt + 1, worker_id = $3, lease_until = now() + make_interval(secs => $4),
     started_at = now()
 WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
-  AND picket_may_begin(organization_id, scan_id, shard, $6)
+  AND picket_may_begin(organization_id, scan_id, tool, params, shard, $6)
   AND NOT EXISTS (
     SELECT FROM picket_halts(organization_id) AS h
     WHERE h.pattern IS NULL

@@ -82,6 +82,7 @@ impl Stage {
                 clock: clock.clone(),
                 blobs: None,
                 most_bytes: 0,
+                row_bytes: 0,
                 patience: Patience::new(Shutdown::new()),
             },
             ends: Ends::new(db.clone(), clock.clone()),

@@ -52,7 +52,7 @@ pub(super) async fn estimate(
     ask: Ask,
 ) -> Result<EstimateView, Problem> {
     let chosen = ask.chosen(app, caller).await?;
-    let asker = app.asker(caller, context, &chosen.target).await?;
+    let asker = app.dry_asker(caller, context, &chosen.target).await?;
     let (mut target, mut reasons) = (chosen.target.clone(), Vec::new());
     let mut whole = Estimate::NOTHING;
     match chosen.plan(app, &asker, context.dialect).await {

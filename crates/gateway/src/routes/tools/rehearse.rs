@@ -149,7 +149,7 @@ pub(super) async fn rehearse(
     tool: &dyn Tool,
     body: &BuildCommand,
 ) -> Result<CommandView, Problem> {
-    let asker = app.asker(caller, context, &body.target).await?;
+    let asker = app.dry_asker(caller, context, &body.target).await?;
     let request =
         ToolRequest { target: &body.target, tool: tool.slug(), parameters: body.parameters.value(), notify: &[] };
     let rehearsal = app.planner.rehearse(&asker, request, MOST_COMMANDS).await?;

@@ -58,7 +58,7 @@ async fn t16_name_servers_that_fail_say_nothing_once_and_what_is_found_is_noted(
 }
 
 #[tokio::test]
-async fn a_plan_that_only_looks_needs_no_proof() {
+async fn every_plan_needs_a_proof_since_each_tries_named_attacks() {
     let world = World::new().await;
     let ada = world.app.member("ada@example.com").await;
     world.dns.set_addresses("example.com", PUBLIC);
@@ -66,7 +66,7 @@ async fn a_plan_that_only_looks_needs_no_proof() {
         let body = json!({"target": "example.com", "scan_type": "custom", "options": options});
         world.app.post("/api/v2/scans", Some(&ada.token), &body).await.status
     };
-    assert_eq!(plan(json!({"ssl_scan": true})).await, 201);
+    assert_eq!(plan(json!({"ssl_scan": true})).await, 403);
     assert_eq!(plan(json!({"ssl_scan": true, "port_scan": true})).await, 403);
     assert_eq!(plan(json!({"ssl_scan": true, "web_scan": true})).await, 403);
     assert_eq!(plan(json!({"include_subdomain": true})).await, 403);
@@ -83,14 +83,15 @@ async fn a_tool_that_only_looks_needs_no_proof_and_every_other_one_does() {
         world.app.post("/api/v1/scans/create", Some(&ada.token), &body).await
     };
     for (tool, parameters) in [
-        ("sslscan", json!({})),
-        ("sslyze", json!({"port": 8443})),
+        ("sslscan", json!({"heartbleed": false})),
+        ("sslscan", json!({"port": 8443, "heartbleed": false})),
         ("whatweb", json!({"port": 443})),
         ("testssl", json!({"checks": ["headers", "protocols", "certificate"]})),
     ] {
         let made = create(tool, parameters.clone(), "example.com").await;
         assert_eq!(made.status, 201, "{tool}: {}", made.text);
-        create(tool, parameters, "inside.example.com").await.assert_problem(400, "target_forbidden");
+        create(tool, parameters.clone(), "inside.example.com").await.assert_problem(400, "target_forbidden");
+        create(tool, parameters, "93.184.215.0/30").await.assert_problem(403, "target_not_authorized");
     }
     for (tool, parameters) in [
         ("nmap", json!({})),
@@ -100,6 +101,10 @@ async fn a_tool_that_only_looks_needs_no_proof_and_every_other_one_does() {
         ("wafw00f", json!({})),
         ("ssh-audit", json!({})),
         ("subdomains", json!({})),
+        ("sslscan", json!({})),
+        ("sslscan", json!({"heartbleed": true})),
+        ("sslyze", json!({})),
+        ("sslyze", json!({"port": 8443})),
         ("testssl", json!({})),
         ("testssl", json!({"checks": ["headers", "robot"]})),
         ("whatweb", json!({"aggression": 3})),

@@ -112,7 +112,8 @@ WHERE id IN (
     // As when a worker hands back because it stops. Whatever is locked ends at this moment.
     SUSPEND = "-- tasks.admission.suspend
 UPDATE tasks
-SET state = 'ready', ready_at = now(), lease_until = NULL, worker_id = NULL, queued_at = NULL
+SET state = 'ready', ready_at = now(), lease_until = NULL, worker_id = NULL, queued_at = NULL,
+    last_reason = '{\"code\": \"interrupted\", \"detail\": \"a blackout window opened\"}'
 WHERE id IN (
   SELECT t.id
   FROM tasks AS t
