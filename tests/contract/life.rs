@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use picket_domain::{EventBody, Location, Observation, Pool, Protocol, SandboxLevel, Severity, TaskQueued, WorkerId};
 use picket_steward::{Admission, StewardSettings};
 use picket_store::{
-    StoreError, events,
+    events,
     tasks::{self, RunRecord, lease, lease::Claimant},
     workers::{self, WorkerBeat},
 };
@@ -59,15 +59,12 @@ impl<'a> Life<'a> {
         let mut found = observations;
         for message in self.admit().await {
             let (from, seen) = (end - took, std::mem::take(&mut found));
-            self.stack
-                .db
-                .operate("test.run", async |tx| {
-                    let task = lease::claim(tx, &message, claimant, from).await?.expect("a fresh message");
-                    tasks::complete(tx, &task, seen, &RunRecord::default(), end).await?;
-                    Ok::<_, StoreError>(())
-                })
-                .await
-                .expect("a run");
+            let db = &self.stack.db;
+            let claim = db.operate("test.claim", async |tx| lease::claim(tx, &message, claimant, from).await);
+            let task = claim.await.expect("a claim").expect("a fresh message");
+            let complete =
+                async |tx: &picket_store::Tx<'_>| tasks::complete(tx, &task, seen, &RunRecord::default(), end).await;
+            db.run("test.run", task.organization_id, complete).await.expect("a run");
         }
     }
 

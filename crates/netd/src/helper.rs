@@ -261,9 +261,8 @@ impl Helper {
     fn remove(&self, wired: Wired) -> io::Result<()> {
         let rules = unpoisoned(self.node.lock()).as_mut().map_or(Ok(()), |node| node.revoke(&wired));
         let wire = unpoisoned(self.wires.lock()).as_mut().map_or(Ok(()), |wires| slot::unwire(wires, &wired));
-        let done = rules.and(wire);
         // Before anybody else has its address.
-        Host::forget_run(&self.settings, wired.slot());
+        let done = rules.and(wire).and(Host::forget_run(&self.settings, wired.slot()));
         if let Some(node) = unpoisoned(self.node.lock()).as_mut() {
             if done.is_ok() { node.free(wired.slot()) } else { node.keep(wired) }
         }

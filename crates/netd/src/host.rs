@@ -143,16 +143,27 @@ impl Host {
         changes.apply(&mut self.filter)
     }
 
-    /// Lets the node forget the connections of the run that had this slot. Where the kernel cannot, the next run may hear
-    /// what those still answer whom it may reach as well; that is worth a warning and no node without runs.
-    pub(crate) fn forget_run(settings: &NetdSettings, slot: u32) {
+    /// Lets the node forget the connections of the run that had this slot. Where the kernel knows no way, the next run may
+    /// hear what those still answer whom it may reach as well; that is worth a warning and no node without runs.
+    ///
+    /// # Errors
+    /// Where it knows one and some are left: then nobody may have the slot's address.
+    pub(crate) fn forget_run(settings: &NetdSettings, slot: u32) -> io::Result<()> {
         let ends = settings.wire(slot);
         let both: [IpAddr; 2] = [ends.far.0.into(), ends.far.1.into()];
+        let mut done = Ok(());
         for address in both.into_iter().take(if settings.ipv6 { 2 } else { 1 }).filter(|_| settings.masquerade) {
-            if let Err(error) = connections::forget(address) {
-                tracing::warn!(%error, slot, "the node cannot forget the connections of a run");
+            match connections::forget(address) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    tracing::warn!(
+                        slot,
+                        "the node forgets no connections of runs: its kernel lacks nf_conntrack_netlink"
+                    );
+                }
+                forgotten => done = done.and(forgotten),
             }
         }
+        done
     }
 
     /// Such packets of all runs that had this slot.

@@ -136,7 +136,7 @@ impl Node {
         if self.settings.masquerade && !self.counted.contains(&slot) {
             self.host.count_hurried(slot, &self.settings)?;
             // A predecessor that was killed left what its runs began.
-            Host::forget_run(&self.settings, slot);
+            Host::forget_run(&self.settings, slot)?;
             self.counted.insert(slot);
         }
         self.hurried_of(slot)

@@ -149,6 +149,11 @@ fn count_lies() {
             tracing::debug!(%error, "the router looks at sources before its rules");
         }
     }
+    // With 2 a source needs some route, and a strict one only with 1.
+    let strict = std::fs::read_to_string("/proc/sys/net/ipv4/conf/all/rp_filter").is_ok_and(|text| text.trim() == "1");
+    if strict {
+        tracing::warn!("net.ipv4.conf.all.rp_filter is 1 and cannot be changed here: raw sockets will not be proven");
+    }
 }
 
 /// The rules drop everything of IPv6 anyway, so a kernel that has none, or does not let it be switched off, is as good.

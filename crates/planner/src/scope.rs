@@ -37,7 +37,8 @@ impl Scope {
 }
 
 impl Planner {
-    /// Reads, resolves and judges a target for who asks. `passive` tools may look at any public one.
+    /// Reads, resolves and judges a target for who asks. `passive` tools may look at any public host or
+    /// address, never at a network.
     ///
     /// # Errors
     /// When it cannot be read or resolved, is too large, or may not be scanned.

@@ -374,7 +374,8 @@ async fn each_address_and_port_is_in_exactly_one_task_and_none_is_too_large() {
 
 #[tokio::test]
 async fn a_scan_that_only_looks_names_what_may_be_run_under_it() {
-    let request = ToolRequest { target: "public.example.net", tool: "sslscan", parameters: None, notify: &[] };
+    let looks = json!({"heartbleed": false});
+    let request = ToolRequest { target: "public.example.net", tool: "sslscan", parameters: Some(&looks), notify: &[] };
     let scan = planner(&[]).plan_tool(&asker(Subscription::Trial), request).await.unwrap();
     assert_eq!(scan.authority.basis, picket_domain::Basis::Passive);
     assert_eq!(scan.authority.only, [json!({"tool": "sslscan", "params": scan.tasks[0].params})]);

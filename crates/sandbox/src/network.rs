@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use picket_domain::Network;
-use picket_netd::{Confined, Confinement, Forward, Gateway, Grant, Lease, Mode, NetdClient, Wire};
+use picket_netd::{Confined, Confinement, Forward, Gateway, Grant, Lease, Mode, NetdClient, NetdError, Wire};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 pub use route::Route;
 pub(crate) use slirp::Slirp;
@@ -238,6 +239,19 @@ impl Way {
     }
 }
 
+/// Which of the addresses, as the run sees them, cannot be reached: at level L1 those of IPv6 where the kernel has none, or
+/// has it switched off.
+pub(crate) fn without_ipv6(error: SandboxError, route: &Route, addresses: &[IpAddr]) -> SandboxError {
+    let codes = [Errno::OPNOTSUPP, Errno::AFNOSUPPORT, Errno::ACCESS].map(Errno::raw_os_error);
+    let is_without = route.level() == picket_domain::SandboxLevel::L1
+        && matches!(&error, SandboxError::Network(NetdError::Kernel { source, .. })
+            if source.raw_os_error().is_some_and(|code| codes.contains(&code)));
+    match addresses.iter().find(|address| is_without && address.to_canonical().is_ipv6()) {
+        Some(address) => SandboxError::Unreachable { address: route.outside(*address), level: route.level() },
+        None => error,
+    }
+}
+
 /// The stand-ins of a connection are those that the tool was told: they are reserved while the route lives, and only another
 /// helper would give out others.
 fn kept(forwards: &[Forward], lease: Lease) -> Result<Connection, SandboxError> {
@@ -274,5 +288,36 @@ impl Connection {
             Self::Netd(lease) => lease.dropped_packets(),
         };
         counted.inspect_err(|error| tracing::warn!(%error, "dropped packets cannot be counted")).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use picket_domain::SandboxLevel;
+
+    use super::*;
+
+    #[test]
+    fn an_ipv6_target_is_unreachable_at_l1_where_the_kernel_has_no_ipv6() {
+        let told = |level, targets: &[&str], code: Errno| {
+            let addresses: Vec<IpAddr> = targets.iter().map(|text| text.parse().unwrap()).collect();
+            let route = Route::new(level, &addresses, &Ways::default()).unwrap();
+            let inside: Vec<IpAddr> = addresses.iter().map(|address| route.inside(*address)).collect();
+            let source = std::io::Error::from_raw_os_error(code.raw_os_error());
+            let error = NetdError::Kernel { step: "give the run an IPv6 address", source };
+            without_ipv6(error.into(), &route, &inside)
+        };
+        for (targets, first) in [(["192.0.2.1", "2001:db8::1"], "2001:db8::1"), (["::1", "2001:db8::1"], "::1")] {
+            for code in [Errno::OPNOTSUPP, Errno::ACCESS] {
+                let SandboxError::Unreachable { address, level } = told(SandboxLevel::L1, &targets, code) else {
+                    panic!("{targets:?}: not unreachable")
+                };
+                assert_eq!((address, level), (first.parse().unwrap(), SandboxLevel::L1));
+            }
+        }
+        let both = ["192.0.2.1", "2001:db8::1"];
+        assert!(matches!(told(SandboxLevel::L1, &both, Errno::NOMEM), SandboxError::Network(_)));
+        assert!(matches!(told(SandboxLevel::L1, &both[..1], Errno::OPNOTSUPP), SandboxError::Network(_)));
+        assert!(matches!(told(SandboxLevel::L0, &both, Errno::OPNOTSUPP), SandboxError::Network(_)));
     }
 }

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use picket_domain::{Egress, Network, SandboxLevel};
+use picket_netd::NetdError;
 
 use crate::bait::Bait;
 use crate::canary::Canary;
@@ -147,7 +148,7 @@ fn prove_network(sandbox: &Sandbox, level: SandboxLevel, slot: u32, network: Net
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     match try_network(sandbox, level, slot, network, &canary, loopback) {
         // The policy of the helper's node forbids loopback addresses: then only what must be closed can be tried.
-        Err(SandboxError::Network(picket_netd::NetdError::Forbidden(_))) if level == SandboxLevel::L0 => {
+        Err(SandboxError::Network(NetdError::Forbidden(_))) if level == SandboxLevel::L0 => {
             try_network(sandbox, level, slot, network, &canary, UNUSED).map(|()| Reach::NotTried)
         }
         tried => tried.map(|()| Reach::Proven),
@@ -160,13 +161,17 @@ fn prove_ipv6(sandbox: &Sandbox, slot: u32, canary: &Canary) -> Result<(), Sandb
     let loopback = IpAddr::V6(Ipv6Addr::LOCALHOST);
     let (level, network) = (SandboxLevel::L1, Network::Connect);
     let route = sandbox.route_at(level, &[loopback])?;
-    match try_route(sandbox, &route, slot, network, canary, (route.inside(loopback), None)) {
-        Err(error @ SandboxError::NotProven(_)) => Err(error),
-        Err(error) => {
+    pass_without_ipv6(try_route(sandbox, &route, slot, network, canary, (route.inside(loopback), None)))
+}
+
+/// Only a kernel that refuses says that there is no IPv6. Whatever else keeps the probe from looking around proves nothing.
+fn pass_without_ipv6(tried: Result<(), SandboxError>) -> Result<(), SandboxError> {
+    match tried {
+        Err(error @ SandboxError::Network(NetdError::Kernel { .. })) => {
             tracing::debug!(error = picket_domain::cause(&error), "runs have no IPv6 here");
             Ok(())
         }
-        Ok(()) => Ok(()),
+        tried => tried,
     }
 }
 
@@ -242,4 +247,26 @@ fn run(
     }
     let outcome = run.wait_blocking();
     if outcome.stderr.is_empty() { Ok((outcome, text)) } else { Err(SandboxError::NotProven(outcome.stderr)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_kernel_that_refuses_says_that_there_is_no_ipv6() {
+        let io = || std::io::Error::from_raw_os_error(95);
+        let kernel = NetdError::Kernel { step: "give the run an IPv6 address", source: io() };
+        assert!(pass_without_ipv6(Ok(())).is_ok() && pass_without_ipv6(Err(kernel.into())).is_ok());
+        for error in [
+            SandboxError::NotProven("somebody else answers".to_owned()),
+            SandboxError::NoWay("no slirp4netns is configured"),
+            SandboxError::set_up("attach slirp4netns")(io()),
+            NetdError::Unreachable(io()).into(),
+            NetdError::Refused("too many".to_owned()).into(),
+        ] {
+            let said = error.to_string();
+            assert_eq!(pass_without_ipv6(Err(error)).unwrap_err().to_string(), said);
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::cgroup::Groups;
 use crate::command::{Command, Program, Root};
 use crate::filter::Filters;
 use crate::launch::{Identity, Wanted, launch, prepare};
-use crate::network::{Route, Way, Ways};
+use crate::network::{Route, Way, Ways, without_ipv6};
 use crate::roots::{Roots, closed_to_others};
 use crate::supervisor::supervise;
 use crate::warm::Warm;
@@ -206,7 +206,8 @@ impl Sandbox {
         let ttl = limits.wall.saturating_add(GRACE);
         let egress = Self::egress(route, invocation, &root)?;
         let way = Way::new(&self.ways, route, invocation.network, egress.as_ref(), ttl)?;
-        self.start_program(slot, &program, &way, limits)
+        let started = self.start_program(slot, &program, &way, limits);
+        started.map_err(|error| without_ipv6(error, route, &egress.addresses))
     }
 
     /// Starts real sandboxes, lets a probe look around in them, and says which level that proves; [`Sandbox::start`]

@@ -1,7 +1,7 @@
 //! The lists of `-oG`, which nmap and masscan write alike: a host in each line, its parts behind tabs. They hold ports alone:
 //! what scripts said is not in them, and a list of a run with scripts is never complete.
 
-use std::io::BufRead;
+use std::{collections::BTreeSet, io::BufRead};
 
 use picket_domain::{Gap, Protocol, Service};
 
@@ -14,8 +14,8 @@ use crate::{
 
 /// Text kept of what is said of a service or a system.
 const MAX_VALUE_BYTES: usize = 256;
-/// Words of a command line that ask nmap for scripts.
-const SCRIPTED: [&str; 4] = [" -sC", " -A ", " --script", " -A\n"];
+/// Ports that are remembered until their banner comes; those of more count for nothing, and the result says so.
+const MAX_TOLD: usize = 1 << 17;
 
 /// Whether a file begins as `tool` begins such a list. nmap's output for people has the same first line, but no line of a
 /// host.
@@ -30,7 +30,15 @@ pub(crate) fn recognizes(head: &Head<'_>, tool: &str) -> bool {
 
 /// Reads a list. `needs_hosts` tells that one without any host says that nothing was examined.
 pub(crate) fn read(input: &mut dyn BufRead, context: &Context<'_>, tally: Tally<'_>, needs_hosts: bool) -> Parsed {
-    let mut list = List { context, tally, last: String::new(), is_finished: false, is_scripted: false, timed_out: 0 };
+    let mut list = List {
+        context,
+        tally,
+        last: String::new(),
+        told: BTreeSet::new(),
+        is_finished: false,
+        is_scripted: false,
+        timed_out: 0,
+    };
     let (mut all, mut foreign) = (0_u64, 0_u64);
     let lines = json::lines(input, &mut |line| {
         all = all.saturating_add(1);
@@ -58,6 +66,8 @@ struct List<'s, 'c> {
     tally: Tally<'s>,
     /// The host of the line before, which may have a line for its state and one for its ports.
     last: String,
+    /// The open ports of TCP and (`true`) UDP: masscan's banners follow in lines that name no protocol.
+    told: BTreeSet<(String, u16, bool)>,
     is_finished: bool,
     is_scripted: bool,
     timed_out: u64,
@@ -67,8 +77,7 @@ impl List<'_, '_> {
     fn line(&mut self, line: &str) -> Option<()> {
         if let Some(comment) = line.strip_prefix('#') {
             self.is_finished = comment.contains(" done at ") || comment.contains(" run completed at ");
-            self.is_scripted |=
-                comment.contains(" as: ") && SCRIPTED.iter().any(|word| format!("{comment}\n").contains(word));
+            self.is_scripted |= comment.split_once(" as: ").is_some_and(|(_, command)| is_scripted(command));
             return Some(());
         }
         self.is_finished = false;
@@ -85,10 +94,16 @@ impl List<'_, '_> {
             self.tally.host_up();
             host.clone_into(&mut self.last);
         }
-        ports(part("Ports").unwrap_or_default()).for_each(|port| port.tell(&host, &mut self.tally));
+        for port in ports(part("Ports").unwrap_or_default()) {
+            port.tell(&host, &mut self.tally);
+            if let Some((number, is_udp)) = port.may_speak().filter(|_| self.told.len() < MAX_TOLD) {
+                self.told.insert((host.clone(), number, is_udp));
+            }
+        }
         if let Some(number) = part("Port") {
-            let banner = part("Banner").unwrap_or_default();
-            Port::of_banner(number, part("Service").unwrap_or_default(), banner).tell(&host, &mut self.tally);
+            let service = part("Service").unwrap_or_default();
+            let protocol = number.parse().ok().and_then(|number| self.protocol_of(&host, number));
+            Port::of_banner(number, protocol, service, part("Banner").unwrap_or_default()).tell(&host, &mut self.tally);
         }
         if let Some(system) = part("OS").filter(|system| !system.is_empty()) {
             let title = format!("Operating system: {}", text::line(system, MAX_VALUE_BYTES));
@@ -97,6 +112,39 @@ impl List<'_, '_> {
         }
         Some(())
     }
+}
+
+impl List<'_, '_> {
+    /// The only protocol under which this port was told to be open: a banner of another one, or of both, is nobody's.
+    fn protocol_of(&self, host: &str, number: u16) -> Option<Protocol> {
+        let is_told = |is_udp| self.told.contains(&(host.to_owned(), number, is_udp));
+        match (is_told(false), is_told(true)) {
+            (true, false) => Some(Protocol::Tcp),
+            (false, true) => Some(Protocol::Udp),
+            (true, true) | (false, false) => None,
+        }
+    }
+}
+
+/// Whether a command line asks nmap for scripts: `-A`, `--script …` (one dash will do), `-sC`, also together with other
+/// kinds of scan (`-sVC`) or behind letters that take no value (`-nA`).
+fn is_scripted(command: &str) -> bool {
+    let mut words = command.split_whitespace();
+    while let Some(word) = words.next() {
+        let Some(letters) = word.strip_prefix('-') else { continue };
+        if letters.trim_start_matches('-').starts_with("script") {
+            return true;
+        }
+        let rest = letters.trim_start_matches(|c: char| "46FfhInqRr".contains(c));
+        let kinds = match rest.strip_prefix('s') {
+            Some("") => words.next().unwrap_or_default(),
+            kinds => kinds.unwrap_or_default(),
+        };
+        if rest.starts_with('A') || kinds.bytes().all(|kind| kind.is_ascii_alphabetic()) && kinds.contains('C') {
+            return true;
+        }
+    }
+    false
 }
 
 /// The ports of a line. What is said of a service may hold the comma between ports, but never a slash.
@@ -130,9 +178,19 @@ impl<'l> Port<'l> {
         Self { number, protocol, is_open, is_tls, service: service.strip_prefix("ssl|").unwrap_or(service), software }
     }
 
-    fn of_banner(number: &str, service: &'l str, banner: &'l str) -> Self {
+    fn of_banner(number: &str, protocol: Option<Protocol>, service: &'l str, banner: &'l str) -> Self {
         let number = number.parse().ok().filter(|number| *number != 0);
-        Self { number, protocol: Some(Protocol::Tcp), is_open: true, is_tls: false, service, software: banner }
+        Self { number, protocol, is_open: true, is_tls: false, service, software: banner }
+    }
+
+    /// Its number, and whether it is of UDP: nobody reads banners of SCTP.
+    fn may_speak(&self) -> Option<(u16, bool)> {
+        let is_udp = match self.protocol? {
+            Protocol::Tcp => false,
+            Protocol::Udp => true,
+            Protocol::Sctp => return None,
+        };
+        self.number.filter(|_| self.is_open).map(|number| (number, is_udp))
     }
 
     /// A name by the number of the port is no knowledge: only one with software, or inside of TLS, was seen.
@@ -213,14 +271,46 @@ mod tests {
             (format!("{BEGIN}Host: 192.0.2.1 ()\tStatus: Timeout\n{END}"), "too long"),
             (format!("{}{host}{END}", BEGIN.replace("-sV", "-sV -sC")), "scripts"),
             (format!("{}{host}{END}", BEGIN.replace("-sV", "--script vuln")), "scripts"),
+            (format!("{}{host}{END}", BEGIN.replace("-sV", "-script=vuln")), "scripts"),
+            (format!("{}{host}{END}", BEGIN.replace("-sV", "-sVC")), "scripts"),
+            (format!("{}{host}{END}", BEGIN.replace("-sV", "-n4sCV")), "scripts"),
+            (format!("{}{host}{END}", BEGIN.replace("-sV", "-s SC")), "scripts"),
+            (format!("{}{host}{END}", BEGIN.replace("-sV", "-nA")), "scripts"),
+            (format!("{}{host}{END}", BEGIN.replace("192.0.2.0/30", "192.0.2.0/30 -A")), "scripts"),
             (format!("{BEGIN}{host}what is this\n{END}"), "cannot be understood"),
         ] {
             let (parsed, _) = read(&list);
             assert!(parsed.reason.contains(part), "{list}\n{parsed:?}");
         }
-        assert!(read(&format!("{BEGIN}{host}{END}")).0.is_complete());
+        for words in ["-sV", "-sS -p C", "-oG A.txt -sU", "--max-rate 5 -sV"] {
+            let (parsed, _) = read(&format!("{}{host}{END}", BEGIN.replace("-sV", words)));
+            assert!(parsed.is_complete(), "{words}: {parsed:?}");
+        }
         let old = "# nmap 3.50 scan initiated Tue Feb 5 as: nmap -oG - 192.0.2.1\nHost: 192.0.2.1 (a)\tPorts: 22/open/tcp//ssh///\n# Nmap run completed at Tue Feb 5 -- 1 IP address\n";
         assert!(read(old).0.is_complete());
+    }
+
+    #[test]
+    fn a_banner_is_of_the_one_protocol_under_which_its_port_was_told() {
+        let port = |entry: &str| format!("Timestamp: 1\tHost: 192.0.2.7 ()\tPorts: {entry}\n");
+        let banner = |host: &str| format!("Host: {host} ()\tPort: 161\tService: snmp\tBanner: Linux router\n");
+        let (tcp, udp) = (port("161/open/tcp//snmp//"), port("161/open/udp//snmp//"));
+        for (lines, expected) in [
+            (format!("{tcp}{}", banner("192.0.2.7")), Some("192.0.2.7:161/tcp")),
+            (format!("{udp}{}", banner("192.0.2.7")), Some("192.0.2.7:161/udp")),
+            (format!("{tcp}{udp}{}", banner("192.0.2.7")), None),
+            (format!("{udp}{}", banner("192.0.2.8")), None),
+            (format!("{}{}", port("80/open/tcp//http//"), banner("192.0.2.7")), None),
+        ] {
+            let list = format!(
+                "# Masscan 1.3.2 scan initiated Sun Nov 23 01:00:00 2025\n# Ports scanned: TCP(1;161,) UDP(1;161,)\n{lines}# Masscan done at Sun Nov 23 01:00:09 2025\n"
+            );
+            let (parsed, seen) = read(&list);
+            assert_eq!(parsed.is_complete(), expected.is_some(), "{list}\n{parsed:?}");
+            let told =
+                seen.iter().find(|one| one.evidence.contains("Linux router")).map(|one| one.location.to_string());
+            assert_eq!(told.as_deref(), expected, "{list}");
+        }
     }
 
     #[test]

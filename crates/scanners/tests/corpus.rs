@@ -2,7 +2,7 @@
 //! the counts differ, `corpus/explained.tsv` says why; a line there that nothing needs any more fails as well.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -180,6 +180,7 @@ const RECORDINGS: [(&str, u64); 12] = [
 #[test]
 fn recordings_of_loopback_services_are_recognized_and_told() {
     let Some(corpus) = corpus() else { return };
+    let mut hit = BTreeSet::new();
     for entry in fs::read_dir(corpus.join("loopback")).unwrap() {
         let file = entry.unwrap().path();
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
@@ -188,8 +189,10 @@ fn recordings_of_loopback_services_are_recognized_and_told() {
         assert!(read.observations > 0 && !read.parsed.is_refused, "{name}: {:?}", read.parsed);
         if let Some((_, expected)) = RECORDINGS.iter().find(|(file, _)| *file == name) {
             assert_eq!(read.observations, *expected, "{name}");
+            hit.insert(name);
         }
     }
+    assert_eq!(hit.len(), RECORDINGS.len(), "a recording is not there any more: {hit:?}");
 }
 
 /// Tools whose own severity is ours as well; the others' findings are judged by rules of ours (ZAP's where they are of

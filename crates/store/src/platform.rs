@@ -8,9 +8,7 @@ use picket_domain::{AuditEntry, Gap, OrganizationId, Pool, SandboxLevel, ScanId,
 use serde_json::Value;
 use tokio_postgres::Row;
 
-use crate::{
-    Inconsistent, Notice, StoreError, Tx, administration, audit, row::Columns, statements::statements,
-};
+use crate::{Inconsistent, Notice, StoreError, Tx, administration, audit, row::Columns, statements::statements};
 
 statements! {
     IS_OPERATOR = "-- platform.is_operator

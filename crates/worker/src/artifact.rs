@@ -78,7 +78,15 @@ impl<R: Read> Read for Tee<R> {
 impl Copied {
     /// A copy of at most so many bytes, which makes no file while it has no more than `small` when compressed.
     pub(crate) fn new(most: u64, small: usize) -> Self {
-        let spool = Spool { most, small: small.min(SMALL_BYTES), file: None, digest: Sha256::new(), size_bytes: 0, is_cut: false, failed: None };
+        let spool = Spool {
+            most,
+            small: small.min(SMALL_BYTES),
+            file: None,
+            digest: Sha256::new(),
+            size_bytes: 0,
+            is_cut: false,
+            failed: None,
+        };
         Self(Arc::new(Mutex::new(spool)))
     }
 
@@ -181,7 +189,13 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Keeps at most so many bytes of a run, those of a small one in its row, and hurries when it is time to stop.
-    pub(crate) fn new(db: Db, clock: Clock, blobs: Option<Blobs>, settings: &WorkerSettings, stopping: &Shutdown) -> Self {
+    pub(crate) fn new(
+        db: Db,
+        clock: Clock,
+        blobs: Option<Blobs>,
+        settings: &WorkerSettings,
+        stopping: &Shutdown,
+    ) -> Self {
         let (most_bytes, row_bytes) = (settings.artifact_bytes, usize::from(settings.artifact_row_bytes));
         Self { db, clock, blobs, most_bytes, row_bytes, patience: Patience::new(stopping.clone()) }
     }

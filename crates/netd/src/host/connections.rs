@@ -3,7 +3,7 @@
 //! than a scanner does. Nothing is left there of a run that has ended: who has its address next hears none of its answers.
 //! Without masquerading runs are in no table.
 
-use std::{io, net::IpAddr};
+use std::{io, net::IpAddr, ops::ControlFlow};
 
 use crate::{
     NetdSettings,
@@ -109,39 +109,86 @@ pub(super) fn count(changes: &mut Changes, slot: u32, ends: &Ends) {
     }
 }
 
-/// Messages about connections (`linux/netfilter/nfnetlink_conntrack.h`): get, delete.
+/// Messages about connections (`linux/netfilter/nfnetlink_conntrack.h`): get, delete, say how many there are.
 const GET: u16 = (1 << 8) | 1;
 const DELETE: u16 = (1 << 8) | 2;
+const COUNT: u16 = (1 << 8) | 5;
 /// Who speaks with whom, as the connection was begun; the addresses in it; what the kernel compares.
 const BEGUN: u16 = 1;
 const ADDRESSES: u16 = 1;
 const FILTER: u16 = 25;
-/// More than the table of an ordinary node has room for.
-const MOST: usize = 1 << 18;
+/// Connections that are held at a time: the kernel is asked again for those that are left.
+const MOST: usize = 1 << 10;
+/// How often it is asked: for four million connections, which is more than an ordinary node has room for.
+const ROUNDS: u32 = 1 << 12;
+/// How often a connection is deleted that the kernel does not delete.
+const VAIN_ROUNDS: u32 = 3;
 
-/// Lets the table forget every connection that `address` began. The thread must be in the node's namespace.
+/// Lets the table forget every connection that `address` began, who begins none any more. The thread must be in the node's
+/// namespace. What cannot be deleted keeps no other one.
 ///
 /// # Errors
-/// The kernel's, also where it has no way to ask for that (`nf_conntrack_netlink`).
+/// The kernel's last one, when some are left; [`io::ErrorKind::Unsupported`] where it has no way to ask for that
+/// (`nf_conntrack_netlink`).
 pub(crate) fn forget(address: IpAddr) -> io::Result<()> {
-    let (family, source) = if address.is_ipv4() { (2, 1) } else { (10, 3) };
-    let (header, bytes) = ([family, 0, 0, 0], octets(address));
-    let mut table = Netlink::filter()?.taking(MOST);
+    let (mut vain, mut last) = (0, io::Error::other("the table of connections has no end"));
+    for _ in 0..ROUNDS {
+        let left = begun_by(address).map_err(unsupported)?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = delete(address, &left) {
+            (vain, last) = (vain + 1, error);
+        }
+        if vain >= VAIN_ROUNDS {
+            break;
+        }
+    }
+    Err(last)
+}
+
+/// The kernel's family and its name for a source of it.
+const fn family_of(address: IpAddr) -> ([u8; 4], u16) {
+    if address.is_ipv4() { ([2, 0, 0, 0], 1) } else { ([10, 0, 0, 0], 3) }
+}
+
+/// Connections that `address` began, as the kernel names them, and no more than are held at a time.
+fn begun_by(address: IpAddr) -> io::Result<Vec<Vec<u8>>> {
+    let ((header, source), bytes) = (family_of(address), octets(address));
     let addresses = Attributes::new().nest(ADDRESSES, Attributes::new().put(source, &bytes));
     // The first bit means the source.
     let wanted = Attributes::new().nest(BEGUN, addresses).nest(FILTER, Attributes::new().ne32(1, 1));
-    for reply in table.ask(Message::new(GET, DUMP, &header, &wanted))? {
-        let Some(begun) = reply.body.get(4..).and_then(|list| attribute(list, BEGUN)) else { continue };
+    let mut found = Vec::new();
+    Netlink::filter()?.dump(Message::new(GET, DUMP, &header, &wanted), &mut |reply| {
+        let begun = reply.body.get(4..).and_then(|list| attribute(list, BEGUN));
+        let from = begun.and_then(|begun| attribute(begun, ADDRESSES)).and_then(|list| attribute(list, source));
         // A kernel before 5.8 tells of all.
-        if attribute(begun, ADDRESSES).and_then(|list| attribute(list, source)) != Some(bytes.as_slice()) {
-            continue;
-        }
+        found.extend(begun.filter(|_| from == Some(bytes.as_slice())).map(<[u8]>::to_vec));
+        if found.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(Ok(())) }
+    })?;
+    Ok(found)
+}
+
+/// Deletes each, whatever becomes of the others; the last error.
+fn delete(address: IpAddr, connections: &[Vec<u8>]) -> io::Result<()> {
+    let (mut table, mut done) = (Netlink::filter()?, Ok(()));
+    for begun in connections {
         let which = Attributes::new().put(BEGUN | NESTED, begun);
-        match table.ask(Message::new(DELETE, 0, &header, &which)) {
+        match table.ask(Message::new(DELETE, 0, &family_of(address).0, &which)) {
             // It ended by itself meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            asked => drop(asked?),
+            Err(error) => done = Err(error),
+            Ok(_) => {}
         }
     }
-    Ok(())
+    done
+}
+
+/// A kernel that knows no such messages refuses the plainest of them as malformed (`nfnetlink_rcv_msg`).
+fn unsupported(error: io::Error) -> io::Error {
+    let asked = Netlink::filter().and_then(|mut table| table.ask(Message::new(COUNT, 0, &[0; 4], &Attributes::new())));
+    match asked {
+        Err(refused) if refused.kind() == io::ErrorKind::InvalidInput => io::ErrorKind::Unsupported.into(),
+        _ => error,
+    }
 }

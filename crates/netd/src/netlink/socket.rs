@@ -1,6 +1,6 @@
 //! A netlink socket. It belongs to the network namespace in which it was opened, wherever it is used afterwards.
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{io, ops::ControlFlow, os::fd::OwnedFd, time::Duration};
 
 use rustix::io::retry_on_intr;
 use rustix::net::{
@@ -32,7 +32,6 @@ pub(crate) struct Reply {
 pub(crate) struct Netlink {
     fd: OwnedFd,
     sequence: u32,
-    most: usize,
 }
 
 impl Netlink {
@@ -55,13 +54,7 @@ impl Netlink {
         set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE))?;
         // Four thousand elements in one transaction; the kernel takes what it allows.
         set_socket_send_buffer_size(&fd, 1 << 20)?;
-        Ok(Self { fd, sequence: 0, most: MAX_REPLIES })
-    }
-
-    /// The same for answers of up to so many parts.
-    pub(crate) const fn taking(mut self, most: usize) -> Self {
-        self.most = most;
-        self
+        Ok(Self { fd, sequence: 0 })
     }
 
     /// Sends one request and returns what comes before its end.
@@ -70,8 +63,33 @@ impl Netlink {
         self.transact(&[message])
     }
 
+    /// Hands each part of the answer to a dump to `each`, until that breaks off: what the kernel still has to say stays in
+    /// this socket, which therefore ends with it.
+    pub(crate) fn dump(
+        mut self,
+        message: Message,
+        each: &mut dyn FnMut(Reply) -> ControlFlow<io::Result<()>>,
+    ) -> io::Result<()> {
+        let first = self.send(&[message])?;
+        self.answers(first, 1, each)
+    }
+
     /// Sends requests as one packet; the last of them must be one that is answered.
     pub(crate) fn transact(&mut self, messages: &[Message]) -> io::Result<Vec<Reply>> {
+        let first = self.send(messages)?;
+        let mut found = Vec::new();
+        self.answers(first, u32::try_from(messages.len()).unwrap_or(u32::MAX), &mut |reply| {
+            if found.len() >= MAX_REPLIES {
+                return ControlFlow::Break(Err(io::Error::other("netlink answers too much")));
+            }
+            found.push(reply);
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    /// Returns the number of the first request.
+    fn send(&mut self, messages: &[Message]) -> io::Result<u32> {
         let mut bytes = Vec::new();
         let first = self.sequence.wrapping_add(1);
         for message in messages {
@@ -82,12 +100,16 @@ impl Netlink {
         if sent != bytes.len() {
             return Err(io::Error::other("netlink took a part of a message"));
         }
-        self.answers(first, u32::try_from(messages.len()).unwrap_or(u32::MAX))
+        Ok(first)
     }
 
     /// Reads until the kernel refuses one of the requests or acknowledges one of them: only one asks for that.
-    fn answers(&self, first: u32, count: u32) -> io::Result<Vec<Reply>> {
-        let mut found = Vec::new();
+    fn answers(
+        &self,
+        first: u32,
+        count: u32,
+        each: &mut dyn FnMut(Reply) -> ControlFlow<io::Result<()>>,
+    ) -> io::Result<()> {
         let mut buffer = vec![0; 1 << 16];
         loop {
             // A socket with a timeout does not go on by itself after an interruption (signal(7)).
@@ -100,10 +122,13 @@ impl Netlink {
                     continue;
                 }
                 match header.kind {
-                    ERROR => return error_of(body).map(|()| found),
-                    DONE => return Ok(found),
-                    _ if found.len() >= self.most => return Err(io::Error::other("netlink answers too much")),
-                    kind => found.push(Reply { kind, body: body.to_vec() }),
+                    ERROR => return error_of(body),
+                    DONE => return Ok(()),
+                    kind => {
+                        if let ControlFlow::Break(end) = each(Reply { kind, body: body.to_vec() }) {
+                            return end;
+                        }
+                    }
                 }
             }
         }

@@ -56,6 +56,38 @@ fn what_still_answers_a_run_that_has_ended_does_not_come_to_the_next_one() {
     });
 }
 
+/// More than the helper holds of them at a time.
+const FORGOTTEN: u16 = 2_500;
+
+#[test]
+fn every_connection_of_a_run_that_has_ended_is_forgotten_however_many_there_are() {
+    inside("connections::every_connection_of_a_run_that_has_ended_is_forgotten_however_many_there_are", || {
+        let world = World::new();
+        let helper = start(&world, true);
+        let (run, lease) = world.open(&grant(&[TARGET]));
+        let source = format!("src={} ", lease.granted.address);
+        run.run(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            for port in 1..=FORGOTTEN {
+                // The target refuses most of them, which the next call says.
+                let _ = socket.send_to(b"?", (TARGET, port));
+            }
+        });
+        let ours = || table(&world, "udp").map(|lines| lines.iter().filter(|line| line.contains(&source)).count());
+        let Some(before) = ours() else {
+            println!("skipped: the kernel does not show its table of connections");
+            return;
+        };
+        drop((lease, run));
+        until("its slot is free", || world.client().status().unwrap().slots == 0);
+        let after = ours().unwrap();
+        println!("{before} connections, {after} when the slot was free");
+        assert!(before > 2_048, "{before}: too few were begun for three rounds");
+        assert_eq!(after, 0);
+        helper.stop();
+    });
+}
+
 #[test]
 fn a_run_that_begins_many_connections_leaves_room_in_the_nodes_table() {
     inside("connections::a_run_that_begins_many_connections_leaves_room_in_the_nodes_table", || {

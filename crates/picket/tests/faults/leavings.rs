@@ -71,9 +71,8 @@ async fn a_store_that_takes_no_output_fails_no_task() {
 async fn a_small_output_is_kept_in_its_row_as_it_was_printed_and_makes_no_document() {
     let (stage, service, folder) = (Stage::new().await, Service::quick(), tempfile::tempdir().unwrap());
     let _steward = stage.start("steward", &[]);
-    let settings = blobs(folder.path()).map(|(name, value)| {
-        if name == "PICKET_WORKER__ARTIFACT_ROW_BYTES" { (name, "8192") } else { (name, value) }
-    });
+    let settings = blobs(folder.path())
+        .map(|(name, value)| if name == "PICKET_WORKER__ARTIFACT_ROW_BYTES" { (name, "8192") } else { (name, value) });
     let _worker = stage.start_worker(223_000, &settings);
     let scan = stage.scan(&service).await;
     stage.await_state(&scan, "completed").await;

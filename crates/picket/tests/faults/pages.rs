@@ -8,8 +8,8 @@ use crate::{
     stage::{LONG, Stage},
 };
 
-/// Kills at moments of their own, besides those before and behind a page.
-const KILLS: u32 = 6;
+/// After how many rounds a steward dies, and another one with it, wherever that is.
+const PAGES: [u32; 3] = [1, 2, 4];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stewards_that_are_killed_between_and_within_pages_make_each_task_of_a_slash_16_once() {
@@ -34,12 +34,16 @@ async fn stewards_that_are_killed_between_and_within_pages_make_each_task_of_a_s
         assert!(role.log().contains(place), "{place}");
     }
     assert_eq!(unmade().await, 4_096 - 2 * 64, "a page of each steward that came behind one");
-    for kill in 0..KILLS {
+    for pages in PAGES {
         let before = unmade().await;
-        let mut roles = [0, 1].map(|_| stage.start("steward", &[]));
-        eventually("pages", LONG, async || (before == 0 || unmade().await < before).then_some(())).await;
-        tokio::time::sleep(std::time::Duration::from_millis(u64::from(kill) * 7)).await;
-        roles.iter_mut().for_each(crate::process::Role::kill);
+        let dies = format!("steward::after_page={pages}*off->1*return(kill)");
+        let mut first = stage.start("steward", &[("FAILPOINTS", &dies)]);
+        let mut other = stage.start("steward", &[]);
+        eventually("the death of a steward", LONG, async || first.exit_code()).await;
+        assert!(first.log().contains("steward::after_page"), "it died by itself");
+        eventually("pages", LONG, async || (unmade().await < before).then_some(())).await;
+        // Wherever it is now, mostly within a page.
+        other.kill();
         println!("killed with {} tasks to come", unmade().await);
     }
     let _clean = stage.start("steward", &[]);

@@ -130,6 +130,10 @@ const VIOLATIONS: &[(&str, &[&str])] = &[
     ("UPDATE deliveries SET organization_id = $other", &["5"]),
     ("INSERT INTO faults.audited VALUES ('report.requested', 'rep_1')", &["7"]),
     ("INSERT INTO faults.history (kind, id, organization_id, becomes) VALUES ('scans', $hook, $own, 'completed')", &["7"]),
+    ("INSERT INTO faults.history (kind, id, organization_id, becomes)
+      VALUES ('scans', $hook, $own, 'completed'), ('scans', $task, $own, 'completed');
+      SELECT picket_audit($own, now(), '{\"action\": \"results.removed\", \"actor\": \"test\", \"after\": {\"scans\": 1}}')", &["7"]),
+    ("SELECT picket_audit($own, now(), '{\"action\": \"scan.deleted\", \"actor\": \"test\", \"object\": \"scn_1\"}')", &["7"]),
     ("DELETE FROM sightings", &["4", "10"]),
     ("UPDATE tasks SET exit_code = NULL", &["10"]),
     ("UPDATE faults.accepted SET gap_due = true", &["10"]),

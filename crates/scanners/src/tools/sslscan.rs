@@ -59,8 +59,13 @@ impl Tool for Adapter {
         "Lists the protocols, cipher suites and the certificate of a TLS service within seconds."
     }
 
+    /// It tries Heartbleed, unless asked not to.
     fn is_passive(&self) -> bool {
-        true
+        false
+    }
+
+    fn is_passive_with(&self, params: &Value) -> bool {
+        typed::read::<Params>(Some(params)).is_ok_and(|params| params.only_looks())
     }
 
     fn shapes(&self, params: Option<&Value>) -> Result<Vec<TaskShape>, ParamsError> {

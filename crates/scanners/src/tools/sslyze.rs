@@ -61,8 +61,9 @@ impl Tool for Adapter {
         "Examines protocols, suites, certificate chain and known attacks of a TLS service within seconds."
     }
 
+    /// Every run tries named attacks (Heartbleed, ROBOT, early CCS).
     fn is_passive(&self) -> bool {
-        true
+        false
     }
 
     fn shapes(&self, params: Option<&Value>) -> Result<Vec<TaskShape>, ParamsError> {

@@ -17,6 +17,9 @@ const BEGINS: [&str; 14] = [
     "No CGI Directories", "Multiple IP", "Message:", "Site Link",
 ];
 
+/// Rows have seven, and some more where a quote was not escaped.
+const MAX_CELLS: usize = 32;
+
 pub(super) fn is_text(head: &Head<'_>) -> bool {
     head.first_line().starts_with("- Nikto v")
 }
@@ -89,8 +92,10 @@ struct End {
 
 impl End {
     fn notice(&mut self, line: &str) {
-        self.is_screen |= line.starts_with("+ Target IP:");
-        self.is_finished |= line.ends_with("host(s) tested");
+        let is_begun = line.starts_with("+ Target IP:");
+        self.is_screen |= is_begun;
+        // Another run behind this one has an end of its own.
+        self.is_finished = line.ends_with("host(s) tested") || self.is_finished && !is_begun;
         self.is_stopped |= super::is_terminated(line);
     }
 
@@ -180,14 +185,14 @@ pub(super) fn read_table(input: &mut dyn BufRead, context: &Context<'_>, mut tal
     }
 }
 
-/// The cells of one row, whose quotes are escaped by a backslash.
+/// The cells of one row, whose quotes are escaped by a backslash; none of one with more than any version writes.
 fn cells(line: &[u8]) -> Option<Vec<Cow<'static, str>>> {
     let is_closed = line.last() == Some(&b'"');
     let mut reader =
         ReaderBuilder::new().has_headers(false).flexible(true).double_quote(false).escape(Some(b'\\')).from_reader(line);
     let record = reader.byte_records().next()?.ok()?;
     let text = |cell: &[u8]| Cow::Owned(String::from_utf8_lossy(cell).trim().to_owned());
-    is_closed.then(|| record.iter().map(text).collect())
+    (is_closed && record.len() <= MAX_CELLS).then(|| record.iter().map(text).collect())
 }
 
 #[cfg(test)]
@@ -231,6 +236,10 @@ mod tests {
         assert!(!read(&SCREEN.replace("+ 1 host(s) tested\n", "")).0.is_complete());
         assert!(!read(&TABLE[..TABLE.len() - 5]).0.is_complete());
         assert!(!read("- Nikto v2.1.5/2.1.5\n").0.is_complete());
+        let (cut, _) = SCREEN.split_at(SCREEN.find("+ 1 host(s) tested").unwrap());
+        assert!(!read(&format!("{SCREEN}{cut}")).0.is_complete(), "the second run did not end");
+        assert!(read(&format!("{SCREEN}{SCREEN}")).0.is_complete());
+        assert!(!read(&format!("{TABLE}\"{}\"\n", ["x"; 33].join("\",\""))).0.is_complete());
         assert!(!read("\"Nikto - v2.1.5/2.1.5\"\n").0.is_complete());
     }
 

@@ -21,6 +21,9 @@ pub(super) struct Params {
     port: Port,
     /// The protocol that is spoken before TLS begins.
     starttls: Option<StartTls>,
+    /// Whether to try the named attack Heartbleed. Without it the run only looks, which needs no ground to scan the target.
+    #[serde(skip_serializing_if = "is_true")]
+    heartbleed: bool,
     /// What to look at beside protocols, cipher suites, groups and the certificate.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "read_shows")]
     #[schemars(length(max = 4))]
@@ -29,7 +32,7 @@ pub(super) struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self { port: HTTPS, starttls: None, show: Vec::new() }
+        Self { port: HTTPS, starttls: None, heartbleed: true, show: Vec::new() }
     }
 }
 
@@ -73,6 +76,11 @@ impl Show {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_true(value: &bool) -> bool {
+    *value
+}
+
 /// Each once, in one order.
 fn read_shows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Show>, D::Error> {
     let mut shows = Vec::<Show>::deserialize(deserializer)?;
@@ -105,11 +113,17 @@ impl Params {
         TaskShape::one_port(self, Pool::Tls)
     }
 
+    /// Whether no named attack is tried.
+    pub(super) const fn only_looks(&self) -> bool {
+        !self.heartbleed
+    }
+
     pub(super) fn invocation(&self, shard: &Shard) -> Result<Invocation, ParamsError> {
         let aim = Aim::of(shard)?;
         let mut args = vec!["--no-colour".to_owned(), "--xml=-".to_owned(), "--timeout=5".to_owned()];
         args.extend(aim.name().map(|name| format!("--sni-name={name}")));
         args.extend(self.starttls.map(|protocol| protocol.option().to_owned()));
+        args.extend((!self.heartbleed).then(|| "--no-heartbleed".to_owned()));
         args.extend(self.show.iter().map(|what| what.option().to_owned()));
         args.push(aim.socket(self.port));
         Ok(Invocation { args, ..aim.invocation("sslscan", "/usr/bin/sslscan", self.port) })

@@ -79,6 +79,25 @@ fn what_is_shown_beside_the_usual_is_chosen_by_name() {
 }
 
 #[test]
+fn a_run_is_passive_only_when_its_command_line_leaves_heartbleed_out() {
+    assert!(!Adapter.is_passive());
+    for (params, is_passive) in [
+        (json!({}), false),
+        (json!({"heartbleed": true}), false),
+        (json!({"show": ["times"], "port": 8443}), false),
+        (json!({"heartbleed": false}), true),
+        (json!({"heartbleed": false, "starttls": "smtp", "port": 25}), true),
+    ] {
+        let shapes = Adapter.shapes(Some(&params)).unwrap();
+        let args = Adapter.invocation(&shapes[0].params, &shard("192.0.2.1", None)).unwrap().args;
+        assert_eq!(args.iter().any(|arg| arg == "--no-heartbleed"), is_passive, "{params}");
+        assert_eq!(Adapter.is_passive_with(&shapes[0].params), is_passive, "{params}");
+    }
+    assert!(!Adapter.is_passive_with(&json!({"heartbleed": "no"})), "what cannot be read is no passive run");
+    assert_eq!(Adapter.shapes(None).unwrap()[0].params.get("heartbleed"), None, "the default is as it was");
+}
+
+#[test]
 fn each_element_tells_what_it_means() {
     assert!(rules(&report(SOUND)).is_empty());
     for (inner, rule) in [

@@ -204,6 +204,13 @@ fn the_command_line_is_written_by_us() {
 }
 
 #[test]
+fn a_run_tries_named_attacks_and_is_never_passive() {
+    let args = Adapter.invocation(&json!({}), &shard("192.0.2.1", None)).unwrap().args;
+    assert!(["--heartbleed", "--openssl_ccs", "--robot"].iter().all(|attack| args.iter().any(|arg| arg == attack)));
+    assert!(!Adapter.is_passive() && !Adapter.is_passive_with(&json!({})));
+}
+
+#[test]
 fn hostile_parameters_are_refused() {
     for params in [
         json!({"targets_in": "/etc/passwd"}),

@@ -34,27 +34,31 @@ pub(super) fn read(input: &mut dyn BufRead, context: &Context<'_>, tally: Tally<
             return true;
         }
         let Some((address, plugins)) = begin(&line) else { return false };
-        tell(address, plugins_of(plugins).into_iter().take(MAX_PLUGINS), context, tally);
+        let plugins = plugins_of(plugins, tally);
+        tell(address, plugins, context, tally);
         true
     })
 }
 
 /// `Apache[2.4.49], HTTPServer[Unix][Apache/2.4.49], Title[a, b]`: a comma inside of brackets ends nothing.
-fn plugins_of(list: &str) -> Vec<Found> {
-    let (mut plugins, mut depth, mut start) = (Vec::new(), 0_u32, 0);
-    for (at, character) in list.char_indices() {
+fn plugins_of(list: &str, tally: &mut Tally<'_>) -> Vec<Found> {
+    let mut depth = 0_u32;
+    let pieces = list.split(|character| {
         match character {
             '[' => depth = depth.saturating_add(1),
             ']' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                plugins.push(plugin(list.get(start..at).unwrap_or_default()));
-                start = at.saturating_add(1);
-            }
             _ => {}
         }
+        character == ',' && depth == 0
+    });
+    let mut plugins = Vec::new();
+    for found in pieces.map(plugin).filter(|found| !found.name.is_empty()) {
+        if plugins.len() >= MAX_PLUGINS {
+            tally.cut();
+            break;
+        }
+        plugins.push(found);
     }
-    plugins.push(plugin(list.get(start..).unwrap_or_default()));
-    plugins.retain(|found| !found.name.is_empty());
     plugins
 }
 

@@ -88,3 +88,22 @@ proptest! {
         testing::read(&Json, &changed);
     }
 }
+
+#[test]
+fn more_software_than_is_read_of_a_page_is_said_to_be_cut() {
+    let brief = |count: usize| {
+        let list: Vec<String> = (0..count).map(|n| format!("P{n}[a, b]")).collect();
+        format!("http://192.0.2.1/ [200 OK] {}\n", list.join(", "))
+    };
+    let xml = |count: usize| {
+        let list: String = (0..count).map(|n| format!("<plugin><name>P{n}</name></plugin>")).collect();
+        format!("<?xml version=\"1.0\"?><log><target><uri>http://192.0.2.1/</uri><http-status>200</http-status>{list}</target></log>\n")
+    };
+    for (few, many) in [(brief(500), brief(501)), (xml(500), xml(501)), (brief(500), brief(200_000))] {
+        for (report, is_cut) in [(few, false), (many, true)] {
+            let format = crate::recognize(&Head::new(report.as_bytes(), true)).expect("a report of WhatWeb");
+            let (parsed, seen) = testing::read(format, report.as_bytes());
+            assert_eq!((seen.len(), parsed.reason.contains("more")), (1, is_cut), "{parsed:?}");
+        }
+    }
+}

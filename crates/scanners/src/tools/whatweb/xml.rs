@@ -82,7 +82,12 @@ impl Handler<Tag> for Reader<'_, '_> {
                 }
             }
             (Tag::Plugin, Tag::Target) if self.plugins.len() < MAX_PLUGINS => self.plugins.push(std::mem::take(&mut self.found)),
-            (Tag::Plugin, _) => self.found = Found::default(),
+            (Tag::Plugin, parent) => {
+                self.found = Found::default();
+                if parent == Tag::Target {
+                    self.tally.cut();
+                }
+            }
             (Tag::Target, _) => tell(&self.address, std::mem::take(&mut self.plugins), self.context, &mut self.tally),
             _ => {}
         }

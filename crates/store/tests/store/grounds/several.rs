@@ -78,6 +78,8 @@ async fn under_a_scan_that_only_looks_nothing_else_begins() {
     let row = scenario.database.connect().await.query_one(sql, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 1);
     // One without a list allows nothing.
-    let (_, messages) = scenario.relying(Authority::of(Basis::Passive), 1).await;
-    assert!(!scenario.claim_at(&messages[0], now()).await);
+    let scan = NewScan { authority: Authority::of(Basis::Passive), ..seed::scan(scenario.organization, 1) };
+    scenario.store(&scan).await.unwrap();
+    assert_eq!(scenario.admit().await, 0);
+    assert_eq!(scenario.tasks(&scan).await, ["failed target_not_authorized"]);
 }
