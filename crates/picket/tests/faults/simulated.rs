@@ -76,7 +76,7 @@ async fn every_simulated_task_ends_as_a_tool_that_behaves_so() {
         (json!({"flood": 17 << 20, "findings": 1}), "completed", 1, "output_truncated", 1),
         (json!({"fail": 3}), "failed", 0, "tool_failed", 0),
         (json!({"fail": 3, "findings": 1}), "completed", 1, "tool_failed", 1),
-        (json!({"crash": 11}), "failed", 0, "limit_exceeded", 0),
+        (json!({"crash": 11}), "failed", 0, "tool_failed", 0),
     ];
     let mut scans = Vec::new();
     for (params, ..) in &cases {

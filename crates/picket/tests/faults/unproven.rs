@@ -77,7 +77,7 @@ async fn a_level_that_is_lost_is_published_and_claims_nothing_more_and_ends_who_
     let least = [settings.as_slice(), &[("PICKET_WORKER__SANDBOX_LEVEL_MIN", "L1")]].concat();
     let mut strict = stage.start_worker(220_000, &least);
     let levels = async |stage: &Stage| -> Vec<String> {
-        stage.rows("SELECT level FROM workers", &[]).await.iter().map(|row| row.get(0)).collect()
+        stage.rows("SELECT level FROM workers WHERE NOT draining", &[]).await.iter().map(|row| row.get(0)).collect()
     };
     let both = async || (levels(&stage).await == ["L1", "L1"]).then_some(());
     eventually("two workers at level L1", LONG, both).await;
