@@ -1,5 +1,5 @@
 //! Landlock's second lock on files, below bwrap's mounts: the tool reads and runs what its root holds, writes its scratch
-//! and devices, and nothing else (so no file of `/proc`, whatever its mode). Entered after bwrap, since a process in such
+//! and devices, and nothing else (so it writes no file of `/proc`, whatever its mode). Entered after bwrap, since a process in such
 //! a domain may not mount.
 
 use crate::kernel::{O_CLOEXEC, call, close, number, open, plain};
