@@ -7,9 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use picket_domain::{NewScan, OrganizationId};
+use jiff::Timestamp;
+use picket_domain::{AuditAction, AuditEntry, NewScan, OrganizationId};
 use picket_kit::Clock;
-use picket_store::{Db, StoreError, scans};
+use picket_store::{Db, StoreError, Tx, scans};
+use serde_json::json;
 use tokio_postgres::{Client as Postgres, Statement};
 
 use crate::{Failure, http::Client, template};
@@ -43,6 +45,22 @@ pub(crate) struct Bare {
     pub(crate) insert: Statement,
 }
 
+impl Straight {
+    /// What the gateway writes into the audit log, in the same transaction.
+    fn entry(&self, scan: &NewScan, at: Timestamp) -> AuditEntry {
+        AuditEntry {
+            at,
+            actor: scan.requested_by.clone(),
+            action: AuditAction::ScanCreated,
+            object: Some(scan.id.to_string()),
+            address: Some("127.0.0.1".to_owned()),
+            request_id: Some(scan.id.uuid().to_string()),
+            before: None,
+            after: Some(json!({"target": scan.target, "tool": scan.tool})),
+        }
+    }
+}
+
 impl Worker for ThroughApi {
     async fn once(&mut self) -> Result<(), Failure> {
         self.client.post("/api/v1/scans/create", self.body.clone(), StatusCode::CREATED).await?;
@@ -54,7 +72,9 @@ impl Worker for Straight {
     async fn once(&mut self) -> Result<(), Failure> {
         let scan = template::again(&self.template, self.organization, &self.clock);
         let now = self.clock.now();
-        let created = self.db.run("bench.create", self.organization, async |tx| scans::create(tx, &scan, now).await);
+        let entry = self.entry(&scan, now);
+        let create = async |tx: &Tx<'_>| scans::create_recorded(tx, &scan, &entry, now).await;
+        let created = self.db.run("bench.create", self.organization, create);
         created.await.map_err(|error: StoreError| error.into()).map(drop)
     }
 }

@@ -116,21 +116,6 @@ impl ScanState {
 }
 
 impl Scan {
-    /// A first task was admitted. Tells nobody: clients hear `scan.created` and `scan.started`.
-    pub fn queue(self) -> Result<Transition<Self>, InvalidTransition> {
-        match self.state {
-            ScanState::Created => {
-                Ok(Transition { entity: Self { state: ScanState::Queued, ..self }, events: Vec::new() })
-            }
-            ScanState::Queued
-            | ScanState::Running { .. }
-            | ScanState::Paused { .. }
-            | ScanState::Completed { .. }
-            | ScanState::Failed { .. }
-            | ScanState::Cancelled { .. } => Err(self.refuse("queue")),
-        }
-    }
-
     /// A worker begins the first task.
     pub fn start(self, now: Timestamp) -> Result<Transition<Self>, InvalidTransition> {
         match self.state {
@@ -264,9 +249,8 @@ mod tests {
 
     #[test]
     fn a_scan_runs_to_its_end() {
-        let queued = created().queue().unwrap();
-        assert!(queued.events.is_empty());
-        let started = queued.entity.start(now()).unwrap();
+        let queued = Scan { state: ScanState::Queued, ..created() };
+        let started = queued.start(now()).unwrap();
         assert_eq!(started.events[0].name(), "scan.started");
         let paused = started.entity.pause().unwrap();
         let resumed = paused.entity.resume().unwrap();

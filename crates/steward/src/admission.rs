@@ -6,14 +6,16 @@ use std::{
 };
 
 use jiff::Timestamp;
+use picket_domain::Pool;
 use picket_kit::Clock;
 use picket_store::{
-    Db, Notice, StoreError,
-    tasks::admission::{self, Hopeless},
+    Db, Notice, StoreError, Tx,
+    tasks::admission::{self, Admitted, Hopeless},
 };
 
 use crate::{
     StewardSettings,
+    courier::Hand,
     rounds::{Loop, Round, RoundError},
 };
 
@@ -30,6 +32,8 @@ pub struct Admission {
     rounds: AtomicUsize,
     /// The second in which it last looked for what nobody serves.
     looked: AtomicI64,
+    /// Who publishes what it lets go; a relay when there is nobody.
+    hand: Option<Hand>,
 }
 
 impl Admission {
@@ -38,7 +42,13 @@ impl Admission {
     pub fn new(db: Db, clock: Clock, settings: StewardSettings) -> Self {
         let since = clock.now();
         let never = || AtomicI64::new(i64::MIN);
-        Self { db, clock, settings, since, recalled: never(), rounds: AtomicUsize::new(0), looked: never() }
+        Self { db, clock, settings, since, recalled: never(), rounds: AtomicUsize::new(0), looked: never(), hand: None }
+    }
+
+    /// The same with a courier who publishes what is let go.
+    #[must_use]
+    pub fn leaving_to(self, hand: Hand) -> Self {
+        Self { hand: Some(hand), ..self }
     }
 
     /// Admits what there is room for; returns how many tasks.
@@ -46,26 +56,40 @@ impl Admission {
     /// # Errors
     /// When the database refuses.
     pub async fn admit(&self) -> Result<usize, StoreError> {
-        let (per_slot, limits) = (self.settings.queue_per_slot, self.settings.admission_limits());
-        let moment = self.clock.now();
-        if self.recalled.load(Ordering::Relaxed) != moment.as_second() {
-            self.db.operate("admission.recall", async |tx| admission::recall(tx, moment).await).await?;
-            self.recalled.store(moment.as_second(), Ordering::Relaxed);
-        }
         let mut pools = self.db.look_up("admission.pools", async |tx| admission::pools(tx).await).await?;
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
         let first = round.checked_rem(pools.len()).unwrap_or_default();
         pools.rotate_left(first);
         let mut admitted: usize = 0;
         for pool in pools {
-            let now = self.clock.now();
             picket_faults::point("steward::before_admit");
-            let room =
-                self.db.operate("admission.admit", async |tx| admission::admit(tx, pool, per_slot, &limits, now).await);
-            admitted = admitted.saturating_add(room.await?);
+            admitted = admitted.saturating_add(self.admit_of(pool).await?);
             picket_faults::point("steward::after_admit");
         }
+        // Behind what is let go, which asks for the windows that are open itself.
+        let moment = self.clock.now();
+        if self.recalled.load(Ordering::Relaxed) != moment.as_second() {
+            self.db.operate("admission.recall", async |tx| admission::recall(tx, moment).await).await?;
+            self.recalled.store(moment.as_second(), Ordering::Relaxed);
+        }
         Ok(admitted)
+    }
+
+    /// What was let go and lost in a crash of the database is ready again, and its message is stale.
+    async fn admit_of(&self, pool: Pool) -> Result<usize, StoreError> {
+        let (per_slot, limits) = (self.settings.queue_per_slot, self.settings.admission_limits());
+        let now = self.clock.now();
+        let whose = if self.hand.is_some() { admission::Hand::Callers } else { admission::Hand::Relays };
+        let admit = async |tx: &Tx<'_>| admission::admit(tx, pool, per_slot, &limits, now, whose).await;
+        let Admitted { tasks, messages, left } = self.db.operate_lightly("admission.admit", admit).await?;
+        if let Some(hand) = &self.hand {
+            hand.leave(messages).await;
+        }
+        if !left.is_empty() {
+            let turn_away = async |tx: &Tx<'_>| admission::turn_away(tx, &left, now).await;
+            self.db.operate("admission.turn_away", turn_away).await?;
+        }
+        Ok(tasks)
     }
 
     /// Gives up tasks whose need no live worker has proven within the wait; returns how many.

@@ -9,8 +9,8 @@ use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
 use crate::{
-    Admission, Artifacts, Cleaner, Fallen, Halter, Measurer, Pages, Proofs, Relay, Rescuer, Retention, Scheduler,
-    StewardSettings, reporter::Reporter,
+    Admission, Artifacts, Cleaner, Courier, Fallen, Halter, Measurer, Pages, Proofs, Relay, Rescuer, Retention,
+    Scheduler, StewardSettings, reporter::Reporter,
 };
 
 /// A round that failed; the next one begins where it began.
@@ -72,7 +72,8 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
     let Parts { db, broker, blobs, planner, prover, clock, health } = parts;
     let poll = Duration::from_millis(settings.poll_ms);
     let relay = Relay::new(db.clone(), &broker);
-    let admission = Admission::new(db.clone(), clock.clone(), settings.clone());
+    let (hand, courier) = Courier::new(db.clone(), &broker);
+    let admission = Admission::new(db.clone(), clock.clone(), settings.clone()).leaving_to(hand);
     let cleaner = Cleaner::new(db.clone(), clock.clone());
     let artifacts = Artifacts::new(db.clone(), blobs.clone(), clock.clone());
     let halter = Halter::new(db.clone(), clock.clone());
@@ -87,6 +88,7 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
     tokio::join!(
         go_round(&relay, &db, poll, &shutdown),
         go_round(&admission, &db, poll, &shutdown),
+        courier.run(&shutdown),
         go_round(&cleaner, &db, Duration::from_millis(settings.clean_ms), &shutdown),
         go_round(&artifacts, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&halter, &db, poll, &shutdown),

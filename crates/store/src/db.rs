@@ -1,25 +1,19 @@
 //! The pool and the only ways to a transaction.
 
-use std::{
-    fmt::Display,
-    sync::atomic::{AtomicU8, Ordering},
-    time::Duration,
-};
+use std::{fmt::Display, time::Duration};
 
-use deadpool_postgres::ClientWrapper;
 use futures_util::future::join;
 use picket_domain::OrganizationId;
-use tokio_postgres::{Config, Row, types::ToSql};
+use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
-    DbTls, Notice, Notices, StoreError,
+    DbTls, Notice, Notices, StoreError, Tx, View,
     connection::{Pool, Role},
     lanes::Lanes,
     notice::Sender,
     open::Open,
     pools,
-    statements::statements,
 };
 
 /// What the server is told of our connections: a client that vanished must not keep its locks, and nobody waits for a
@@ -70,24 +64,6 @@ pub struct Db {
 
 /// The fewest connections of a thread that has its own: one that waits must not stop the others.
 const FEWEST: usize = 4;
-
-statements! {
-    NAME = "-- db.name
-SELECT set_config('picket.organization', $1, true)";
-}
-
-/// A transaction. Outside this crate it can only be passed on.
-pub struct Tx<'a> {
-    client: &'a ClientWrapper,
-    notices: AtomicU8,
-}
-
-/// A way to one tenant's rows through functions of the database that take the tenant. Outside this crate it can only be
-/// passed on.
-pub struct View<'a> {
-    tx: Tx<'a>,
-    tenant: OrganizationId,
-}
 
 impl Db {
     /// Makes the pool of plain connections; connects when it is first used. Needs a tokio runtime.
@@ -197,7 +173,7 @@ impl Db {
         E: From<StoreError> + Display,
     {
         let ride = self.lanes.ride().await?;
-        ride.bounded(work(&View { tx: Tx::new(&ride), tenant })).await
+        ride.bounded(work(&View::new(Tx::new(&ride), tenant))).await
     }
 
     /// Reads rows of all organizations: for look-ups before the tenant is known. Each statement is a transaction of its own;
@@ -272,6 +248,23 @@ impl Db {
         self.transact(Role::Operator, "", work).await
     }
 
+    /// The same for what is merely done again when a crash of the database loses it: the commit does not wait for the disk.
+    /// Whatever is built upon it and must last waits for both.
+    ///
+    /// # Errors
+    /// What `work` returned, or the store's own.
+    #[tracing::instrument(name = "db.operate_lightly", skip_all, fields(db.tx = name), err(level = "debug"))]
+    pub async fn operate_lightly<T, E>(
+        &self,
+        name: &'static str,
+        work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + Display,
+    {
+        self.transact(Role::Operator, "SET LOCAL synchronous_commit = off", work).await
+    }
+
     async fn transact<T, E>(
         &self,
         role: Role,
@@ -287,7 +280,7 @@ impl Db {
         // connection alone, and then so does all that follows.
         let (begun, done) = join(open.begin(role, scope), work(&tx)).await;
         begun?;
-        let notices = tx.notices.into_inner();
+        let notices = tx.into_notices();
         match done {
             Ok(done) => {
                 open.commit().await?;
@@ -321,66 +314,4 @@ impl Db {
 /// The tenant of one transaction. A UUID has no character that could end the literal.
 fn scope(tenant: OrganizationId) -> String {
     format!("SET LOCAL picket.organization = '{}'", tenant.uuid())
-}
-
-impl View<'_> {
-    /// The row of a statement whose first parameter is the tenant, if there is one.
-    pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
-        let tenant = self.tenant.uuid();
-        let own: [&(dyn ToSql + Sync); 1] = [&tenant];
-        self.tx.query_opt(sql, &[&own, params].concat()).await
-    }
-}
-
-impl<'a> Tx<'a> {
-    const fn new(client: &'a ClientWrapper) -> Self {
-        Self { client, notices: AtomicU8::new(0) }
-    }
-
-    /// Goes on with the rows of `tenant`, and no others, until another one is named or the transaction ends.
-    pub(crate) async fn name(&self, tenant: OrganizationId) -> Result<(), StoreError> {
-        self.query_one(NAME, &[&tenant.uuid().to_string()]).await.map(drop)
-    }
-
-    /// Prepares statements that are then sent in one round trip: what is prepared goes out in the order of its calls.
-    pub(crate) async fn prepare(&self, statements: &[&str]) -> Result<(), StoreError> {
-        for sql in statements {
-            self.client.prepare_cached(sql).await?;
-        }
-        Ok(())
-    }
-
-    /// Rows of a statement.
-    pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let statement = self.client.prepare_cached(sql).await?;
-        self.client.query(&statement, params).await.map_err(StoreError::conflict)
-    }
-
-    /// The one row of a statement.
-    pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
-        let statement = self.client.prepare_cached(sql).await?;
-        self.client.query_one(&statement, params).await.map_err(StoreError::conflict)
-    }
-
-    /// The row of a statement, if there is one.
-    pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
-        let statement = self.client.prepare_cached(sql).await?;
-        self.client.query_opt(&statement, params).await.map_err(StoreError::conflict)
-    }
-
-    /// The number of rows that a statement changed.
-    pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
-        let statement = self.client.prepare_cached(sql).await?;
-        self.client.execute(&statement, params).await.map_err(StoreError::conflict)
-    }
-
-    /// Demands that a statement changes exactly one row.
-    pub(crate) async fn execute_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<(), StoreError> {
-        StoreError::one(self.execute(sql, params).await?)
-    }
-
-    /// Sends `notice` once this transaction is committed.
-    pub(crate) fn notify(&self, notice: Notice) {
-        self.notices.fetch_or(notice.bit(), Ordering::AcqRel);
-    }
 }

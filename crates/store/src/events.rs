@@ -18,6 +18,15 @@ SELECT e.id, e.organization_id, e.name, e.routing_key, e.public, e.scan_id, e.bo
 FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bool[], $7::uuid[], $8::jsonb[], $9::text[])
   AS e (id, organization_id, name, routing_key, public, scan_id, body, traceparent)";
 
+    // As if a relay had claimed them: whoever writes them publishes them next, and a relay does if that does not happen.
+    APPEND_CLAIMED = "-- events.append_claimed
+INSERT INTO events (id, organization_id, name, routing_key, public, scan_id, body, traceparent, at, claimed_until)
+SELECT e.id, e.organization_id, e.name, e.routing_key, false, e.scan_id, e.body, e.traceparent, $1,
+       now() + make_interval(secs => $9)
+FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::jsonb[], $8::text[])
+  AS e (id, organization_id, name, routing_key, scan_id, body, traceparent)
+RETURNING position, id, organization_id, sequence, routing_key, at, body, traceparent";
+
     // One numbering at a time: an organization's numbers follow the order of writing, without gaps.
     LOCK_NUMBERING = "-- events.lock_numbering
 SELECT pg_try_advisory_xact_lock(7161700301) AS locked";
@@ -88,6 +97,9 @@ FROM events
 WHERE published_at IS NULL";
 }
 
+/// How long what is in hand is left alone: a confirm may take 5 seconds, and a steward that died must not cost more.
+const IN_HAND_SECONDS: f64 = 6.0;
+
 /// An event on its way to the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -129,18 +141,56 @@ pub(crate) async fn append_all(
     if events.is_empty() {
         return Ok(());
     }
-    let of: Vec<Uuid> = events.iter().map(|(organization, ..)| organization.uuid()).collect();
-    let traces: Vec<Option<&str>> = events.iter().map(|(.., trace)| *trace).collect();
-    let bodies: Vec<&EventBody> = events.iter().map(|(_, body, _)| *body).collect();
-    let ids: Vec<Uuid> = bodies.iter().map(|_| EventId::mint(now).uuid()).collect();
-    let names: Vec<&str> = bodies.iter().map(|body| body.name()).collect();
-    let keys: Vec<String> = bodies.iter().map(|body| body.routing_key()).collect();
-    let public: Vec<bool> = bodies.iter().map(|body| body.is_public()).collect();
-    let scans: Vec<Option<Uuid>> = bodies.iter().map(|body| body.scan_id().map(|id| id.uuid())).collect();
-    let data: Vec<Json<&EventBody>> = bodies.into_iter().map(Json).collect();
+    let Columned { ids, of, names, keys, public, scans, data, traces } = Columned::of(events, now);
     tx.execute(APPEND, &[&now, &ids, &of, &names, &keys, &public, &scans, &data, &traces]).await?;
     tx.notify(Notice::Events);
     Ok(())
+}
+
+/// Records events that only processes hear, and hands them to whoever publishes them once this transaction is committed: no
+/// relay takes them for [`IN_HAND_SECONDS`].
+pub(crate) async fn append_in_hand(
+    tx: &Tx<'_>,
+    events: &[(OrganizationId, &EventBody, Option<&str>)],
+    now: Timestamp,
+) -> Result<Vec<Outgoing>, StoreError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Columned { ids, of, names, keys, public: _, scans, data, traces } = Columned::of(events, now);
+    let rows =
+        tx.query(APPEND_CLAIMED, &[&now, &ids, &of, &names, &keys, &scans, &data, &traces, &IN_HAND_SECONDS]).await?;
+    let mut written = rows.iter().map(outgoing).collect::<Result<Vec<_>, _>>()?;
+    written.sort_by_key(|event| event.position);
+    Ok(written)
+}
+
+/// Events, column by column.
+struct Columned<'a> {
+    ids: Vec<Uuid>,
+    of: Vec<Uuid>,
+    names: Vec<&'static str>,
+    keys: Vec<String>,
+    public: Vec<bool>,
+    scans: Vec<Option<Uuid>>,
+    data: Vec<Json<&'a EventBody>>,
+    traces: Vec<Option<&'a str>>,
+}
+
+impl<'a> Columned<'a> {
+    fn of(events: &[(OrganizationId, &'a EventBody, Option<&'a str>)], now: Timestamp) -> Self {
+        let bodies = || events.iter().map(|(_, body, _)| *body);
+        Self {
+            ids: events.iter().map(|_| EventId::mint(now).uuid()).collect(),
+            of: events.iter().map(|(organization, ..)| organization.uuid()).collect(),
+            names: bodies().map(EventBody::name).collect(),
+            keys: bodies().map(EventBody::routing_key).collect(),
+            public: bodies().map(EventBody::is_public).collect(),
+            scans: bodies().map(|body| body.scan_id().map(|id| id.uuid())).collect(),
+            data: bodies().map(Json).collect(),
+            traces: events.iter().map(|(.., trace)| *trace).collect(),
+        }
+    }
 }
 
 /// Gives public events their numbers; does nothing while another process does the same.

@@ -55,12 +55,14 @@ mod statements;
 pub mod targets;
 pub mod tasks;
 mod tls;
+mod tx;
 pub mod webhooks;
 pub mod windows;
 pub mod workers;
 
-pub use db::{Db, DbSettings, Tx, View};
+pub use db::{Db, DbSettings};
 pub use error::{Inconsistent, StoreError};
 pub use migrate::{MigrateError, migrate, migrate_secured, schema_fingerprint};
 pub use notice::{Notice, Notices};
 pub use tls::{DbTls, DbTlsError};
+pub use tx::{Tx, View};

@@ -14,8 +14,8 @@ pub mod timeline;
 
 use jiff::Timestamp;
 use picket_domain::{
-    EventBody, NewScan, NewTask, OrganizationId, PlanGap, Scan, ScanChanged, ScanEnd, ScanId, ScanState, Subscription,
-    Transition,
+    AuditEntry, EventBody, NewScan, NewTask, OrganizationId, PlanGap, Scan, ScanChanged, ScanEnd, ScanId, ScanState,
+    Subscription, Transition,
 };
 use tokio_postgres::{
     Row,
@@ -24,7 +24,8 @@ use tokio_postgres::{
 use uuid::Uuid;
 
 use crate::{
-    Inconsistent, Notice, StoreError, Tx, events, halts, mails::scan_end, quota, row::Columns, statements::statements,
+    Inconsistent, Notice, StoreError, Tx, audit, events, halts, mails::scan_end, quota, row::Columns,
+    statements::statements,
 };
 
 statements! {
@@ -77,14 +78,6 @@ SELECT id, organization_id, state, started_at, ended_at, failure, traceparent
 FROM scans
 WHERE id = $1
 FOR NO KEY UPDATE";
-
-    // Skips what is locked: whoever holds it ends or starts the scan, and needs no help.
-    LOCK_CREATED = "-- scans.lock_created
-SELECT id, organization_id, state, started_at, ended_at, failure, traceparent
-FROM scans
-WHERE state = 'created' AND id IN (SELECT scan_id FROM tasks WHERE id = ANY($1))
-ORDER BY id
-FOR NO KEY UPDATE SKIP LOCKED";
 
     SAVE = "-- scans.save
 UPDATE scans
@@ -161,6 +154,22 @@ pub async fn create(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Create
         end_if_over(tx, new.id, now).await?;
     }
     Ok(Created { number })
+}
+
+/// [`create`] with its row of the audit log, which waits for no answer of its own: what is refused is rolled back with it.
+///
+/// # Errors
+/// As [`create`], and when the audit log refuses.
+pub async fn create_recorded(
+    tx: &Tx<'_>,
+    new: &NewScan,
+    entry: &AuditEntry,
+    now: Timestamp,
+) -> Result<Created, StoreError> {
+    let recorded = audit::record(tx, new.organization_id, entry);
+    // In this order, since one that failed spoils what is behind it, and the first error says why.
+    let (created, _sequence) = tokio::try_join!(biased; create(tx, new, now), recorded)?;
+    Ok(created)
 }
 
 /// Tasks as a statement takes them.
@@ -244,16 +253,6 @@ pub async fn lock(tx: &Tx<'_>, id: ScanId) -> Result<Option<Locked>, StoreError>
 fn locked(row: &Row) -> Result<Locked, Inconsistent> {
     let columns = Columns::new("scans", row);
     Ok(Locked { scan: scan(&columns)?, traceparent: columns.get("traceparent")? })
-}
-
-/// Queues the scans of these tasks that wait for their first one.
-pub(crate) async fn queue_created(tx: &Tx<'_>, tasks: &[Uuid], now: Timestamp) -> Result<(), StoreError> {
-    for row in tx.query(LOCK_CREATED, &[&tasks]).await? {
-        let Locked { scan, traceparent } = locked(&row)?;
-        let change = scan.queue().map_err(|_| Inconsistent { table: "scans", column: "state" })?;
-        save(tx, change, traceparent.as_deref(), now).await?;
-    }
-    Ok(())
 }
 
 /// Saves a change and its events together, and with an end the letter that was asked for.

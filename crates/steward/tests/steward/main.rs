@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod artifacts;
 #[cfg(test)]
+mod courier;
+#[cfg(test)]
 mod halts;
 #[cfg(test)]
 mod loops;

@@ -2,21 +2,32 @@
 //! Only one admission runs at a time, so its counts are exact; any number of stewards may try.
 
 pub(crate) mod candidates;
+pub(crate) mod unserved;
 
-pub use self::candidates::recall;
-use self::candidates::{ClosedColumns, Offered, Sought};
+use self::candidates::{Offered, Sought};
+pub use self::{candidates::recall, unserved::unserved};
 
-use jiff::{SignedDuration, Timestamp};
+use std::collections::HashSet;
+
+use jiff::Timestamp;
 use picket_domain::{
-    AdmissionLimits, Candidate, EventBody, Fence, Gap, OrganizationId, Pool, SandboxLevel, ScanId, Settled, TaskId,
-    TaskQueued, choose, choose_of_few,
+    AdmissionLimits, Candidate, EventBody, Fence, Gap, OrganizationId, Pool, ScanId, Settled, TaskId, TaskQueued,
+    choose, choose_of_few,
 };
-use tokio_postgres::{Row, types::Json};
+use tokio_postgres::{
+    Row,
+    types::{Json, ToSql},
+};
 use uuid::Uuid;
 
 use super::{MAX_FAILURES, authority, reason::PutBack};
 use crate::{
-    Inconsistent, Notice, StoreError, Tx, events, halts, output, row::Columns, scans, statements::statements, windows,
+    Inconsistent, Notice, StoreError, Tx,
+    events::{self, Outgoing},
+    output,
+    row::Columns,
+    scans,
+    statements::statements,
 };
 
 /// Tasks that may wait for each slot, however short they are.
@@ -44,7 +55,7 @@ FROM (
   WHERE $2 = ANY(pools) AND NOT draining AND heartbeat_at > now() - make_interval(secs => $1)
 ) AS w";
 
-    // Of the chosen few: what a claim would refuse. A scan whose grounds have ended must not take places from others.
+    // What a claim would refuse.
     REFUSED = "-- tasks.admission.refused
 SELECT id, scan_id
 FROM tasks
@@ -63,7 +74,19 @@ SELECT t.organization_id, $1, t.moment
 FROM unnest($3::uuid[], $4::double precision[]) AS t (organization_id, moment)
 ON CONFLICT (organization_id, pool) DO UPDATE SET moment = excluded.moment";
 
-    // Looks at the age once more, behind the lock: one that was held meanwhile is of no age.
+    // The scans whose first task it is; nothing is told of it. Whatever is locked is begun or ended at this moment.
+    QUEUE = "-- tasks.admission.queue
+UPDATE scans
+SET state = 'queued'
+WHERE id IN (
+  SELECT id
+  FROM scans
+  WHERE state = 'created' AND id IN (SELECT scan_id FROM tasks WHERE id = ANY($1))
+  ORDER BY id
+  FOR NO KEY UPDATE SKIP LOCKED
+)";
+
+    // Looks at the age once more, behind the lock: one that was held meanwhile is of no age. Not what a claim would refuse.
     ADMIT = "-- tasks.admission.admit
 UPDATE tasks AS t
 SET state = 'queued', queued_at = now()
@@ -71,53 +94,13 @@ FROM (
   SELECT id, scan_id
   FROM tasks
   WHERE id = ANY($1) AND state = 'ready' AND ready_at <= now()
+    AND picket_may_begin(organization_id, scan_id, tool, params, shard, $2)
   ORDER BY id
   FOR NO KEY UPDATE SKIP LOCKED
 ) AS chosen
 JOIN scans AS s ON s.id = chosen.scan_id
 WHERE t.id = chosen.id AND s.state IN ('created', 'queued', 'running')
 RETURNING t.id, t.organization_id, t.scan_id, t.attempt, s.traceparent";
-
-    // Ready for longer than the wait, and no worker that serves the pool was seen in that time: what nobody serves is found
-    // first, and of each organization what is old enough by the index, since what is held may be a hundred thousand tasks. What
-    // a client holds does not wait for a worker, nor does what a window or a switch held in that time, lifted or not: the wait
-    // counts from when it could have run.
-    UNSERVED = "-- tasks.admission.unserved
-WITH unserved AS MATERIALIZED (
-  SELECT p.pool, array_agg(l.level) AS levels
-  FROM unnest($2::text[]) AS p (pool)
-  CROSS JOIN unnest($3::text[]) AS l (level)
-  WHERE NOT EXISTS (
-    SELECT FROM workers AS w
-    WHERE p.pool = ANY(w.pools) AND picket_rank(w.counts_as) <= picket_rank(l.level) AND w.heartbeat_at > now() - make_interval(secs => $1)
-  )
-  GROUP BY p.pool
-)
-SELECT t.id, t.scan_id
-FROM unserved AS u
-CROSS JOIN LATERAL picket_waiting(u.pool) AS w (organization_id)
-CROSS JOIN LATERAL (
-  SELECT c.id, c.scan_id, c.ready_at
-  FROM tasks AS c
-  WHERE c.state = 'ready' AND c.pool = u.pool AND c.organization_id = w.organization_id
-    AND c.ready_at < now() - make_interval(secs => $1) AND c.level = ANY(u.levels)
-    AND NOT EXISTS (
-      SELECT FROM organization_counters AS o
-      WHERE o.organization_id = c.organization_id AND o.windows_lapsed_at > now() - make_interval(secs => $1)
-    )
-    AND EXISTS (
-      SELECT FROM scans AS s
-      WHERE s.id = c.scan_id AND s.state <> 'paused' AND NOT EXISTS (
-        SELECT FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[]) AS closed (organization_id, tag, pattern, network)
-        WHERE (closed.organization_id IS NULL OR closed.organization_id = c.organization_id)
-          AND picket_closes(closed.tag, closed.pattern, closed.network::inet, c.organization_id, s.target, c.shard)
-      )
-    )
-  ORDER BY c.ready_at, c.id
-  LIMIT 256
-) AS t
-ORDER BY t.ready_at
-LIMIT 256";
 
     GIVE_UP = "-- tasks.admission.give_up
 UPDATE tasks
@@ -180,9 +163,29 @@ pub async fn pools(tx: &Tx<'_>) -> Result<Vec<Pool>, StoreError> {
     Ok(rows.iter().map(pool).collect::<Result<_, _>>()?)
 }
 
+/// Who publishes the messages of what is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hand {
+    /// A relay, which finds them by itself.
+    Relays,
+    /// The caller, once the transaction is committed. What it does not publish, a relay does a few seconds later.
+    Callers,
+}
+
+/// What came of a round of admission.
+#[derive(Debug, Default)]
+pub struct Admitted {
+    /// How many tasks.
+    pub tasks: usize,
+    /// Their messages, when they are the caller's.
+    pub messages: Vec<Outgoing>,
+    /// Tasks that were chosen and may not begin, or are not as they were: for [`turn_away`], in a transaction of its own, since
+    /// tasks are locked by now and scans come before them.
+    pub left: Vec<TaskId>,
+}
+
 /// Admits what there is room for in a pool, `queue_per_slot` tasks per slot of its live workers, or what those end in a tenth
-/// of a second where that is more; returns how many tasks.
-/// Does nothing while another steward admits.
+/// of a second where that is more. Does nothing while another steward admits.
 ///
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
@@ -193,12 +196,35 @@ pub async fn admit(
     queue_per_slot: i64,
     limits: &AdmissionLimits,
     now: Timestamp,
-) -> Result<usize, StoreError> {
-    let locked: bool = tx.query_one(LOCK, &[]).await?.try_get("locked")?;
-    if !locked {
-        return Ok(0);
+    hand: Hand,
+) -> Result<Admitted, StoreError> {
+    let Some((room, clock)) = room(tx, pool, queue_per_slot).await? else { return Ok(Admitted::default()) };
+    let sought = Sought { pool, limits, room, clock, now };
+    let (candidates, mut chosen) = chosen(tx, &sought).await?;
+    if chosen.is_empty() {
+        return Ok(Admitted::default());
     }
-    let row = tx.query_one(ROOM, &[&WORKER_TIMEOUT_SECONDS, &pool.name()]).await?;
+    let to_queue: [&(dyn ToSql + Sync); 1] = [&chosen];
+    let to_admit: [&(dyn ToSql + Sync); 2] = [&chosen, &now];
+    // In one round trip and in this order: scans are locked before tasks.
+    tx.prepare(&[QUEUE, ADMIT]).await?;
+    let (_, rows) = tokio::try_join!(biased; tx.execute(QUEUE, &to_queue), tx.query(ADMIT, &to_admit))?;
+    let queued: Vec<_> = rows.iter().map(|row| queued_task(pool, row)).collect::<Result<_, _>>()?;
+    let admitted: Vec<OrganizationId> = queued.iter().map(|(organization, ..)| *organization).collect();
+    let settled = settle(tx, &sought, &candidates, &admitted);
+    let (messages, ()) = tokio::try_join!(biased; tell(tx, &queued, now, hand), settled)?;
+    let ids = rows.iter().map(|row| Columns::new("tasks", row).get("id")).collect::<Result<HashSet<Uuid>, _>>()?;
+    chosen.retain(|id| !ids.contains(id));
+    Ok(Admitted { tasks: rows.len(), messages, left: chosen.into_iter().map(TaskId::from_uuid).collect() })
+}
+
+/// How many tasks of the pool there is room for, and its clock; `None` when there is none, or another steward admits.
+async fn room(tx: &Tx<'_>, pool: Pool, queue_per_slot: i64) -> Result<Option<(usize, f64)>, StoreError> {
+    tx.prepare(&[LOCK, ROOM]).await?;
+    let name = pool.name();
+    let sizes: [&(dyn ToSql + Sync); 2] = [&WORKER_TIMEOUT_SECONDS, &name];
+    // In one round trip; what is counted is what holds behind the lock.
+    let (lock, row) = tokio::try_join!(biased; tx.query_one(LOCK, &[]), tx.query_one(ROOM, &sizes))?;
     let columns = Columns::new("tasks", &row);
     let (slots, queued): (i64, i64) = (columns.get("slots")?, columns.get("queued")?);
     // What is done within a tenth of a second keeps nobody waiting: of short tasks more may stand on the queue.
@@ -208,23 +234,21 @@ pub async fn admit(
         .min(slots.saturating_mul(MOST_PER_SLOT.max(queue_per_slot)));
     let room = usize::try_from(most.saturating_sub(queued)).unwrap_or(0);
     // While most of the queue waits, nobody is idle, and looking for every task that ends would cost more than the tasks.
-    if room == 0 || queued > most.saturating_mul(3).saturating_div(4) {
-        return Ok(0);
-    }
-    let sought = Sought { pool, limits, room, clock: columns.get("clock")?, now };
-    let (candidates, chosen) = chosen(tx, &sought).await?;
-    if turn_away(tx, &chosen, now).await? {
-        return Ok(0);
-    }
-    scans::queue_created(tx, &chosen, now).await?;
-    let rows = tx.query(ADMIT, &[&chosen]).await?;
-    let queued: Vec<_> = rows.iter().map(|row| queued_task(pool, row)).collect::<Result<_, _>>()?;
-    let admitted: Vec<OrganizationId> = queued.iter().map(|(organization, ..)| *organization).collect();
+    let is_enough = room == 0 || queued > most.saturating_mul(3).saturating_div(4);
+    let is_ours = Columns::new("locks", &lock).get::<bool>("locked")?;
+    Ok(if is_ours && !is_enough { Some((room, columns.get("clock")?)) } else { None })
+}
+
+/// A task that is queued, whose it is, and the trace that asked for it.
+type Queued = (OrganizationId, EventBody, Option<String>);
+
+async fn tell(tx: &Tx<'_>, queued: &[Queued], now: Timestamp, hand: Hand) -> Result<Vec<Outgoing>, StoreError> {
     let told: Vec<_> =
         queued.iter().map(|(organization, task, trace)| (*organization, task, trace.as_deref())).collect();
-    settle(tx, &sought, &candidates, &admitted).await?;
-    events::append_all(tx, &told, now).await?;
-    Ok(rows.len())
+    match hand {
+        Hand::Relays => events::append_all(tx, &told, now).await.map(|()| Vec::new()),
+        Hand::Callers => events::append_in_hand(tx, &told, now).await,
+    }
 }
 
 /// What is chosen, and what it was chosen from. Where the few that are asked for first could leave out one that would be
@@ -243,19 +267,24 @@ async fn chosen(tx: &Tx<'_>, sought: &Sought<'_>) -> Result<(Vec<Candidate>, Vec
     Ok((candidates, chosen.into_iter().map(TaskId::uuid).collect()))
 }
 
-/// Whether some of the chosen may not begin any more: they end as a claim would end them, and nothing is admitted in the same
-/// transaction, which would lock tasks before scans.
-async fn turn_away(tx: &Tx<'_>, chosen: &[Uuid], now: Timestamp) -> Result<bool, StoreError> {
-    let refused = tx.query(REFUSED, &[&chosen, &now]).await?;
+/// Ends those of the tasks that may not begin any more, as a claim would end them; returns how many. A scan whose grounds have
+/// ended must not take places from others.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+#[tracing::instrument(name = "db.tasks.turn_away", skip_all, err(level = "debug"))]
+pub async fn turn_away(tx: &Tx<'_>, left: &[TaskId], now: Timestamp) -> Result<usize, StoreError> {
+    let left: Vec<Uuid> = left.iter().map(|id| id.uuid()).collect();
+    let refused = tx.query(REFUSED, &[&left, &now]).await?;
     for row in &refused {
         let columns = Columns::new("tasks", row);
         authority::turn_away(tx, ScanId::from_uuid(columns.get("scan_id")?), columns.get("id")?, now).await?;
     }
     if !refused.is_empty() {
-        // What is left of the choice is for the next round, which is at once.
+        // There is room for others.
         tx.notify(Notice::Tasks);
     }
-    Ok(!refused.is_empty())
+    Ok(refused.len())
 }
 
 /// Charges what was admitted to those whose it is.
@@ -273,7 +302,7 @@ async fn settle(
     Ok(())
 }
 
-fn queued_task(pool: Pool, row: &Row) -> Result<(OrganizationId, EventBody, Option<String>), Inconsistent> {
+fn queued_task(pool: Pool, row: &Row) -> Result<Queued, Inconsistent> {
     let columns = Columns::new("tasks", row);
     let task = TaskQueued {
         task_id: TaskId::from_uuid(columns.get("id")?),
@@ -294,22 +323,6 @@ pub struct Hopeless {
     task_id: Uuid,
     scan_id: ScanId,
     gap: Gap,
-}
-
-/// Ready tasks that no live worker could do for `wait_seconds` in which nothing else held them.
-///
-/// # Errors
-/// When the database refuses.
-#[tracing::instrument(name = "db.tasks.unserved", skip_all, err(level = "debug"))]
-pub async fn unserved(tx: &Tx<'_>, wait_seconds: f64, now: Timestamp) -> Result<Vec<Hopeless>, StoreError> {
-    let waited = SignedDuration::try_from_secs_f64(wait_seconds).unwrap_or(SignedDuration::MAX);
-    let mut closed = halts::closed_since(tx, now.saturating_sub(waited).unwrap_or(Timestamp::MIN)).await?;
-    closed.extend(windows::closed_lately(tx, now, waited).await?);
-    let ClosedColumns { of, tags, patterns, networks } = ClosedColumns::of(closed);
-    let (pools, levels) = (Pool::ALL.map(Pool::name), SandboxLevel::ALL.map(SandboxLevel::name));
-    let (pools, levels) = (pools.as_slice(), levels.as_slice());
-    let rows = tx.query(UNSERVED, &[&wait_seconds, &pools, &levels, &of, &tags, &patterns, &networks]).await?;
-    hopeless_of(&rows, Gap::CapabilityUnavailable)
 }
 
 /// Running tasks whose workers died too often.

@@ -42,8 +42,7 @@ impl Scenario {
 
     pub(crate) async fn admit_at(&self, at: &str) -> usize {
         let at: Timestamp = at.parse().unwrap();
-        let limits = AdmissionLimits::none();
-        self.db.operate("test", async |tx| admission::admit(tx, Pool::Net, 2, &limits, at).await).await.unwrap()
+        self.admit_then(&AdmissionLimits::none(), at).await
     }
 
     pub(crate) fn by(&self) -> HaltBy {

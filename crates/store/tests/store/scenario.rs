@@ -73,7 +73,18 @@ impl Scenario {
     }
 
     pub(crate) async fn admit_under(&self, limits: &AdmissionLimits) -> usize {
-        self.db.operate("test", async |tx| admission::admit(tx, Pool::Net, 2, limits, now()).await).await.unwrap()
+        self.admit_then(limits, now()).await
+    }
+
+    /// As a round of the steward: what is admitted, and then what may not begin.
+    pub(crate) async fn admit_then(&self, limits: &AdmissionLimits, at: Timestamp) -> usize {
+        let admit = async |tx: &picket_store::Tx<'_>| {
+            admission::admit(tx, Pool::Net, 2, limits, at, admission::Hand::Relays).await
+        };
+        let admitted = self.db.operate("test", admit).await.unwrap();
+        let turn_away = async |tx: &picket_store::Tx<'_>| admission::turn_away(tx, &admitted.left, at).await;
+        self.db.operate("test", turn_away).await.unwrap();
+        admitted.tasks
     }
 
     /// The messages that the relay would publish for admitted tasks.

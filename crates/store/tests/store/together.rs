@@ -29,8 +29,10 @@ impl Pair {
         scenario.store(&scans[1]).await.unwrap();
         scenario.set_plan(Subscription::Enterprise).await;
         let limits = AdmissionLimits::none();
-        let admit = async |tx: &picket_store::Tx<'_>| admission::admit(tx, Pool::Net, 20, &limits, now()).await;
-        assert_eq!(scenario.db.operate("test", admit).await.unwrap(), tasks * 2);
+        let admit = async |tx: &picket_store::Tx<'_>| {
+            admission::admit(tx, Pool::Net, 20, &limits, now(), admission::Hand::Relays).await
+        };
+        assert_eq!(scenario.db.operate("test", admit).await.unwrap().tasks, tasks * 2);
         let mut offers = messages(&scenario).await;
         let mut running = Vec::new();
         for scan in &scans {

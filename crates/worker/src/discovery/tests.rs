@@ -123,7 +123,10 @@ impl Stage {
     async fn work(&self, pool: Pool) -> usize {
         let now = self.clock.now();
         let limits = AdmissionLimits::none();
-        self.db.operate("test", async |tx| admission::admit(tx, pool, 2, &limits, now).await).await.unwrap();
+        self.db
+            .operate("test", async |tx| admission::admit(tx, pool, 2, &limits, now, admission::Hand::Relays).await)
+            .await
+            .unwrap();
         let events = self.db.operate("test", async |tx| events::claim(tx, 1_000).await).await.unwrap();
         let mut count = 0;
         for outgoing in events {

@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use picket_domain::{AuditAction, Dialect, NewScan, Plan, ProfileId};
 use picket_planner::{Asker, BuiltIn, PlanRefused, ScanOptions, ScanOrder, Wanted};
 use picket_store::{
-    audit,
     profiles::{self, Used},
     scans::{self, Created},
 };
@@ -168,17 +167,16 @@ impl Planned {
         if let (Some(used), Some(fields)) = (profile, about.as_object_mut()) {
             fields.insert("profile".to_owned(), json!(used.profile));
         }
+        let entry = context
+            .entry(now, &caller.label(), AuditAction::ScanCreated, Some(scan.id.to_string()))
+            .change(None, Some(about));
         app.db
             .run("create_scan", caller.organization_id, async |tx| {
                 picket_faults::point("gateway::before_create");
-                let created = scans::create(tx, scan, now).await?;
+                let created = scans::create_recorded(tx, scan, &entry, now).await?;
                 if let Some(used) = profile {
                     profiles::note(tx, scan.id, used).await?;
                 }
-                let entry = context
-                    .entry(now, &caller.label(), AuditAction::ScanCreated, Some(scan.id.to_string()))
-                    .change(None, Some(about.clone()));
-                audit::record(tx, caller.organization_id, &entry).await?;
                 let response = idempotency::keep(app, tx, answer(created)).await;
                 picket_faults::point("gateway::before_create_commit");
                 response

@@ -193,12 +193,12 @@ pub(super) struct Sought<'a> {
 /// oldest few of each organization, or as many as could go.
 pub(super) async fn candidates(tx: &Tx<'_>, sought: &Sought<'_>, is_all: bool) -> Result<Offered, StoreError> {
     let Sought { pool, limits, room, clock, now } = *sought;
-    let mut closed = halts::closed(tx).await?;
+    let (mut closed, open) = tokio::try_join!(biased; halts::closed(tx), windows::open(tx, pool.name(), now))?;
     let is_everything = |one: &Closed| one.organization_id.is_none() && one.pattern.is_none();
     if closed.iter().any(is_everything) {
         return Ok(Offered { candidates: Vec::new(), asked: usize::MAX });
     }
-    closed.extend(windows::open(tx, pool.name(), now).await?);
+    closed.extend(open);
     let ClosedColumns { of, tags, patterns, networks } = ClosedColumns::of(closed);
     let tools: Vec<&str> = limits.per_tool.keys().map(String::as_str).collect();
     let most: Vec<i64> = limits.per_tool.values().map(|most| i64::from(*most)).collect();

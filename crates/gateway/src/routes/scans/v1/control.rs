@@ -5,7 +5,7 @@ use picket_domain::{AuditAction, InvalidTransition, NewScan, Permission, ScanId,
 use picket_planner::{Earlier, LeftOver, what_is_missing};
 use picket_scanners::DISCOVERY;
 use picket_store::{
-    StoreError, Tx, audit, profiles,
+    StoreError, Tx, profiles,
     scans::{self, control::link, overview::ScanKey, read::ScanRecord},
     tasks::chain::{Examined, Standing, Unexamined, standing},
 };
@@ -224,15 +224,14 @@ async fn store(
     new: &NewScan,
     (base, only, now): (ScanId, RerunOnly, jiff::Timestamp),
 ) -> Result<HttpResponse, Problem> {
+    let entry = context
+        .entry(now, &caller.label(), AuditAction::ScanCreated, Some(new.id.to_string()))
+        .change(None, Some(json!({"target": new.target, "tool": new.tool, "rerun_of": base})));
     app.db
         .run("rerun_scan", caller.organization_id, async |tx| {
-            scans::create(tx, new, now).await?;
+            scans::create_recorded(tx, new, &entry, now).await?;
             link(tx, new.id, base, only == RerunOnly::Failed).await?;
             profiles::copy(tx, new.id, base).await?;
-            let entry = context
-                .entry(now, &caller.label(), AuditAction::ScanCreated, Some(new.id.to_string()))
-                .change(None, Some(json!({"target": new.target, "tool": new.tool, "rerun_of": base})));
-            audit::record(tx, caller.organization_id, &entry).await?;
             idempotency::keep(app, tx, repeated(new, base, now)).await
         })
         .await
