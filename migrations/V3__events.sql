@@ -18,14 +18,15 @@ CREATE TABLE events (
     published_at    timestamptz,
     fanned_out_at   timestamptz,
 
-    CONSTRAINT an_event_is_numbered_once UNIQUE (organization_id, sequence),
     CONSTRAINT a_published_public_event_has_a_number CHECK (NOT public OR published_at IS NULL OR sequence IS NOT NULL),
     CONSTRAINT only_public_events_are_fanned_out CHECK (public OR fanned_out_at IS NULL)
 ) WITH (fillfactor = 70);
 CREATE INDEX unnumbered_events ON events (position) WHERE public AND sequence IS NULL;
 CREATE INDEX unpublished_events ON events (position) WHERE published_at IS NULL;
 CREATE INDEX events_to_fan_out ON events (position) WHERE public AND fanned_out_at IS NULL;
-CREATE INDEX events_of_a_scan ON events (scan_id, position) WHERE scan_id IS NOT NULL;
+-- What only processes hear comes and goes with every task, and is in neither of these.
+CREATE UNIQUE INDEX an_event_is_numbered_once ON events (organization_id, sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX events_of_a_scan ON events (scan_id, position) WHERE scan_id IS NOT NULL AND public;
 CALL picket_isolate('events');
 
 CREATE TABLE webhooks (
