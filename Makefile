@@ -30,7 +30,7 @@ faults: ## the fault experiments in their long form (FAULTS_ROUNDS, FAULTS_SECON
 		done'
 
 bench: ## the benchmarks, in release, with services of their own
-	@PICKET_INSTANCE=bench $(STACK) run --beside 'cargo build --release -p picket-bench' cargo run --release -p picket-bench
+	@PICKET_INSTANCE=bench $(STACK) run --beside 'cargo build --release -p picket-bench && cargo build --release -p picket' cargo run --release -p picket-bench
 
 fuzz: ## every parser for a minute against hostile input (FUZZ_SECONDS, FUZZ_TOOLS)
 	@fuzz/run.sh

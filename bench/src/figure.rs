@@ -28,6 +28,11 @@ impl Figure {
         let ratio = (value > 0.0).then_some(self.value / value);
         Self { beside: Some(name.into()), beside_value: Some(value), ratio, ..self }
     }
+
+    /// The same with another number that says more of it, and is no measure for it.
+    pub(crate) fn with(self, name: impl Into<String>, value: f64) -> Self {
+        Self { beside: Some(name.into()), beside_value: Some(value), ratio: None, ..self }
+    }
 }
 
 /// The value in the middle; of an even number, the upper one.

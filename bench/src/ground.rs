@@ -3,6 +3,8 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,31 +25,41 @@ use crate::{
 };
 
 /// Longer than any measurement takes on a machine that is not stuck.
-const LONG: Duration = Duration::from_secs(600);
+pub(crate) const LONG: Duration = Duration::from_secs(600);
 
 /// Where to measure.
 pub(crate) struct Ground {
-    pub(crate) database: Database,
+    pub(crate) database: Arc<Database>,
     pub(crate) organizations: Vec<OrganizationId>,
-    db: Db,
-    clock: Clock,
-    namespace: Namespace,
+    pub(crate) db: Db,
+    pub(crate) clock: Clock,
+    pub(crate) namespace: Namespace,
     folder: tempfile::TempDir,
 }
 
 impl Ground {
     /// With so many organizations on the largest plan.
     pub(crate) async fn new(organizations: usize) -> Result<Self, Failure> {
-        let (database, namespace) = (Database::new().await, Namespace::new());
+        let mut ground = Self::on(Arc::new(Database::new().await)).await?;
+        for _ in 0..organizations {
+            ground.organizations.push(seed::organization(&ground.database, Subscription::Enterprise).await);
+        }
+        Ok(ground)
+    }
+
+    /// On the database of a gateway, whose clients bring their organizations.
+    pub(crate) async fn on(database: Arc<Database>) -> Result<Self, Failure> {
+        let namespace = Namespace::new();
         let settings = DbSettings { url: database.url(), max_connections: 8, wait: LONG };
         let (url, prefix) = (namespace.url.clone(), namespace.prefix.clone());
         Broker::new(BrokerSettings { url, prefix, name: "bench".to_owned() }).declare().await?;
-        let mut all = Vec::new();
-        for _ in 0..organizations {
-            all.push(seed::organization(&database, Subscription::Enterprise).await);
-        }
         let (db, clock, folder) = (Db::new(&settings)?, Clock::system(), stand_in::open_folder()?);
-        Ok(Self { database, organizations: all, db, clock, namespace, folder })
+        Ok(Self { database, organizations: Vec::new(), db, clock, namespace, folder })
+    }
+
+    /// An empty folder that every uid can reach.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Starts a role, and returns when it is ready.
@@ -59,9 +71,14 @@ impl Ground {
     pub(crate) async fn workers(&self, workers: u32, slots: u32) -> Result<Vec<Role>, Failure> {
         let mut all = Vec::new();
         for number in 0..workers {
-            all.push(Role::start(&Order { slots, number, ..self.order(RoleName::Worker) }).await?);
+            all.push(self.worker(number, slots).await?);
         }
         Ok(all)
+    }
+
+    /// Starts a worker; no two that live have one number.
+    pub(crate) async fn worker(&self, number: u32, slots: u32) -> Result<Role, Failure> {
+        Role::start(&Order { slots, number, ..self.order(RoleName::Worker) }).await
     }
 
     fn order(&self, role: RoleName) -> Order {
@@ -107,15 +124,20 @@ impl Ground {
 
     /// Waits until so many tasks are done.
     pub(crate) async fn await_done(&self, tasks: i64) -> Result<(), Failure> {
+        self.await_count("SELECT count(*) FROM tasks WHERE state = 'done'", tasks, Duration::from_millis(250)).await
+    }
+
+    /// Waits until a question is answered with that number or a larger one.
+    pub(crate) async fn await_count(&self, sql: &str, least: i64, pause: Duration) -> Result<(), Failure> {
         let (postgres, began) = (self.database.connect().await, Instant::now());
-        let look = postgres.prepare("SELECT count(*) FROM tasks WHERE state = 'done'").await?;
+        let look = postgres.prepare(sql).await?;
         while began.elapsed() < LONG {
-            if postgres.query_one(&look, &[]).await?.try_get::<_, i64>(0)? >= tasks {
+            if postgres.query_one(&look, &[]).await?.try_get::<_, i64>(0)? >= least {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(250)).await;
+            tokio::time::sleep(pause).await;
         }
-        Err(format!("not {tasks} tasks were done within {LONG:?}").into())
+        Err(format!("expected {least} within {LONG:?} from: {sql}").into())
     }
 
     /// Tasks that were done a second, from the first start to the last end; demands that each was done once.

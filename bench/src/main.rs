@@ -12,6 +12,7 @@ mod figure;
 mod ground;
 mod half_load;
 mod http;
+mod killed;
 mod libnmap;
 mod lists;
 mod load;
@@ -22,6 +23,7 @@ mod parse;
 mod peer;
 mod platform;
 mod reads;
+mod renderer;
 mod role;
 mod scaling;
 mod seeded;
@@ -38,7 +40,7 @@ use figure::Figure;
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 /// What can be measured.
-const LETTERS: [&str; 11] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"];
+const LETTERS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
 
 /// Where the figures are written.
 const RESULT: &str = "target/bench.json";
@@ -78,7 +80,7 @@ async fn bench(chosen: &[String]) -> Result<(), Failure> {
     if is_chosen("b") {
         eprintln!("bench: from 201 to the tool's start");
         figures.extend(started::measure().await?);
-        eprintln!("bench: from acceptance to the task's start at half load");
+        eprintln!("bench: from 201 to the task's start at half load");
         figures.extend(half_load::measure().await?);
     }
     if is_chosen("c") {
@@ -126,6 +128,10 @@ async fn queue(is_chosen: impl Fn(&str) -> bool) -> Result<Vec<Figure>, Failure>
     if is_chosen("k") {
         eprintln!("bench: lists over a million findings");
         figures.extend(lists::measure().await?);
+    }
+    if is_chosen("l") {
+        eprintln!("bench: a worker that is killed again and again (ours, Celery)");
+        figures.extend(killed::measure().await?);
     }
     Ok(figures)
 }

@@ -8,6 +8,7 @@ use crate::{
     Failure,
     figure::Figure,
     ground::Ground,
+    renderer,
     role::{Role, RoleName},
 };
 
@@ -26,13 +27,24 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Failure> {
         roles.push((name, ground.start(role).await?));
     }
     roles.extend(ground.workers(1, 8).await?.into_iter().map(|role| ("worker", role)));
+    let renderer = renderer::start(&ground)?;
+    let renders = renderer.is_some();
+    roles.extend(renderer.map(|role| ("renderer (the product's program)", role)));
     // Something of everything was done once.
     ground.scan_each(&json!({"findings": 10})).await?;
     ground.await_done(i64::try_from(ORGANIZATIONS)?).await?;
+    let scan = ground.scan(*ground.organizations.first().ok_or("an organization")?, &json!({"findings": 10})).await?;
+    ground.await_done(i64::try_from(ORGANIZATIONS)? + 1).await?;
+    if renders {
+        renderer::report(&ground, scan).await?;
+    }
     tokio::time::sleep(Duration::from_secs(2)).await;
     let before = roles.iter().map(|(_, role)| role.resident_mb()).collect::<Result<Vec<_>, _>>()?;
     for _ in 0..2 {
         ground.scan_each(&json!({"tasks": TASKS, "sleep_ms": 100, "findings": 10})).await?;
+    }
+    if renders {
+        renderer::report(&ground, scan).await?;
     }
     tokio::time::sleep(WORKED).await;
     let mut figures = Vec::new();

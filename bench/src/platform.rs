@@ -1,6 +1,6 @@
 //! A platform to measure: a database of its own and the real gateway, in this process, on a port of its own.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::StatusCode;
 use picket_blobs::{BlobSettings, Blobs};
@@ -20,7 +20,7 @@ pub(crate) const CONNECTIONS: usize = 32;
 
 /// A running platform; it stops with the bench.
 pub(crate) struct Platform {
-    pub(crate) database: Database,
+    pub(crate) database: Arc<Database>,
     pub(crate) db: Db,
     pub(crate) blobs: Blobs,
     pub(crate) clock: Clock,
@@ -43,7 +43,7 @@ impl Platform {
     }
 
     async fn start_with(live: Option<Live>) -> Result<Self, Failure> {
-        let database = Database::new().await;
+        let database = Arc::new(Database::new().await);
         let settings = DbSettings { url: database.url(), max_connections: CONNECTIONS, wait: Duration::from_secs(30) };
         let (db, clock, folder) = (Db::new(&settings)?, Clock::system(), tempfile::tempdir()?);
         let blobs = Blobs::open(&BlobSettings::Folder { path: folder.path().to_owned() })?;
@@ -63,6 +63,7 @@ impl Platform {
             public_burst: 1_000_000,
             trusted_proxies: vec!["127.0.0.0/8".parse()?],
             allow_targets: vec!["127.0.0.0/8".to_owned()],
+            simulator: true,
             registration_plan: Subscription::Enterprise,
             ..GatewaySettings::default()
         };

@@ -80,6 +80,16 @@ impl Role {
         Ok(())
     }
 
+    /// Ends it as a loss of power would.
+    pub(crate) async fn kill(mut self) -> Result<(), Failure> {
+        Ok(self.0.kill().await?)
+    }
+
+    /// One that was started otherwise.
+    pub(crate) const fn of(child: Child) -> Self {
+        Self(child)
+    }
+
     /// Resident memory in MB (proc(5): `VmRSS`).
     pub(crate) fn resident_mb(&self) -> Result<f64, Failure> {
         let id = self.0.id().ok_or("a running role")?;

@@ -13,8 +13,8 @@ use crate::{
     NetdError,
     netlink::Netlink,
     nft::{
-        Base, Changes, EQUAL, Element, Field, Hook, ICMPV6, INET, Kind, L4PROTO, LINK_NEIGHBORS, LINK_NOISE, NETWORK,
-        OIFNAME, Rule, Set, TCP, TRANSPORT, UDP, counter_packets, key, octets, ranges, register,
+        Base, Changes, EQUAL, Element, Field, Guard, Hook, ICMPV6, INET, Kind, L4PROTO, LINK_NEIGHBORS, LINK_NOISE,
+        NETWORK, OIFNAME, Rule, Set, TCP, TRANSPORT, UDP, counter_packets, key, octets, ranges, register,
     },
 };
 
@@ -125,7 +125,8 @@ fn is_the_networks_own(address: IpAddr) -> bool {
 
 fn ruleset(gateway: Option<&Gateway>, v4: &[Element], v6: &[Element]) -> Changes {
     let mut changes = Changes::of(INET, TABLE);
-    changes.add_table();
+    // The namespace is the run's, where nobody else has any right.
+    changes.add_table(Guard::Open);
     changes.add_counter(DROPPED);
     changes.add_base(&Base { name: CHAIN, kind: Kind::Filter, hook: Hook::Output, priority: 0, drops: true });
     changes.add_rule(CHAIN, Rule::new().meta(OIFNAME, register(0)).compare(register(0), EQUAL, b"lo\0").accept());

@@ -18,8 +18,8 @@ use crate::{
     link::{FORWARDING, Links, Mac, Pair, ROUTE_LOCALNET},
     netlink::Netlink,
     nft::{
-        Base, CT_ESTABLISHED_OR_RELATED, Changes, EQUAL, Hook, IIF, INET, Kind, NETWORK, NOT_EQUAL, OIF, Rule,
-        counter_packets, has_chain, register,
+        Base, CT_ESTABLISHED_OR_RELATED, Changes, EQUAL, Guard, Hook, IIF, INET, Kind, NETWORK, NOT_EQUAL, OIF, Rule,
+        counter_packets, guarded, has_chain, register,
     },
     router::{Router, UPLINK},
 };
@@ -83,7 +83,7 @@ impl Host {
     fn prepare(&mut self, settings: &NetdSettings, router: &mut Router) -> io::Result<()> {
         forget(&mut self.filter, settings)?;
         let switched = switches(settings)?;
-        rules(settings, self.index, switched).apply(&mut self.filter)?;
+        guarded(|guard| rules(settings, self.index, switched, guard).apply(&mut self.filter))?;
         self.wire(settings)?;
         router.connect(settings, NODE_MAC)?;
         self.links.settle(&settings.interface())?;
@@ -219,9 +219,9 @@ fn switches(settings: &NetdSettings) -> io::Result<Switched> {
     Ok([off(v4)?, settings.ipv6 && off(v6)?])
 }
 
-fn rules(settings: &NetdSettings, index: u32, switched: Switched) -> Changes {
+fn rules(settings: &NetdSettings, index: u32, switched: Switched, guard: Guard) -> Changes {
     let mut changes = Changes::of(INET, &settings.table());
-    changes.add_table();
+    changes.add_table(guard);
     for (_, (marker, _)) in switched.iter().zip(SWITCHES).filter(|(on, _)| **on) {
         changes.add_chain(marker);
     }

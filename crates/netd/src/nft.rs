@@ -6,7 +6,7 @@ mod changes;
 mod rule;
 mod set;
 
-pub(crate) use changes::{Base, Changes, Hook, Kind, counter_packets, has_chain};
+pub(crate) use changes::{Base, Changes, Guard, Hook, Kind, counter_packets, guarded, has_chain};
 pub(crate) use rule::{
     CT_ESTABLISHED_OR_RELATED, CT_NEW, EQUAL, IIF, L4PROTO, NETWORK, NOT_EQUAL, OIF, OIFNAME, Rule, TRANSPORT, register,
 };

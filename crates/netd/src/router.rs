@@ -17,8 +17,8 @@ use crate::{
     namespace::{inside, new_namespace},
     netlink::Netlink,
     nft::{
-        ARP, Base, Changes, Data, EQUAL, Element, Field, Hook, ICMPV6, IIF, INET, Kind, LINK_NEIGHBORS, LINK_NOISE,
-        NETWORK, OIF, Rule, Set, TRANSPORT, counter_packets, key, networks, register,
+        ARP, Base, Changes, Data, EQUAL, Element, Field, Guard, Hook, ICMPV6, IIF, INET, Kind, LINK_NEIGHBORS,
+        LINK_NOISE, NETWORK, OIF, Rule, Set, TRANSPORT, counter_packets, guarded, key, networks, register,
     },
     slot,
 };
@@ -112,8 +112,11 @@ impl Router {
     /// Wires the way out, whose end is here already, and puts the rules into place.
     pub(crate) fn connect(&mut self, settings: &NetdSettings, node_mac: Mac) -> io::Result<()> {
         self.uplink = self.links.index_of(UPLINK)?;
-        rules(self.uplink, &settings.allow_internal).apply(&mut self.filter)?;
-        arp_rules(self.uplink).apply(&mut self.filter)?;
+        guarded(|guard| {
+            let mut changes = rules(self.uplink, &settings.allow_internal, guard);
+            changes.join(arp_rules(self.uplink, guard));
+            changes.apply(&mut self.filter)
+        })?;
         let ends = settings.uplink();
         let (uplink, links) = (self.uplink, &mut self.links);
         let far: [(IpAddr, IpAddr, u8); 2] =
@@ -166,9 +169,9 @@ fn without_ipv6() {
 }
 
 /// What is the same for every run.
-fn rules(uplink: u32, listed: &[IpNet]) -> Changes {
+fn rules(uplink: u32, listed: &[IpNet], guard: Guard) -> Changes {
     let mut changes = Changes::of(INET, TABLE);
-    changes.add_table();
+    changes.add_table(guard);
     changes.add_counter(DROPPED);
     for map in [FROM_RUN, TO_RUN] {
         let data = Some(Data::Verdict);
@@ -246,9 +249,9 @@ const fn is_v4(net: &IpNet) -> bool {
 
 /// A run may tell its own address alone. Hardware addresses are known for good on both sides, so nobody needs to ask; a
 /// tool that asks all the same is answered.
-fn arp_rules(uplink: u32) -> Changes {
+fn arp_rules(uplink: u32, guard: Guard) -> Changes {
     let mut changes = Changes::of(ARP, TABLE);
-    changes.add_table();
+    changes.add_table(guard);
     changes.add_counter(DROPPED);
     let fields = [Field::Interface, Field::Ipv4];
     changes.add_set(&Set { name: NEIGHBORS, key: &fields, data: None, ranges: false, expires: false });

@@ -12,6 +12,11 @@ const BATCH_END: u16 = 0x11;
 /// Elements of one message; a list of attributes ends at 64 KiB.
 const CHUNK: usize = 800;
 
+/// Only the socket that made a table changes or removes it (`NFT_TABLE_F_OWNER`, since Linux 5.12), and it stays when that
+/// is closed (`NFT_TABLE_F_PERSIST`, since 6.9): with the first alone nothing would be filtered between a helper's death and
+/// the end of its router.
+const OWNED: u32 = 0x2 | 0x4;
+
 const NEW_TABLE: u16 = 0;
 const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
@@ -80,6 +85,30 @@ pub(crate) struct Base<'a> {
     pub(crate) drops: bool,
 }
 
+/// Whether others may remove a table, as `nft flush ruleset` removes all that it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// Nobody, until the socket that made it is closed.
+    Owned,
+    /// Whoever may change the packet filter of this namespace.
+    Open,
+}
+
+/// Makes tables that are guarded, and open ones where the kernel knows no such guard.
+pub(crate) fn guarded(mut make: impl FnMut(Guard) -> io::Result<()>) -> io::Result<()> {
+    match make(Guard::Owned) {
+        // Before Linux 5.12 it is an invalid number, and until 6.9 one that is not supported.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            make(Guard::Open)?;
+            tracing::warn!(
+                "this kernel is older than 6.9: whoever flushes the packet filter opens the network of runs"
+            );
+            Ok(())
+        }
+        made => made,
+    }
+}
+
 /// A transaction that is being written.
 #[derive(Debug)]
 pub(crate) struct Changes {
@@ -102,8 +131,10 @@ impl Changes {
         Attributes::new().text(1, &self.table).text(2, name)
     }
 
-    pub(crate) fn add_table(&mut self) {
-        self.push(NEW_TABLE, CREATE | EXCLUSIVE, &Attributes::new().text(1, &self.table));
+    pub(crate) fn add_table(&mut self, guard: Guard) {
+        let table = Attributes::new().text(1, &self.table);
+        let table = if guard == Guard::Owned { table.be32(2, OWNED) } else { table };
+        self.push(NEW_TABLE, CREATE | EXCLUSIVE, &table);
     }
 
     pub(crate) fn delete_table(&mut self) {

@@ -25,6 +25,16 @@ impl Space {
         .unwrap()
     }
 
+    /// One that somebody else holds.
+    pub(crate) const fn of(file: File) -> Self {
+        Self(file)
+    }
+
+    /// What tells it from others.
+    pub(crate) fn identity(&self) -> u64 {
+        std::os::unix::fs::MetadataExt::ino(&self.0.metadata().unwrap())
+    }
+
     /// The one that the calling thread is in.
     pub(crate) fn here() -> Self {
         Self(File::open("/proc/thread-self/ns/net").unwrap())

@@ -1,5 +1,5 @@
-//! F25 at L0: the network helper of a node is killed, its way out and a run's wire are deleted, and a worker dies while its tool
-//! is connected. All of it in a network namespace of the test's own, behind a cable to this machine.
+//! F25 at L0: the network helper of a node is killed, its way out and a run's wire are deleted, the packet filter is flushed,
+//! and a worker dies while its tool is connected. All of it in a network namespace of the test's own, behind a cable to this machine.
 
 use std::process::Command;
 
@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::{
     cable::{Cable, run},
     checker::{self, Owed},
+    flush::{flush, guards_tables, network, router},
     platform::Platform,
     process::{Role, eventually},
     proxy::Proxy,
@@ -124,6 +125,17 @@ async fn f25_a_node_whose_helper_is_killed_and_whose_links_are_deleted_tells_no_
     let far = node.cable.far().join(" ");
     assert!(run(&format!("{far} ip link del picket0")), "the way out");
     node.reconnected(&steward, &mut helper, begun).await;
+
+    // Somebody flushes the packet filter, on the node and in its router: the helper's tables are its own, and the run goes on.
+    if guards_tables() {
+        let (service, scan) = node.begun(&worker).await;
+        flush(network(helper.id()));
+        flush(router(helper.id()));
+        service.speak();
+        platform.stage.await_state(&scan, "completed").await;
+        let row = platform.stage.row("SELECT attempt, gap FROM tasks WHERE scan_id = $1", &[&scan.id.uuid()]).await;
+        assert_eq!((row.get::<_, i32>(0), row.get::<_, Option<String>>(1)), (1, None), "as if nothing had been");
+    }
 
     // A run's own wire: the tool hears nothing any more until somebody stops it, and the slot is free again.
     let (_service, scan) = node.begun(&worker).await;

@@ -6,11 +6,17 @@ mod cable;
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod drained;
 #[cfg(test)]
 mod every_tool;
+#[cfg(test)]
+mod few_slots;
+#[cfg(test)]
+mod flush;
 #[cfg(test)]
 mod growth;
 #[cfg(test)]

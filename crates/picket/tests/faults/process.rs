@@ -55,6 +55,11 @@ impl Role {
         Self { child, log: path, first_uid: uid.map(|(_, uid)| uid.parse().unwrap()) }
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The first line of its log that says this.
     pub(crate) fn line(&self, message: &str) -> Option<Value> {
         let text = fs::read_to_string(&self.log).unwrap();
