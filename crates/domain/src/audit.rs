@@ -168,6 +168,8 @@ actions! {
     WebhookDeleted = "webhook.deleted";
     /// A worker was told to take no more.
     WorkerDrained = "worker.drained";
+    /// A worker runs tools without a proven sandbox, as its operator has agreed to.
+    WorkerUnsandboxed = "worker.unsandboxed";
 }
 
 /// One row of the audit log, before it has its place in the chain.

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl Groups {
         let (stuck, (life, ended)) = (Arc::<Mutex<Vec<PathBuf>>>::default(), mpsc::channel());
         sweep(folder, &stuck);
         let (watched, left) = (folder.to_owned(), Arc::clone(&stuck));
-        let work = move || janitor(&watched, &left, &ended);
+        let work = move || janitor(&watched, &left, |time| ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout));
         thread::Builder::new().name("sandbox-groups".into()).spawn(work).map_err(failed("start a thread"))?;
         let folder = folder.to_owned();
         Ok(Self { folder, controllers, numbers: AtomicU64::new(0), stuck, _life: life })
@@ -201,9 +201,9 @@ fn remove(folder: &Path) -> bool {
     }
 }
 
-/// Works until the sandbox is gone.
-fn janitor(folder: &Path, stuck: &Mutex<Vec<PathBuf>>, ended: &Receiver<()>) {
-    while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+/// Works until the sandbox is gone: `wait` lets that time pass, and says whether it is there still.
+fn janitor(folder: &Path, stuck: &Mutex<Vec<PathBuf>>, mut wait: impl FnMut(Duration) -> bool) {
+    while wait(LOOK) {
         sweep(folder, stuck);
     }
 }
@@ -323,6 +323,37 @@ mod tests {
         assert!(!exists("run-999999999-1") && own.folder.exists(), "the one has ended, and the other goes on");
         drop(own);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    /// Both are left right behind a look, so that they wait for the whole time until the next one.
+    #[test]
+    fn the_janitor_takes_away_within_a_minute_what_a_dead_worker_and_a_dying_process_left() {
+        let folder = fake("");
+        let (left, dying) = (folder.path().join("run-999999999-1"), folder.path().join("run-1-7"));
+        let (held, mut waits, mut since) = (Mutex::new(None), 0, Duration::ZERO);
+        let stuck = Arc::<Mutex<Vec<PathBuf>>>::default();
+        janitor(folder.path(), &stuck, |time| {
+            waits += 1;
+            match waits {
+                1 => {
+                    // A worker of another process namespace has a run, and a process of one of ours does not end.
+                    fs::create_dir(&left).unwrap();
+                    *held.lock().unwrap() = Some(lock(&left).unwrap());
+                    fs::create_dir_all(dying.join("process")).unwrap();
+                    locked(&stuck).push(dying.clone());
+                }
+                2 => {
+                    assert!(left.exists() && dying.exists(), "while they live");
+                    drop(held.lock().unwrap().take());
+                    fs::remove_dir(dying.join("process")).unwrap();
+                }
+                _ => {}
+            }
+            since += if waits == 2 { time } else { Duration::ZERO };
+            waits < 3
+        });
+        assert!(!left.exists() && !dying.exists() && locked(&stuck).is_empty(), "one look is enough");
+        assert!(since <= Duration::from_secs(60), "{since:?}");
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub use limits::Limits;
 pub use network::Route;
 pub use outcome::{End, Exceeded, Outcome};
 pub use output::Output;
-pub use picket_netd::NetdError;
+pub use picket_netd::{NetdError, Status as NetdStatus};
 pub use probe::probe_program;
 pub use proof::{Attempt, Proof};
 pub use roots::MOUNT_POINTS;

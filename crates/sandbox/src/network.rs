@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use picket_domain::Network;
-use picket_netd::{Confined, Confinement, Forward, Gateway, Grant, Lease, Mode, NetdClient, NetdError, Wire};
+use picket_netd::{Confined, Confinement, Forward, Gateway, Grant, Lease, Mode, NetdClient, NetdError, Status, Wire};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -19,7 +19,7 @@ pub use route::Route;
 pub(crate) use slirp::Slirp;
 use slirp::TAP;
 
-use crate::SandboxError;
+use crate::{Sandbox, SandboxError};
 
 /// How one run is connected.
 #[derive(Debug, Clone)]
@@ -46,6 +46,14 @@ pub(crate) enum Way {
 pub(crate) struct Ways {
     pub(crate) slirp: Option<PathBuf>,
     pub(crate) netd: Option<PathBuf>,
+}
+
+impl Sandbox {
+    /// How the network helper stands; nothing where none is configured. Blocks for less than a second.
+    #[must_use]
+    pub fn helper(&self) -> Option<Result<Status, NetdError>> {
+        self.ways().netd.clone().map(|socket| NetdClient::new(socket).status())
+    }
 }
 
 /// What the child sends up before it goes on: sockets that belong to its namespaces.

@@ -1,11 +1,11 @@
 //! Workers and what they have proven; and what each role last knew of the broker. Heartbeats run by the database's clock.
 
 use jiff::Timestamp;
-use picket_domain::{Needs, Pool, SandboxLevel, WorkerId};
+use picket_domain::{AuditAction, AuditEntry, Needs, OrganizationId, Pool, SandboxLevel, WorkerId};
 use serde_json::{Value, json};
 use tokio_postgres::{Row, types::Json};
 
-use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
+use crate::{Inconsistent, StoreError, Tx, administration, audit, row::Columns, statements::statements};
 
 statements! {
     BEAT = "-- workers.beat
@@ -19,6 +19,13 @@ SET heartbeat_at = now(), pools = excluded.pools, level = excluded.level, tools 
     proven_at = excluded.proven_at, dropped_packets = excluded.dropped_packets, proofs = excluded.proofs,
     tool_versions = excluded.tool_versions, counts_as = excluded.counts_as, tasks_per_second = excluded.tasks_per_second
 RETURNING drain_requested_at IS NOT NULL AS is_drained";
+
+    OPERATORS = "-- workers.operators
+SELECT DISTINCT m.organization_id
+FROM memberships AS m
+JOIN users AS u ON u.id = m.user_id
+WHERE u.platform_role = 'operator' AND u.disabled_at IS NULL
+ORDER BY m.organization_id";
 
     // The row stays: that the pool was served a moment ago keeps its tasks waiting for the next worker.
     LEAVE = "-- workers.leave
@@ -194,6 +201,34 @@ pub async fn beat(tx: &Tx<'_>, worker: &WorkerBeat) -> Result<bool, StoreError> 
         )
         .await?;
     Ok(Columns::new("workers", &row).get("is_drained")?)
+}
+
+/// Tells the audit log of every organization of an operator that this worker runs tools of which nothing is proven; how many
+/// were told. To be done in the transaction of the heartbeat that says so, before it: counters are locked first.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.workers.tell_unsandboxed", skip_all, fields(worker.id = %worker.id), err(level = "debug"))]
+pub async fn tell_unsandboxed(tx: &Tx<'_>, worker: &WorkerBeat, now: Timestamp) -> Result<usize, StoreError> {
+    let rows = tx.query(OPERATORS, &[]).await?;
+    let id = |row: &Row| Columns::new("memberships", row).get("organization_id").map(OrganizationId::from_uuid);
+    let operators = rows.iter().map(id).collect::<Result<Vec<_>, _>>()?;
+    administration::lock(tx, &operators).await?;
+    let pools: Vec<&str> = worker.pools.iter().map(|pool| pool.name()).collect();
+    let entry = AuditEntry {
+        at: now,
+        actor: "worker".to_owned(),
+        action: AuditAction::WorkerUnsandboxed,
+        object: Some(worker.id.to_string()),
+        address: None,
+        request_id: None,
+        before: None,
+        after: Some(json!({ "level": worker.level.name(), "pools": pools, "proofs": worker.proof.proofs })),
+    };
+    for organization in &operators {
+        audit::record(tx, *organization, &entry).await?;
+    }
+    Ok(operators.len())
 }
 
 /// A worker stops: it counts as seen until now, and no longer as live.

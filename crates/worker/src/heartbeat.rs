@@ -24,6 +24,7 @@ use crate::{
     WorkerSettings,
     leases::{LEASE_LOST, Leases},
     standing::Standing,
+    unsandboxed::Unsandboxed,
 };
 
 /// Between two heartbeats, however many hints come.
@@ -48,6 +49,8 @@ pub(crate) struct Heartbeat {
     pub(crate) dropped_packets: Arc<AtomicU64>,
     /// How fast runs end.
     pub(crate) pace: Pace,
+    /// Tells the operators when nothing is proven.
+    pub(crate) unsandboxed: Unsandboxed,
 }
 
 /// How fast runs end, between beats that are a second apart at least: a hint may make one come at once.
@@ -113,15 +116,22 @@ impl Heartbeat {
     pub(crate) async fn beat(&self, draining: bool) -> Result<(), StoreError> {
         let held = self.leases.fences();
         let beat = self.description(draining, held.len());
+        let is_news = self.unsandboxed.is_news(&beat);
         let (is_drained, kept) = self
             .db
             .operate("worker.beat", async |tx| {
+                if is_news {
+                    self.unsandboxed.tell(tx, &beat).await?;
+                }
                 let is_drained = workers::beat(tx, &beat).await?;
                 let kept: Vec<Fence> =
                     if held.is_empty() { Vec::new() } else { renew(tx, self.renewer(), &held).await? };
                 Ok::<_, StoreError>((is_drained, kept))
             })
             .await?;
+        if is_news {
+            self.unsandboxed.told();
+        }
         if is_drained && !self.resting.is_down() {
             tracing::info!("an operator wants this worker to take no more");
             self.resting.stop();

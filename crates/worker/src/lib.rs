@@ -13,6 +13,7 @@ mod execution;
 mod heartbeat;
 mod leases;
 mod leavings;
+mod node;
 mod not_run;
 mod patience;
 mod running;
@@ -22,6 +23,7 @@ mod slot;
 mod standing;
 mod story;
 mod together;
+mod unsandboxed;
 mod verdict;
 mod worker;
 

@@ -25,9 +25,10 @@ use crate::{
     execution::Execution,
     heartbeat::{Heartbeat, Pace},
     leases::{INTERRUPTED, Leases},
-    slot,
+    node, slot,
     standing::Standing,
     story::Teller,
+    unsandboxed::Unsandboxed,
 };
 
 /// What a worker works with.
@@ -109,7 +110,6 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
     let leases = Arc::new(Leases::default());
     // The worker may have to stop by itself as well: when its sandbox holds no longer.
     let (ended, stopping) = (Shutdown::new(), shutdown.child());
-    let resting = stopping.child();
     let ended_runs = Arc::new(AtomicU64::new(0));
     let heartbeat = Heartbeat {
         db: db.clone(),
@@ -120,10 +120,11 @@ pub async fn run(settings: WorkerSettings, parts: Parts, shutdown: Shutdown) -> 
         settings: settings.clone(),
         leases: leases.clone(),
         health: health.clone(),
-        resting: resting.clone(),
+        resting: stopping.child(),
         broker_down: AtomicBool::new(false),
         dropped_packets: Arc::new(AtomicU64::new(0)),
         pace: Pace::of(ended_runs.clone()),
+        unsandboxed: Unsandboxed::by(clock.clone()),
     };
     heartbeat.beat(false).await?;
     let execution = Execution {
@@ -166,7 +167,8 @@ async fn go_on(
         heartbeat.beat_until(ended, stopping),
         watch_broker(broker, &heartbeat.broker_down, ended),
         drain(settings, &execution.leases, stopping, ended),
-        standing.keep(&execution.sandbox, &execution.clock, stopping)
+        standing.keep(&execution.sandbox, &execution.clock, stopping),
+        node::watch(&execution.sandbox, ended)
     );
 }
 

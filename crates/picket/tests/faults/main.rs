@@ -12,6 +12,8 @@ mod cluster;
 #[cfg(test)]
 mod drained;
 #[cfg(test)]
+mod dropped;
+#[cfg(test)]
 mod every_tool;
 #[cfg(test)]
 mod few_slots;

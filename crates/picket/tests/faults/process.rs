@@ -89,6 +89,24 @@ impl Role {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The ports of TCP at which it listens: those sockets of its network (`/proc/net/tcp`, state `0A`) that are its own.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let files = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
+        let own: HashSet<String> = files
+            .filter_map(|file| fs::read_link(file.path()).ok()?.to_str()?.strip_prefix("socket:[").map(str::to_owned))
+            .filter_map(|rest| rest.strip_suffix(']').map(str::to_owned))
+            .collect();
+        let table = fs::read_to_string(folder.join("net/tcp")).unwrap_or_default();
+        let port = |line: &str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_own = fields.get(3) == Some(&"0A") && fields.get(9).is_some_and(|inode| own.contains(*inode));
+            let (_, port) = fields.get(1).filter(|_| is_own)?.split_once(':')?;
+            u16::from_str_radix(port, 16).ok()
+        };
+        table.lines().filter_map(port).collect()
+    }
+
     /// How it ended, once it has.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))

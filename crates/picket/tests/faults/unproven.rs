@@ -2,7 +2,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
-use picket_domain::SandboxLevel;
+use picket_domain::{SandboxLevel, Subscription};
+use picket_testkit::seed;
 
 use crate::{
     process::{Role, eventually},
@@ -39,6 +40,18 @@ async fn a_worker_that_can_prove_no_level_refuses_to_start() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_tells_what_it_has_proven_and_what_it_has_not() {
     let stage = Stage::new().await;
+    // Somebody who operates the platform, and somebody who does not.
+    let others = seed::organization(&stage.database, Subscription::Enterprise).await;
+    let operator = format!(
+        "INSERT INTO users (id, created_at, email, name, platform_role)
+         VALUES (gen_random_uuid(), now(), 'op@example.com', 'Op', 'operator'),
+                (gen_random_uuid(), now(), 'other@example.com', 'Other', NULL);
+         INSERT INTO memberships (organization_id, user_id, role, created_at)
+         SELECT CASE WHEN platform_role IS NULL THEN '{}'::uuid ELSE '{}'::uuid END, id, 'owner', now() FROM users",
+        others.uuid(),
+        stage.organization.uuid()
+    );
+    stage.execute(&operator).await;
     let consent = [("PICKET_WORKER__SANDBOX_LEVEL_MIN", "none"), ("PICKET_WORKER__I_ACCEPT_UNSANDBOXED_SCANS", "yes")];
     let _unsandboxed = stage.start_worker(217_000, &[NOTHING_HOLDS.as_slice(), &consent].concat());
     let said = "SELECT level, raw, proven_at IS NOT NULL, proofs #>> '{2,reason}', tool_versions #>> '{nmap,version}'
@@ -47,6 +60,18 @@ async fn a_worker_tells_what_it_has_proven_and_what_it_has_not() {
     assert_eq!((row.get::<_, bool>(1), row.get::<_, bool>(2)), (false, true));
     assert!(row.get::<_, String>(3).contains("sandbox_external_egress"));
     assert!(row.get::<_, Option<String>>(4).is_some(), "the version of nmap");
+    // The same transaction tells the operators, once for each start, and nobody else.
+    let told = "SELECT a.organization_id, a.actor, a.entry::jsonb #>> '{after,level}', a.entry::jsonb #>> '{after,proofs,2,reason}'
+                FROM audit_log AS a WHERE a.action = 'worker.unsandboxed'";
+    let rows = stage.rows(told, &[]).await;
+    let [row] = rows.as_slice() else { panic!("expected one audit row, got {}", rows.len()) };
+    assert_eq!(row.get::<_, uuid::Uuid>(0), stage.organization.uuid());
+    assert_eq!((row.get::<_, &str>(1), row.get::<_, &str>(2)), ("worker", "none"));
+    assert!(row.get::<_, &str>(3).contains("sandbox_external_egress"));
+    let again = stage.start_worker(225_000, &[NOTHING_HOLDS.as_slice(), &consent].concat());
+    let twice = async || (stage.rows(told, &[]).await.len() == 2).then_some(());
+    eventually("a row for the second start", LONG, twice).await;
+    drop(again);
     let _sandboxed = stage.start_worker(218_000, &[]);
     let proven = "SELECT proofs FROM workers WHERE level <> 'none' AND proofs @> '[{\"proven\": true}]'";
     eventually("its heartbeat", LONG, async || stage.rows(proven, &[]).await.pop()).await;

@@ -295,6 +295,74 @@ static int reach(void) {
     return 0;
 }
 
+/* The address of a socket of this machine: path:PATH, or an abstract name behind stream: or datagram:. */
+static socklen_t address_of(struct sockaddr_un *address, const char *place) {
+    const char *name = strchr(place, ':') + 1;
+    int is_abstract = strncmp(place, "path:", 5) != 0;
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    snprintf(address->sun_path + is_abstract, sizeof address->sun_path - is_abstract, "%s", name);
+    return is_abstract ? offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name) : sizeof *address;
+}
+
+static int socket_of(const char *place) {
+    return socket(AF_UNIX, strncmp(place, "datagram:", 9) ? SOCK_STREAM : SOCK_DGRAM, 0);
+}
+
+/* Tries to reach one: a socket, or as process:NUMBER a process in three ways. */
+static const char *visit_one(const char *place) {
+    struct sockaddr_un address;
+    if (!strncmp(place, "process:", 8)) {
+        char path[64];
+        int number = atoi(place + 8);
+        snprintf(path, sizeof path, "/proc/%d/status", number);
+        if (kill(number, 0) == 0 || errno == EPERM || open(path, O_RDONLY) >= 0)
+            return "reached";
+        snprintf(path, sizeof path, "/proc/%d/root", number);
+        return readlink(path, scratch_memory, sizeof scratch_memory) < 0 ? strerrorname_np(errno) : "reached";
+    }
+    socklen_t length = address_of(&address, place);
+    return connect(socket_of(place), (struct sockaddr *)&address, length) ? strerrorname_np(errno) : "reached";
+}
+
+static int visit(void) {
+    for (int i = 2; i < argument_count; i++)
+        printf("%s\t%s\n", arguments[i], visit_one(arguments[i]));
+    return 0;
+}
+
+/* Offers the sockets that are named, reaches them by itself, and stays. */
+static int offer(void) {
+    for (int i = 2; i < argument_count; i++) {
+        struct sockaddr_un address;
+        socklen_t length = address_of(&address, arguments[i]);
+        int file = socket_of(arguments[i]);
+        if (bind(file, (struct sockaddr *)&address, length) || (strncmp(arguments[i], "datagram:", 9) && listen(file, 8)))
+            return 1;
+        if (strcmp(visit_one(arguments[i]), "reached"))
+            return 2;
+    }
+    return hold();
+}
+
+/* Prints the command line of every process that it sees. */
+static int list_processes(void) {
+    DIR *processes = opendir("/proc");
+    for (struct dirent *entry; processes && (entry = readdir(processes));) {
+        char path[300];
+        if (atoi(entry->d_name) == 0)
+            continue;
+        snprintf(path, sizeof path, "/proc/%s/cmdline", entry->d_name);
+        int file = open(path, O_RDONLY);
+        ssize_t count = file < 0 ? 0 : read(file, scratch_memory, sizeof scratch_memory - 1);
+        for (ssize_t i = 0; i < count; i++)
+            scratch_memory[i] = scratch_memory[i] ? scratch_memory[i] : ' ';
+        printf("%s\t%.*s\n", entry->d_name, count < 0 ? 0 : (int)count, scratch_memory);
+        close(file);
+    }
+    return 0;
+}
+
 /* Opens one file again and again until it is refused. */
 static int open_many(void) {
     long count = 0;
@@ -393,6 +461,7 @@ static const struct mode {
     {"leave-and-hold", leave_and_hold}, {"terminal", talk_to_terminal},
     {"report", leave_report},         {"write", try_to_write},
     {"reach", reach},           {"listen", listen_everywhere},
+    {"visit", visit},           {"offer", offer},               {"processes", list_processes},
 };
 
 int main(int count, char **values) {

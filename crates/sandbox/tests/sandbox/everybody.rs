@@ -13,7 +13,7 @@ use crate::room::{
     small, variable,
 };
 
-/// S7 to S17, S19, S20, S24, S25 and S28, each file of them in a process of that user. S21 and S23 are of level L0:
+/// S5 to S17, S19, S20, S24, S25 and S28, each file of them in a process of that user. S21 and S23 are of level L0:
 /// `crates/netd/tests/netd/everybody.rs` has them as that user.
 #[test]
 fn every_case_holds_for_an_ordinary_user() {
@@ -23,8 +23,10 @@ fn every_case_holds_for_an_ordinary_user() {
     }
     let of_levels = ["two_runs", "a_slot", "runs_cannot", "a_tool_reaches", "a_run_that_may", "the_stack"];
     let of_levels = of_levels.map(|case| format!("levels::{case}"));
-    for cases in
-        ["limits::", "death::", "isolation::", "files::", "loopback6::"].map(str::to_owned).iter().chain(&of_levels)
+    for cases in ["limits::", "death::", "isolation::", "files::", "loopback6::", "neighbors::"]
+        .map(str::to_owned)
+        .iter()
+        .chain(&of_levels)
     {
         let folder = open_folder();
         let run = if cases == "loopback6::" { all_as_ordinary_user_with_ipv6 } else { all_as_ordinary_user };

@@ -217,7 +217,7 @@ fn an_ordinary_user_gets_level_1_where_it_may_open_the_tunnel_device() {
 fn every_test_of_levels_holds_with_the_network_helper_too() {
     let folder = open_folder();
     // Not one by its name: all of them.
-    let words = ["levels::", "nmap::", "battery::", "death::", "limits::", "loopback6::", "warm::"];
+    let words = ["levels::", "nmap::", "battery::", "death::", "limits::", "loopback6::", "neighbors::", "warm::"];
     let Some(output) = with_a_helper(folder.path(), &words, "") else { return };
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains(" passed"), "{}", String::from_utf8_lossy(&output.stderr));

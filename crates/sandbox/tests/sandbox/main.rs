@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, reason = "tests; clippy's own exception does not reach the functions beside them")]
 #![expect(clippy::panic, reason = "tests; clippy's own exception does not reach the functions beside them")]
 
+mod around;
 mod battery;
 mod death;
 mod everybody;
@@ -14,6 +15,7 @@ mod isolation;
 mod levels;
 mod limits;
 mod loopback6;
+mod neighbors;
 mod nmap;
 mod process;
 mod raw;

@@ -96,7 +96,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-fn kernel_has_scope() -> bool {
+pub(crate) fn kernel_has_scope() -> bool {
     Ruleset::default().set_compatibility(CompatLevel::HardRequirement).scope(Scope::AbstractUnixSocket).is_ok()
 }
 
