@@ -103,6 +103,9 @@ CREATE TABLE tasks (
     exit_code       integer,
     output_bytes    bigint,
     tool_hash       text,
+    -- Of one that was given up and whose scan has ended: the scan that an operator had made to repeat it, which may be gone by
+    -- now.
+    replayed_as     uuid,
     -- Of a task that was stopped while it ran: how many observations its worker had read by then. They are stored.
     kept            integer,
 

@@ -165,3 +165,21 @@ CREATE TRIGGER ended_reports_stay_ended BEFORE UPDATE ON reports
     FOR EACH ROW EXECUTE FUNCTION ended_rows_stay_ended();
 CREATE TRIGGER ended_deliveries_stay_ended BEFORE UPDATE ON deliveries
     FOR EACH ROW EXECUTE FUNCTION ended_rows_stay_ended();
+
+-- Messages that nobody could take, as the steward took them from the broker: for people to look at. Nothing of the platform
+-- depends on them, since a message is a hint.
+CREATE TABLE dead_letters (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Which queue put it aside, without the namespace, and why; `unknown` where the broker's words are none that we know.
+    queue       text NOT NULL,
+    reason      text NOT NULL,
+    routing_key text NOT NULL,
+    size_bytes  bigint NOT NULL,
+    -- Its beginning, whatever it is.
+    content     bytea NOT NULL,
+    seen_at     timestamptz NOT NULL,
+    CONSTRAINT only_a_beginning_is_kept CHECK (octet_length(content) <= 4096)
+);
+CREATE INDEX dead_letters_by_queue ON dead_letters (queue, seen_at);
+CREATE INDEX dead_letters_by_age ON dead_letters (seen_at);
+GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters TO picket_operator;

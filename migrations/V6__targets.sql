@@ -140,17 +140,22 @@ SELECT (authority ->> 'by' NOT IN ('proof', 'authorization') OR EXISTS (
     WHERE NOT EXISTS (SELECT FROM organization_ranges AS o WHERE o.organization_id = organization AND o.range = r.range))
 $$;
 
--- Whether a task may begin at that moment: what its scan relies on holds, and nothing excludes it.
+-- The moment by which it is decided what may be done: the database's, since no two processes that ask have the same clock.
+-- A test puts a moment of its own in its place, in its own database.
+CREATE FUNCTION picket_now() RETURNS timestamptz
+    LANGUAGE sql STABLE
+    RETURN now();
+
+-- Whether a task may begin now: what its scan relies on holds, and nothing excludes it.
 -- Every claim asks it, so it is in the language that keeps its plans.
-CREATE FUNCTION picket_may_begin(organization uuid, scan uuid, tool text, params jsonb, shard jsonb,
-                                 moment timestamptz) RETURNS boolean
+CREATE FUNCTION picket_may_begin(organization uuid, scan uuid, tool text, params jsonb, shard jsonb) RETURNS boolean
     LANGUAGE plpgsql STABLE
     AS $$
 DECLARE
     relied_on jsonb := (SELECT s.authority FROM scans AS s WHERE s.id = scan);
 BEGIN
     IF relied_on IS NULL OR (relied_on ->> 'by' IN ('proof', 'authorization') OR relied_on -> 'ranges' <> '[]'::jsonb)
-        AND NOT picket_stands(organization, relied_on, moment) THEN
+        AND NOT picket_stands(organization, relied_on, picket_now()) THEN
         RETURN false;
     END IF;
     -- What does more than look is of no such scan: somebody else wrote it.

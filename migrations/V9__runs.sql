@@ -5,7 +5,7 @@
 -- Claims more tasks of scans that run, in one statement that is its whole transaction. No row for every other case: what
 -- begins a scan, refuses a task or is stale is left to whoever asked.
 CREATE FUNCTION picket_claim(tenants uuid[], of_scans uuid[], of_tasks uuid[], of_attempts integer[], worker uuid,
-                             lease_seconds float8, levels text[], moment timestamptz)
+                             lease_seconds float8, levels text[])
     RETURNS TABLE (id uuid, organization_id uuid, scan_id uuid, attempt integer, tool text, params jsonb, shard jsonb,
                    opens text[], failures integer, traceparent text)
     LANGUAGE plpgsql ROWS 8
@@ -41,7 +41,7 @@ BEGIN
             SET state = 'running', attempt = t.attempt + 1, worker_id = worker, started_at = clock_timestamp(),
                 lease_until = clock_timestamp() + make_interval(secs => lease_seconds)
             WHERE t.id = m.task AND t.scan_id = m.of_scan AND t.attempt = m.of_attempt AND t.state = 'queued'
-              AND t.level = ANY(levels) AND picket_may_begin(m.tenant, m.of_scan, t.tool, t.params, t.shard, moment)
+              AND t.level = ANY(levels) AND picket_may_begin(m.tenant, m.of_scan, t.tool, t.params, t.shard)
               AND NOT EXISTS (SELECT FROM picket_halts(m.tenant) AS h
                               WHERE h.pattern IS NULL OR picket_covers(h.pattern, h.network, examined, t.shard))
             RETURNING t.id, t.organization_id, t.scan_id, t.attempt, t.tool, t.params, t.shard, t.opens, t.failures, trace;

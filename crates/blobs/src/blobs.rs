@@ -10,7 +10,7 @@ use object_store::{
 };
 use secrecy::ExposeSecret;
 
-use crate::{BlobError, BlobKey, BlobSettings};
+use crate::{BlobError, BlobKey, BlobListing, BlobSettings};
 
 /// How many parts of one upload may be on their way at once.
 const PARTS_IN_FLIGHT: usize = 4;
@@ -145,6 +145,12 @@ impl Blobs {
     pub async fn head(&self, key: &BlobKey) -> Result<BlobMeta, BlobError> {
         let found = self.store.head(&key.path()).await.map_err(|error| BlobError::of(error, key.as_str()))?;
         Ok(meta(&found))
+    }
+
+    /// Everything that is there. Nothing is asked of the store before the listing is.
+    #[must_use]
+    pub fn list(&self) -> BlobListing {
+        BlobListing::new(self.store.list(None))
     }
 
     /// Deletes the document; to delete what is not there is no error.

@@ -6,6 +6,17 @@ use std::fmt;
 use object_store::path::Path;
 use picket_domain::{ArtifactId, AvatarId, OrganizationId, ReportFormat, ReportId, UserId};
 
+/// What the name of a stored object says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlobName {
+    /// What one run of a tool printed.
+    Artifact(OrganizationId, ArtifactId),
+    /// A person's picture.
+    Avatar(UserId, AvatarId),
+    /// A document of a report, whichever attempt's, or its logo.
+    Report(OrganizationId, ReportId),
+}
+
 /// The name of one stored object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BlobKey(String);
@@ -34,6 +45,38 @@ impl BlobKey {
     #[must_use]
     pub fn report_logo(organization: OrganizationId, report: ReportId) -> Self {
         Self(format!("reports/{organization}/{report}.logo"))
+    }
+
+    /// The key that the store calls so, and what it says; nothing when it is none of ours.
+    pub(crate) fn parse(text: &str) -> Option<(Self, BlobName)> {
+        let mut parts = text.split('/');
+        let (folder, owner, file) = (parts.next()?, parts.next()?, parts.next()?);
+        let (id, extension) = file.split_once('.')?;
+        let (key, name) = match folder {
+            "artifacts" => {
+                let (organization, id) = (owner.parse().ok()?, id.parse().ok()?);
+                (Self::artifact(organization, id), BlobName::Artifact(organization, id))
+            }
+            "avatars" => {
+                let (user, id) = (owner.parse().ok()?, id.parse().ok()?);
+                (Self::avatar(user, id), BlobName::Avatar(user, id))
+            }
+            "reports" => {
+                let (organization, id) = (owner.parse().ok()?, id.parse().ok()?);
+                let key = match extension.split_once('.') {
+                    None => Self::report_logo(organization, id),
+                    Some((attempt, format)) => {
+                        let attempt = attempt.parse().ok()?;
+                        let is_it = |known: &ReportFormat| known.extension() == format;
+                        Self::report(organization, id, attempt, ReportFormat::ALL.into_iter().find(is_it)?)
+                    }
+                };
+                (key, BlobName::Report(organization, id))
+            }
+            _ => return None,
+        };
+        // Whatever else is different, it is not what we write.
+        (key.as_str() == text).then_some((key, name))
     }
 
     /// The name as text.
@@ -92,6 +135,36 @@ mod tests {
         let key = BlobKey::avatar(user, avatar);
         assert_eq!(key.as_str(), format!("avatars/{user}/{avatar}.png"));
         assert_eq!(key.path().as_ref(), key.as_str());
+    }
+
+    #[test]
+    fn what_a_key_says_is_read_back_and_nothing_else_is_a_key() {
+        let [organization, _] = organizations();
+        let report: ReportId = "rep_0000000000000000000000000a".parse().unwrap();
+        let artifact: ArtifactId = "art_0000000000000000000000000b".parse().unwrap();
+        let user: UserId = "usr_0000000000000000000000000a".parse().unwrap();
+        let avatar: AvatarId = "avt_0000000000000000000000000b".parse().unwrap();
+        let of_report = BlobName::Report(organization, report);
+        let keys = [
+            (BlobKey::artifact(organization, artifact), BlobName::Artifact(organization, artifact)),
+            (BlobKey::avatar(user, avatar), BlobName::Avatar(user, avatar)),
+            (BlobKey::report(organization, report, 12, ReportFormat::Pdf), of_report),
+            (BlobKey::report_logo(organization, report), of_report),
+        ];
+        for (key, name) in keys {
+            assert_eq!(BlobKey::parse(key.as_str()), Some((key.clone(), name)));
+            for changed in [format!("{key}x"), format!("x/{key}"), format!("{key}/x"), key.as_str().to_uppercase()] {
+                assert_eq!(BlobKey::parse(&changed), None, "{changed}");
+            }
+        }
+        let odd = key_of("reports", "rep_0000000000000000000000000a.012.pdf");
+        for text in ["", "/", "artifacts", "artifacts/x/y.gz", "reports//x.logo", "backups/all.tar", odd.as_str()] {
+            assert_eq!(BlobKey::parse(text), None, "{text}");
+        }
+    }
+
+    fn key_of(folder: &str, file: &str) -> String {
+        format!("{folder}/{}/{file}", organizations()[0])
     }
 
     #[test]

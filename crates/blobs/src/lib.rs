@@ -5,9 +5,11 @@
 mod blobs;
 mod error;
 mod key;
+mod listing;
 mod settings;
 
 pub use blobs::{BlobMeta, BlobStream, Blobs};
 pub use error::BlobError;
-pub use key::BlobKey;
+pub use key::{BlobKey, BlobName};
+pub use listing::{BlobEntry, BlobListing};
 pub use settings::BlobSettings;

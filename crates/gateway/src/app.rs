@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use picket_blobs::Blobs;
-use picket_domain::{AllowList, DenyList, Grounds};
+use picket_domain::{AllowList, DenyList, Grounds, OrganizationId};
 use picket_kit::{ChildCommand, Clock, Sealer};
 use picket_live::Live;
 use picket_outbound::{HttpClient, OutboundSettings, Resolver};
@@ -133,14 +133,26 @@ impl App {
         context: &RequestContext,
         target: &str,
     ) -> Result<Asker, Problem> {
-        let (now, grounds) = self.grounds(caller, target).await?;
+        let (now, grounds) = self.grounds_seen(caller.organization_id, target).await?;
+        Ok(caller.asker(context, now, grounds))
+    }
+
+    /// What allows an organization to scan `target` and what forbids it at this moment, as for [`Self::asker`].
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn grounds_seen(
+        &self,
+        organization: OrganizationId,
+        target: &str,
+    ) -> Result<(Timestamp, Grounds), Problem> {
+        let (now, grounds) = self.grounds(organization, target).await?;
         let (grounds, found) = self.prover.look_again(target, grounds).await;
         if !found.is_empty() {
-            let note =
-                async |tx: &Tx<'_>| Ok::<_, Problem>(proofs::seen(tx, caller.organization_id, &found, now).await?);
-            self.db.run("note_proofs", caller.organization_id, note).await?;
+            let note = async |tx: &Tx<'_>| Ok::<_, Problem>(proofs::seen(tx, organization, &found, now).await?);
+            self.db.run("note_proofs", organization, note).await?;
         }
-        Ok(caller.asker(context, now, grounds))
+        Ok((now, grounds))
     }
 
     /// The same for one who only asks what a scan would come to: nobody is called, and proofs count as they were seen last.
@@ -153,14 +165,14 @@ impl App {
         context: &RequestContext,
         target: &str,
     ) -> Result<Asker, Problem> {
-        let (now, grounds) = self.grounds(caller, target).await?;
+        let (now, grounds) = self.grounds(caller.organization_id, target).await?;
         Ok(caller.asker(context, now, grounds))
     }
 
-    async fn grounds(&self, caller: &Caller, target: &str) -> Result<(Timestamp, Grounds), Problem> {
+    async fn grounds(&self, organization: OrganizationId, target: &str) -> Result<(Timestamp, Grounds), Problem> {
         let now = self.clock.now();
         let load = async |view: &View<'_>| Ok::<_, Problem>(grounds::load(view, target, now).await?);
-        Ok((now, self.db.view("load_grounds", caller.organization_id, load).await?))
+        Ok((now, self.db.view("load_grounds", organization, load).await?))
     }
 
     /// The same for one of the threads that serve: with connections to the database of its own.

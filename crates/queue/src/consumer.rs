@@ -9,7 +9,10 @@ mod subscriber;
 
 use std::time::Duration;
 
-use lapin::options::{BasicAckOptions, BasicRejectOptions};
+use lapin::{
+    options::{BasicAckOptions, BasicRejectOptions},
+    types::AMQPValue,
+};
 use subscriber::{Request, Subscriber};
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,6 +34,8 @@ pub struct Delivery {
     inner: Option<lapin::message::Delivery>,
     body: Vec<u8>,
     is_redelivered: bool,
+    /// The queue that put it aside first, with its namespace, and why.
+    death: Option<(String, String)>,
 }
 
 impl Consumer {
@@ -86,7 +91,8 @@ impl Consumer {
 impl Delivery {
     fn new(mut inner: lapin::message::Delivery) -> Self {
         let (body, is_redelivered) = (std::mem::take(&mut inner.data), inner.redelivered);
-        Self { inner: Some(inner), body, is_redelivered }
+        let death = header(&inner, "x-first-death-queue").zip(header(&inner, "x-first-death-reason"));
+        Self { inner: Some(inner), body, is_redelivered, death }
     }
 
     /// The bytes.
@@ -99,6 +105,19 @@ impl Delivery {
     #[must_use]
     pub const fn is_redelivered(&self) -> bool {
         self.is_redelivered
+    }
+
+    /// Which queue put it aside, with the namespace, and why, in the broker's words; of a dead letter alone. Whoever may publish
+    /// can claim anything here.
+    #[must_use]
+    pub fn death(&self) -> Option<(&str, &str)> {
+        self.death.as_ref().map(|(queue, reason)| (queue.as_str(), reason.as_str()))
+    }
+
+    /// The key that it was published with; empty when it is settled already.
+    #[must_use]
+    pub fn routing_key(&self) -> &str {
+        self.inner.as_ref().map_or("", |inner| inner.routing_key.as_str())
     }
 
     /// Done with it.
@@ -135,6 +154,12 @@ impl Delivery {
             None => Ok(()),
         }
     }
+}
+
+/// A header that is text.
+fn header(delivery: &lapin::message::Delivery, name: &str) -> Option<String> {
+    let headers = delivery.properties.headers().as_ref()?;
+    headers.inner().get(name).and_then(AMQPValue::as_long_string).map(ToString::to_string)
 }
 
 /// The driver says `false` when the message was taken on a channel that is gone by now.

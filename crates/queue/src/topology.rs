@@ -22,7 +22,7 @@ pub enum Queue {
     Deliveries,
     /// Reports to render.
     Reports,
-    /// Messages that nobody could take; looked at by people.
+    /// Messages that nobody could take, until the steward has written them down for people.
     Dead,
 }
 
@@ -85,6 +85,12 @@ impl Names {
     #[must_use]
     pub fn queue(&self, queue: Queue) -> String {
         format!("{}.{}", self.prefix, queue.name())
+    }
+
+    /// The queue of ours that has that name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Queue> {
+        Queue::all().into_iter().find(|queue| self.queue(*queue) == name)
     }
 }
 

@@ -5,6 +5,7 @@ use picket_kit::Clock;
 use picket_store::{
     Db, Notice, StoreError,
     expired::{self, Expiring},
+    tasks::turns,
 };
 
 use crate::rounds::{Loop, Round, RoundError};
@@ -35,7 +36,9 @@ impl Cleaner {
             gone = gone.saturating_add(swept);
             has_more |= swept >= expired::MOST;
         }
-        Ok((gone, has_more))
+        let forgotten = self.db.operate("cleaner.forget_turns", async |tx| turns::forget(tx).await).await?;
+        metrics::counter!("picket_cleaned_total", "table" => "organization_turns").increment(forgotten);
+        Ok((gone.saturating_add(forgotten), has_more))
     }
 }
 

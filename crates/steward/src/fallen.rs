@@ -25,7 +25,7 @@ impl Fallen {
     /// When the database refuses.
     pub async fn end(&self) -> Result<u64, StoreError> {
         let now = self.clock.now();
-        let scans = self.db.operate("fallen.find", async |tx| authority::fallen(tx, now).await).await?;
+        let scans = self.db.operate("fallen.find", async |tx| authority::fallen(tx).await).await?;
         let (mut ended, mut failed) = (0_u64, None);
         for scan in scans {
             let end = self.db.operate("fallen.end", async |tx| authority::end_if_fallen(tx, scan, now).await);

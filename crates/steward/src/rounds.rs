@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use picket_blobs::Blobs;
+use picket_blobs::{BlobError, Blobs};
 use picket_kit::{Clock, Health, Shutdown};
 use picket_planner::{Planner, Prover};
 use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
 use crate::{
-    Admission, Artifacts, Cleaner, Courier, Fallen, Halter, Measurer, Pages, Proofs, Relay, Rescuer, Retention,
-    Scheduler, StewardSettings, reporter::Reporter,
+    Admission, Artifacts, Cleaner, Courier, DeadLetters, Fallen, Halter, Measurer, Orphans, Pages, Proofs, Relay, Rescuer,
+    Retention, Scheduler, StewardSettings, reporter::Reporter,
 };
 
 /// A round that failed; the next one begins where it began.
@@ -22,6 +22,9 @@ pub enum RoundError {
     /// The broker.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// The object store.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// An event has no form on the wire.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
@@ -76,8 +79,10 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
     let admission = Admission::new(db.clone(), clock.clone(), settings.clone()).leaving_to(hand);
     let cleaner = Cleaner::new(db.clone(), clock.clone());
     let artifacts = Artifacts::new(db.clone(), blobs.clone(), clock.clone());
+    let dead_letters = DeadLetters::new(db.clone(), &broker);
     let halter = Halter::new(db.clone(), clock.clone());
     let measurer = Measurer::new(db.clone(), clock.clone());
+    let orphans = Orphans::new(db.clone(), blobs.clone(), clock.clone());
     let pages = Pages::new(db.clone(), clock.clone());
     let retention = Retention::new(db.clone(), blobs, clock.clone());
     let scheduler = Scheduler::new(db.clone(), (planner, prover.clone()), clock.clone(), settings.clone());
@@ -91,8 +96,10 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
         courier.run(&shutdown),
         go_round(&cleaner, &db, Duration::from_millis(settings.clean_ms), &shutdown),
         go_round(&artifacts, &db, Duration::from_millis(settings.retention_ms), &shutdown),
+        go_round(&dead_letters, &db, poll, &shutdown),
         go_round(&halter, &db, poll, &shutdown),
         go_round(&measurer, &db, Duration::from_millis(settings.measure_ms), &shutdown),
+        go_round(&orphans, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&pages, &db, poll, &shutdown),
         go_round(&retention, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&scheduler, &db, poll, &shutdown),

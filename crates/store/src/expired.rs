@@ -96,6 +96,18 @@ DELETE FROM idempotency_keys AS k
 USING old
 WHERE k.organization_id = old.organization_id AND k.subject = old.subject AND k.route = old.route AND k.key = old.key";
 
+    DEAD_LETTERS = "-- expired.dead_letters
+WITH old AS (
+  SELECT id
+  FROM dead_letters
+  WHERE seen_at < $1::timestamptz - interval '30 days'
+  LIMIT $2
+  FOR UPDATE SKIP LOCKED
+)
+DELETE FROM dead_letters AS d
+USING old
+WHERE d.id = old.id";
+
     // Nobody else takes these away, so nothing is locked; a gateway reads a change within a second and remembers nothing for
     // longer than a minute.
     RIGHTS_CHANGES = "-- expired.rights_changes
@@ -127,11 +139,13 @@ pub enum Expiring {
     IdempotencyKeys,
     /// What gateways were told of rights, a day ago.
     RightsChanges,
+    /// Messages that nobody could take, 30 days after they were put aside.
+    DeadLetters,
 }
 
 impl Expiring {
     /// Everything, in an order in which nothing is left that an earlier one makes old.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RefreshTokens,
         Self::Sessions,
         Self::EmailTokens,
@@ -140,6 +154,7 @@ impl Expiring {
         Self::OauthStates,
         Self::IdempotencyKeys,
         Self::RightsChanges,
+        Self::DeadLetters,
     ];
 
     /// The table that it is in.
@@ -154,6 +169,7 @@ impl Expiring {
             Self::OauthStates => "oauth_states",
             Self::IdempotencyKeys => "idempotency_keys",
             Self::RightsChanges => "rights_changes",
+            Self::DeadLetters => "dead_letters",
         }
     }
 
@@ -167,6 +183,7 @@ impl Expiring {
             Self::OauthStates => OAUTH_STATES,
             Self::IdempotencyKeys => IDEMPOTENCY_KEYS,
             Self::RightsChanges => RIGHTS_CHANGES,
+            Self::DeadLetters => DEAD_LETTERS,
         }
     }
 }

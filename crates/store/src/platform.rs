@@ -1,10 +1,13 @@
 //! What operators see of the platform: workers, queues, totals. All of it runs as the operator, and nothing of it names what
 //! a customer scans.
 
+pub mod repeat;
 pub mod replay;
 
+pub use self::replay::{GivenUp, given_up};
+
 use jiff::Timestamp;
-use picket_domain::{AuditEntry, Gap, OrganizationId, Pool, SandboxLevel, ScanId, TaskId, UserId, WorkerId};
+use picket_domain::{AuditEntry, OrganizationId, Pool, SandboxLevel, ScanId, TaskId, UserId, WorkerId};
 use serde_json::Value;
 use tokio_postgres::Row;
 
@@ -71,16 +74,6 @@ FROM (
 ) AS t
 GROUP BY t.pool, t.organization_id
 ORDER BY t.pool, sum(t.ready + t.queued + t.running) DESC, t.organization_id";
-
-    // Three is [`crate::tasks::MAX_FAILURES`], in the words of an index.
-    GIVEN_UP = "-- platform.given_up
-SELECT t.pool, t.organization_id, t.id, t.scan_id, t.tool, t.failures, t.gap, t.detail, t.ended_at,
-       s.state IN ('created', 'queued', 'running', 'paused') AS is_open
-FROM tasks AS t
-JOIN scans AS s ON s.id = t.scan_id
-WHERE t.state = 'failed' AND (t.gap = 'worker_lost' OR t.failures >= 3) AND t.ended_at > $1
-ORDER BY t.ended_at DESC, t.id DESC
-LIMIT $2";
 
     // What was made and what has ended since are ranges of indexes, one of each organization or tool.
     OVERVIEW = "-- platform.overview
@@ -192,31 +185,6 @@ pub struct QueueRow {
     pub oldest_seconds: Option<f64>,
 }
 
-/// A task that went wrong until it was given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenUp {
-    /// The task.
-    pub id: TaskId,
-    /// Its pool.
-    pub pool: Pool,
-    /// Whose it is.
-    pub organization_id: OrganizationId,
-    /// Of which scan.
-    pub scan_id: ScanId,
-    /// The tool.
-    pub tool: String,
-    /// How often it went wrong.
-    pub failures: i32,
-    /// Why it was given up.
-    pub gap: Gap,
-    /// What was said of it.
-    pub detail: Option<String>,
-    /// When it was given up.
-    pub ended_at: Timestamp,
-    /// Whether its scan goes on: then it can be replayed.
-    pub is_open: bool,
-}
-
 /// Totals of the platform.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Overview {
@@ -308,30 +276,6 @@ pub async fn queues(tx: &Tx<'_>) -> Result<Vec<QueueRow>, StoreError> {
         })
     };
     Ok(tx.query(QUEUES, &[]).await?.iter().map(queue).collect::<Result<_, _>>()?)
-}
-
-/// Tasks that were given up since then, latest first.
-///
-/// # Errors
-/// When the database refuses, or a row is inconsistent.
-#[tracing::instrument(name = "db.platform.given_up", skip_all, err(level = "debug"))]
-pub async fn given_up(tx: &Tx<'_>, since: Timestamp, at_most: i64) -> Result<Vec<GivenUp>, StoreError> {
-    let task = |row: &Row| -> Result<GivenUp, Inconsistent> {
-        let columns = Columns::new("tasks", row);
-        Ok(GivenUp {
-            id: TaskId::from_uuid(columns.get("id")?),
-            pool: columns.named("pool", Pool::find)?,
-            organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
-            scan_id: ScanId::from_uuid(columns.get("scan_id")?),
-            tool: columns.get("tool")?,
-            failures: columns.get("failures")?,
-            gap: columns.named("gap", Gap::find)?,
-            detail: columns.get("detail")?,
-            ended_at: columns.required("ended_at")?,
-            is_open: columns.get("is_open")?,
-        })
-    };
-    Ok(tx.query(GIVEN_UP, &[&since, &at_most]).await?.iter().map(task).collect::<Result<_, _>>()?)
 }
 
 /// Totals, and what happened since that moment.

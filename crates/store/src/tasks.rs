@@ -8,6 +8,7 @@ pub(crate) mod ends;
 pub mod lease;
 pub mod read;
 pub mod reason;
+pub mod turns;
 
 use jiff::Timestamp;
 use picket_domain::{ClaimedTask, Fence, Gap, Observation};

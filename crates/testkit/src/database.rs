@@ -38,6 +38,17 @@ impl Database {
         with_database(&self.server, &self.name)
     }
 
+    /// Puts a moment in place of the clock by which the database decides what may be done; it stands still from then on.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn set_now(&self, moment: &str) {
+        let sql = format!(
+            "CREATE OR REPLACE FUNCTION picket_now() RETURNS timestamptz LANGUAGE sql STABLE RETURN '{moment}'::timestamptz"
+        );
+        self.connect().await.batch_execute(&sql).await.expect("a clock that stands still");
+    }
+
     /// The same when the server may be away.
     ///
     /// # Errors

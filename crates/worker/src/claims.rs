@@ -20,8 +20,8 @@ pub(crate) struct Claims {
 impl Claims {
     /// Claims by this clock. Needs a tokio runtime.
     pub(crate) fn new(db: Db, clock: Clock) -> Self {
-        let (by, now) = (db.clone(), clock.clone());
-        let together = Together::start(move |all| claim_all(by.clone(), now.clone(), all));
+        let by = db.clone();
+        let together = Together::start(move |all| claim_all(by.clone(), all));
         Self { db, clock, together }
     }
 
@@ -46,12 +46,11 @@ impl Claims {
 }
 
 /// Claims what may be claimed together; nothing for who is to ask alone.
-async fn claim_all(db: Db, clock: Clock, all: Vec<(Claimant, Offer)>) -> Vec<Option<ClaimedTask>> {
+async fn claim_all(db: Db, all: Vec<(Claimant, Offer)>) -> Vec<Option<ClaimedTask>> {
     let Some((by, _)) = all.first().cloned() else { return Vec::new() };
     // What was proven may have changed between two of them.
     let offers: Vec<Offer> = all.iter().filter(|(other, _)| *other == by).map(|(_, offer)| offer.clone()).collect();
-    let now = clock.now();
-    match db.act("worker.claim_more", async |tx| claim_more(tx, &offers, by, now).await).await {
+    match db.act("worker.claim_more", async |tx| claim_more(tx, &offers, by).await).await {
         Ok(mut claimed) => {
             let mut take = |offer: &Offer| {
                 let place = claimed.iter().position(|task| task.fence.task_id == offer.message.task_id)?;

@@ -3,6 +3,7 @@
 
 mod halt;
 mod queues;
+mod repeat;
 mod workers;
 
 use actix_web::{

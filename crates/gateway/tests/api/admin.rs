@@ -113,7 +113,7 @@ async fn an_operator_sees_queues_and_workers() {
     assert_eq!(net["organizations"][0]["organization_id"], operator.organization_id.as_str());
     assert_eq!(queues["given_up"], json!([]));
     let replayed = app.send("POST", "/api/v1/admin/queues/net/replay", token).await;
-    assert_eq!(replayed.json(), json!({"tasks": 0, "scans": 0}));
+    assert_eq!(replayed.json(), json!({"tasks": 0, "scans": 0, "repeated": [], "refused": []}));
     app.send("POST", "/api/v1/admin/queues/nowhere/replay", token).await.assert_problem(404, "not_found");
 
     let sql = "INSERT INTO workers (id, started_at, heartbeat_at, pools, level, tools, slots)
@@ -170,4 +170,107 @@ async fn blackout_windows_are_kept_as_they_were_sent_or_refused_with_their_field
     }
     put(Value::Array(vec![night.clone(); 51])).await.assert_field("windows", "too_many");
     assert_eq!(put(json!([])).await.json(), json!({"windows": []}));
+}
+
+/// Puts the tasks of a scan aside as workers that die do, and ends the scan unless it is to go on.
+async fn give_up(app: &TestApp, scan: &str, is_over: bool) {
+    let id: picket_domain::ScanId = scan.parse().unwrap();
+    let (id, at) = (id.uuid(), app.clock.now());
+    let over = format!(
+        "UPDATE scans SET state = 'failed', failure = 'nothing could be examined: worker_lost', ended_at = '{at}' WHERE id = '{id}'"
+    );
+    let sql = format!(
+        "UPDATE tasks SET state = 'queued', queued_at = now() WHERE scan_id = '{id}';
+         UPDATE tasks SET state = 'running', attempt = 3, worker_id = gen_random_uuid(), lease_until = now() WHERE scan_id = '{id}';
+         UPDATE tasks SET state = 'failed', failures = 3, gap = 'worker_lost', detail = 'workers were lost again and again',
+                          ended_at = '{at}', lease_until = NULL WHERE scan_id = '{id}';
+         {}",
+        if is_over { over.as_str() } else { "" }
+    );
+    app.database.connect().await.batch_execute(&sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_listed_and_replayed_by_operators_alone() {
+    let (app, operator) = start().await;
+    let customer = app.member("customer@example.com").await;
+    let scan = app.scan(&customer).await.json()["id"].as_str().unwrap().to_owned();
+    give_up(&app, &scan, false).await;
+    let token = Some(operator.token.as_str());
+    let queues = app.get("/api/v1/admin/queues", token).await.json();
+    let [given_up] = &queues["given_up"].as_array().unwrap()[..] else { panic!("{queues}") };
+    assert_eq!([&given_up["queue"], &given_up["tool"], &given_up["reason"]], ["net", "nmap", "worker_lost"]);
+    assert_eq!(
+        [&given_up["scan_id"], &given_up["organization_id"]],
+        [scan.as_str(), customer.organization_id.as_str()]
+    );
+    assert_eq!(
+        (&given_up["failures"], &given_up["replayable"], &given_up["replayed_as"]),
+        (&json!(3), &json!(true), &json!(null))
+    );
+    assert!(!queues.to_string().contains("example.com"), "nothing names what a customer scans: {queues}");
+    let replay = "/api/v1/admin/queues/net/replay";
+    app.send("POST", replay, Some(&customer.token)).await.assert_problem(403, "operator_required");
+    assert_eq!(app.send("POST", "/api/v1/admin/queues/web/replay", token).await.json()["tasks"], 0);
+    let replayed = app.send("POST", replay, token).await.json();
+    assert_eq!(replayed, json!({"tasks": 1, "scans": 1, "repeated": [], "refused": []}));
+    assert_eq!(app.get("/api/v1/admin/queues", token).await.json()["given_up"], json!([]));
+    assert_eq!(app.send("POST", replay, token).await.json()["tasks"], 0, "nothing is replayed twice");
+    let log = app.get("/api/v1/audit-logs", Some(&customer.token)).await.json();
+    let entries = log["data"].as_array().unwrap();
+    let entry = entries.iter().find(|entry| entry["action"] == "tasks.replayed").unwrap_or_else(|| panic!("{log}"));
+    assert!(entry.to_string().contains(&scan) && !entry.to_string().contains(&operator.user_id), "{entry}");
+}
+
+#[tokio::test]
+async fn what_was_given_up_of_a_scan_that_has_ended_is_repeated_by_another_scan_once() {
+    let (app, operator) = start().await;
+    let customer = app.member("customer@example.com").await;
+    let scan = app.scan(&customer).await.json()["id"].as_str().unwrap().to_owned();
+    give_up(&app, &scan, true).await;
+    let (token, replay) = (Some(operator.token.as_str()), "/api/v1/admin/queues/net/replay");
+    let (one, other) = tokio::join!(app.send("POST", replay, token), app.send("POST", replay, token));
+    let (one, other) = (one.json(), other.json());
+    let both: Vec<&Value> =
+        [&one, &other].into_iter().flat_map(|answer| answer["repeated"].as_array().unwrap()).collect();
+    let [repeated] = both[..] else { panic!("{one} {other}") };
+    assert_eq!((&repeated["scan_id"], &repeated["tasks"]), (&json!(scan), &json!(1)));
+    assert_eq!(one["tasks"].as_u64().unwrap() + other["tasks"].as_u64().unwrap(), 1);
+    let made = repeated["repeated_as"].as_str().unwrap();
+    let shown = app.get(&format!("/api/v1/scan/{made}"), Some(&customer.token)).await.json();
+    assert_eq!([&shown["rerun_of"], &shown["status"], &shown["target"]], [scan.as_str(), "created", "example.com"]);
+    let base = app.get(&format!("/api/v1/scan/{scan}"), Some(&customer.token)).await.json();
+    assert_eq!(base["status"], "failed", "what has ended is not opened again");
+    let queues = app.get("/api/v1/admin/queues", token).await.json();
+    assert_eq!(
+        [&queues["given_up"][0]["replayable"], &queues["given_up"][0]["replayed_as"]],
+        [&json!(false), &json!(made)]
+    );
+    // Judged anew: what may not be scanned any more stays out, and the answer says which and why.
+    let next = app.scan(&customer).await.json()["id"].as_str().unwrap().to_owned();
+    give_up(&app, &next, true).await;
+    let excluded = app.post("/api/v1/exclusions", Some(&customer.token), &json!({"value": "example.com"})).await;
+    assert_eq!(excluded.status, 201, "{}", excluded.text);
+    let refused = app.send("POST", replay, token).await.json();
+    assert_eq!((&refused["tasks"], &refused["refused"][0]["scan_id"]), (&json!(0), &json!(next)), "{refused}");
+    assert_eq!(refused["refused"][0]["code"], "target_excluded");
+    let log = app.get("/api/v1/audit-logs", Some(&customer.token)).await.text;
+    assert!(log.contains("tasks.replayed") && log.contains(made), "{log}");
+}
+
+#[tokio::test]
+async fn dead_letters_are_counted_beside_the_queue_that_put_them_aside() {
+    let (app, operator) = start().await;
+    let sql = "INSERT INTO dead_letters (queue, reason, routing_key, size_bytes, content, seen_at)
+               SELECT queue, 'rejected', 'k', 3, 'abc', now() FROM unnest('{tasks.net,tasks.net,tasks.net.raw,reports}'::text[]) AS q (queue)";
+    app.database.connect().await.batch_execute(sql).await.unwrap();
+    let queues = app.get("/api/v1/admin/queues", Some(&operator.token)).await.json();
+    let count = |name: &str| {
+        let queue = queues["data"].as_array().unwrap().iter().find(|queue| queue["name"] == name).unwrap();
+        queue["dead_letters"].as_i64().unwrap()
+    };
+    assert_eq!([count("net"), count("net.raw"), count("web")], [2, 1, 0]);
+    let all: Vec<_> =
+        queues["dead_letters"].as_array().unwrap().iter().map(|one| (&one["queue"], &one["letters"])).collect();
+    assert_eq!(json!(all), json!([["reports", 1], ["tasks.net", 2], ["tasks.net.raw", 1]]));
 }

@@ -5,9 +5,13 @@ mod artifacts;
 #[cfg(test)]
 mod courier;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
 mod halts;
 #[cfg(test)]
 mod loops;
+#[cfg(test)]
+mod orphans;
 #[cfg(test)]
 mod proofs;
 #[cfg(test)]

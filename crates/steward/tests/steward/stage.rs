@@ -35,6 +35,7 @@ impl Stage {
         broker.declare().await.unwrap();
         let organization = seed::organization(&database, Subscription::Enterprise).await;
         let clock = Clock::fixed("2026-01-15T14:30:00Z".parse::<Timestamp>().unwrap());
+        database.set_now(&clock.now().to_string()).await;
         Self { database, db, broker, clock, organization }
     }
 

@@ -2,14 +2,26 @@
 //! ended: a scan that is over is never opened again, and the fence of the old task fits nothing.
 
 use jiff::Timestamp;
-use picket_domain::{AuditAction, OrganizationId, Pool, ScanId, TaskId};
+use picket_domain::{AuditAction, Gap, OrganizationId, Pool, ScanId, TaskId};
 use serde_json::json;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::{Notice, StoreError, Tx, administration, audit, quota, row::Columns, scans, statements::statements};
+use crate::{
+    Inconsistent, Notice, StoreError, Tx, administration, audit, quota, row::Columns, scans, statements::statements,
+};
 
 statements! {
+    // Three is [`crate::tasks::MAX_FAILURES`], in the words of an index.
+    GIVEN_UP = "-- platform.replay.given_up
+SELECT t.pool, t.organization_id, t.id, t.scan_id, t.tool, t.failures, t.gap, t.detail, t.ended_at, t.replayed_as,
+       s.state <> 'cancelled' AND t.replayed_as IS NULL AS is_replayable
+FROM tasks AS t
+JOIN scans AS s ON s.id = t.scan_id
+WHERE t.state = 'failed' AND (t.gap = 'worker_lost' OR t.failures >= 3) AND t.ended_at > $1
+ORDER BY t.ended_at DESC, t.id DESC
+LIMIT $2";
+
     // Three is [`crate::tasks::MAX_FAILURES`], in the words of an index.
     SCANS = "-- platform.replay.scans
 SELECT DISTINCT t.scan_id, t.organization_id
@@ -44,6 +56,58 @@ WHERE id = $1";
     REMOVE = "-- platform.replay.remove
 DELETE FROM tasks
 WHERE id = ANY($1)";
+}
+
+/// A task that went wrong until it was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The task.
+    pub id: TaskId,
+    /// Its pool.
+    pub pool: Pool,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// Of which scan.
+    pub scan_id: ScanId,
+    /// The tool.
+    pub tool: String,
+    /// How often it went wrong.
+    pub failures: i32,
+    /// Why it was given up.
+    pub gap: Gap,
+    /// What was said of it.
+    pub detail: Option<String>,
+    /// When it was given up.
+    pub ended_at: Timestamp,
+    /// Whether it can be replayed: nobody stopped its scan, and nobody replayed it yet.
+    pub is_replayable: bool,
+    /// The scan that repeats it.
+    pub replayed_as: Option<ScanId>,
+}
+
+/// Tasks that were given up since then, latest first.
+///
+/// # Errors
+/// When the database refuses, or a row is inconsistent.
+#[tracing::instrument(name = "db.platform.given_up", skip_all, err(level = "debug"))]
+pub async fn given_up(tx: &Tx<'_>, since: Timestamp, at_most: i64) -> Result<Vec<GivenUp>, StoreError> {
+    let task = |row: &Row| -> Result<GivenUp, Inconsistent> {
+        let columns = Columns::new("tasks", row);
+        Ok(GivenUp {
+            id: TaskId::from_uuid(columns.get("id")?),
+            pool: columns.named("pool", Pool::find)?,
+            organization_id: OrganizationId::from_uuid(columns.get("organization_id")?),
+            scan_id: ScanId::from_uuid(columns.get("scan_id")?),
+            tool: columns.get("tool")?,
+            failures: columns.get("failures")?,
+            gap: columns.named("gap", Gap::find)?,
+            detail: columns.get("detail")?,
+            ended_at: columns.required("ended_at")?,
+            is_replayable: columns.get("is_replayable")?,
+            replayed_as: columns.get::<Option<_>>("replayed_as")?.map(ScanId::from_uuid),
+        })
+    };
+    Ok(tx.query(GIVEN_UP, &[&since, &at_most]).await?.iter().map(task).collect::<Result<_, _>>()?)
 }
 
 /// Scans that go on and have tasks of that pool which were given up.

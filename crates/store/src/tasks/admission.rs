@@ -59,7 +59,7 @@ FROM (
     REFUSED = "-- tasks.admission.refused
 SELECT id, scan_id
 FROM tasks
-WHERE id = ANY($1) AND state = 'ready' AND NOT picket_may_begin(organization_id, scan_id, tool, params, shard, $2)
+WHERE id = ANY($1) AND state = 'ready' AND NOT picket_may_begin(organization_id, scan_id, tool, params, shard)
 ORDER BY scan_id, id
 LIMIT 16";
 
@@ -94,7 +94,7 @@ FROM (
   SELECT id, scan_id
   FROM tasks
   WHERE id = ANY($1) AND state = 'ready' AND ready_at <= now()
-    AND picket_may_begin(organization_id, scan_id, tool, params, shard, $2)
+    AND picket_may_begin(organization_id, scan_id, tool, params, shard)
   ORDER BY id
   FOR NO KEY UPDATE SKIP LOCKED
 ) AS chosen
@@ -204,11 +204,10 @@ pub async fn admit(
     if chosen.is_empty() {
         return Ok(Admitted::default());
     }
-    let to_queue: [&(dyn ToSql + Sync); 1] = [&chosen];
-    let to_admit: [&(dyn ToSql + Sync); 2] = [&chosen, &now];
+    let of_tasks: [&(dyn ToSql + Sync); 1] = [&chosen];
     // In one round trip and in this order: scans are locked before tasks.
     tx.prepare(&[QUEUE, ADMIT]).await?;
-    let (_, rows) = tokio::try_join!(biased; tx.execute(QUEUE, &to_queue), tx.query(ADMIT, &to_admit))?;
+    let (_, rows) = tokio::try_join!(biased; tx.execute(QUEUE, &of_tasks), tx.query(ADMIT, &of_tasks))?;
     let queued: Vec<_> = rows.iter().map(|row| queued_task(pool, row)).collect::<Result<_, _>>()?;
     let admitted: Vec<OrganizationId> = queued.iter().map(|(organization, ..)| *organization).collect();
     let settled = settle(tx, &sought, &candidates, &admitted);
@@ -275,7 +274,7 @@ async fn chosen(tx: &Tx<'_>, sought: &Sought<'_>) -> Result<(Vec<Candidate>, Vec
 #[tracing::instrument(name = "db.tasks.turn_away", skip_all, err(level = "debug"))]
 pub async fn turn_away(tx: &Tx<'_>, left: &[TaskId], now: Timestamp) -> Result<usize, StoreError> {
     let left: Vec<Uuid> = left.iter().map(|id| id.uuid()).collect();
-    let refused = tx.query(REFUSED, &[&left, &now]).await?;
+    let refused = tx.query(REFUSED, &[&left]).await?;
     for row in &refused {
         let columns = Columns::new("tasks", row);
         authority::turn_away(tx, ScanId::from_uuid(columns.get("scan_id")?), columns.get("id")?, now).await?;

@@ -19,13 +19,13 @@ SELECT s.id
 FROM scans AS s
 WHERE ($1::uuid IS NULL OR s.organization_id = $1) AND s.state IN ('created', 'queued', 'running', 'paused')
   AND (s.authority ->> 'by' IN ('proof', 'authorization') OR s.authority -> 'ranges' <> '[]'::jsonb)
-  AND NOT picket_stands(s.organization_id, s.authority, $2)
+  AND NOT picket_stands(s.organization_id, s.authority, picket_now())
   AND EXISTS (SELECT FROM tasks AS t WHERE t.scan_id = s.id AND t.state IN ('ready', 'queued'))
 ORDER BY s.id
-LIMIT $3";
+LIMIT $2";
 
     STANDS = "-- tasks.authority.stands
-SELECT picket_stands(organization_id, authority, $2) AS stands
+SELECT picket_stands(organization_id, authority, picket_now()) AS stands
 FROM scans
 WHERE id = $1";
 
@@ -43,7 +43,7 @@ WHERE id IN (SELECT id FROM tasks WHERE scan_id = $1 AND state = 'ready' ORDER B
     REFUSE = "-- tasks.authority.refuse
 UPDATE tasks
 SET state = 'ready', queued_at = NULL
-WHERE id = $1 AND attempt = $2 AND state = 'queued' AND NOT picket_may_begin(organization_id, scan_id, tool, params, shard, $3)
+WHERE id = $1 AND attempt = $2 AND state = 'queued' AND NOT picket_may_begin(organization_id, scan_id, tool, params, shard)
 RETURNING EXISTS (SELECT FROM exclusions AS e
                   WHERE e.organization_id = tasks.organization_id AND picket_covers(e.kind, e.value, tasks.shard)) AS excluded";
 
@@ -60,7 +60,7 @@ FROM (SELECT EXISTS (SELECT FROM exclusions AS e
                      JOIN tasks AS o ON o.id = $1 AND o.organization_id = e.organization_id
                      WHERE picket_covers(e.kind, e.value, o.shard)) AS is_so) AS e
 WHERE t.id = $1 AND t.scan_id = $3 AND t.state = 'ready' AND NOT picket_may_begin(
-  t.organization_id, t.scan_id, t.tool, t.params, t.shard, $2
+  t.organization_id, t.scan_id, t.tool, t.params, t.shard
 )";
 
     COVERED = "-- tasks.authority.covered
@@ -94,16 +94,12 @@ const EXCLUDED_DETAIL: &str = "the organization has excluded what the task looks
 /// # Errors
 /// When the database refuses.
 #[tracing::instrument(name = "db.tasks.fallen", skip_all, err(level = "debug"))]
-pub async fn fallen(tx: &Tx<'_>, now: Timestamp) -> Result<Vec<ScanId>, StoreError> {
-    fallen_of(tx, None, now).await
+pub async fn fallen(tx: &Tx<'_>) -> Result<Vec<ScanId>, StoreError> {
+    fallen_of(tx, None).await
 }
 
-async fn fallen_of(
-    tx: &Tx<'_>,
-    organization: Option<OrganizationId>,
-    now: Timestamp,
-) -> Result<Vec<ScanId>, StoreError> {
-    let rows = tx.query(FALLEN, &[&organization.map(OrganizationId::uuid), &now, &TURN]).await?;
+async fn fallen_of(tx: &Tx<'_>, organization: Option<OrganizationId>) -> Result<Vec<ScanId>, StoreError> {
+    let rows = tx.query(FALLEN, &[&organization.map(OrganizationId::uuid), &TURN]).await?;
     scan_ids(&rows, "id")
 }
 
@@ -116,7 +112,7 @@ pub async fn end_if_fallen(tx: &Tx<'_>, scan: ScanId, now: Timestamp) -> Result<
     if scans::lock(tx, scan).await?.is_none() {
         return Ok(0);
     }
-    let stands: bool = Columns::new("scans", &tx.query_one(STANDS, &[&scan.uuid(), &now]).await?).get("stands")?;
+    let stands: bool = Columns::new("scans", &tx.query_one(STANDS, &[&scan.uuid()]).await?).get("stands")?;
     if stands {
         return Ok(0);
     }
@@ -135,7 +131,7 @@ pub async fn end_if_fallen(tx: &Tx<'_>, scan: ScanId, now: Timestamp) -> Result<
 /// When the database refuses.
 pub async fn end_fallen(tx: &Tx<'_>, organization: OrganizationId, now: Timestamp) -> Result<u64, StoreError> {
     let mut ended = 0_u64;
-    for scan in fallen_of(tx, Some(organization), now).await? {
+    for scan in fallen_of(tx, Some(organization)).await? {
         ended = ended.saturating_add(end_if_fallen(tx, scan, now).await?);
     }
     Ok(ended)
@@ -145,7 +141,7 @@ pub async fn end_fallen(tx: &Tx<'_>, organization: OrganizationId, now: Timestam
 /// may, or the message is stale.
 pub(super) async fn refuse(tx: &Tx<'_>, message: &TaskQueued, now: Timestamp) -> Result<(), StoreError> {
     let id = message.task_id.uuid();
-    let Some(row) = tx.query_opt(REFUSE, &[&id, &message.attempt, &now]).await? else { return Ok(()) };
+    let Some(row) = tx.query_opt(REFUSE, &[&id, &message.attempt]).await? else { return Ok(()) };
     let is_excluded: bool = Columns::new("tasks", &row).get("excluded")?;
     let (gap, detail) =
         if is_excluded { (Gap::TargetExcluded, EXCLUDED_DETAIL) } else { (Gap::TargetNotAuthorized, FALLEN_DETAIL) };

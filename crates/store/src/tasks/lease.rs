@@ -1,5 +1,6 @@
 //! A worker's claim of a task and its renewal. The lease in Postgres is the truth, whatever the broker redelivers.
-//! Leases run by the database's clock, so that a worker's clock cannot stretch one.
+//! Leases run by the database's clock, so that a worker's clock cannot stretch one; by the same clock it is decided whether a
+//! task may begin. A worker's own says only when its scan is shown to have begun.
 
 use jiff::Timestamp;
 use picket_domain::{
@@ -20,7 +21,7 @@ UPDATE tasks
 SET state = 'running', attempt = attempt + 1, worker_id = $3, lease_until = now() + make_interval(secs => $4),
     started_at = now()
 WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
-  AND picket_may_begin(organization_id, scan_id, tool, params, shard, $6)
+  AND picket_may_begin(organization_id, scan_id, tool, params, shard)
   AND NOT EXISTS (
     SELECT FROM picket_halts(organization_id) AS h
     WHERE h.pattern IS NULL
@@ -31,7 +32,7 @@ RETURNING id, organization_id, scan_id, attempt, tool, params, shard, opens, fai
     // Most claims: further tasks of scans that run.
     CLAIM_MORE = "-- tasks.lease.claim_more
 SELECT id, organization_id, scan_id, attempt, tool, params, shard, opens, failures, traceparent
-FROM picket_claim($1, $2, $3, $4, $5, $6, $7, $8)";
+FROM picket_claim($1, $2, $3, $4, $5, $6, $7)";
 
     // Admitted while its scan was being paused: it waits with the others.
     REFUSE = "-- tasks.lease.refuse
@@ -89,12 +90,7 @@ pub struct Offer {
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
 #[tracing::instrument(name = "db.tasks.claim_more", skip_all, fields(offers = offers.len()), err(level = "debug"))]
-pub async fn claim_more(
-    tx: &Tx<'_>,
-    offers: &[Offer],
-    by: Claimant,
-    now: Timestamp,
-) -> Result<Vec<ClaimedTask>, StoreError> {
+pub async fn claim_more(tx: &Tx<'_>, offers: &[Offer], by: Claimant) -> Result<Vec<ClaimedTask>, StoreError> {
     let ids = |of: fn(&Offer) -> Uuid| offers.iter().map(of).collect::<Vec<_>>();
     let tenants = ids(|offer| offer.organization_id.uuid());
     let scans = ids(|offer| offer.message.scan_id.uuid());
@@ -102,7 +98,7 @@ pub async fn claim_more(
     let attempts: Vec<i32> = offers.iter().map(|offer| offer.message.attempt).collect();
     let (worker, levels) = (by.worker_id.uuid(), by.levels());
     let rows =
-        tx.query(CLAIM_MORE, &[&tenants, &scans, &tasks, &attempts, &worker, &by.lease_seconds, &levels, &now]).await?;
+        tx.query(CLAIM_MORE, &[&tenants, &scans, &tasks, &attempts, &worker, &by.lease_seconds, &levels]).await?;
     let claimed = |row: &Row| claimed(row, Columns::new("scans", row).get("traceparent")?);
     Ok(rows.iter().map(claimed).collect::<Result<_, _>>()?)
 }
@@ -134,7 +130,7 @@ pub async fn claim(
     let row = tx
         .query_opt(
             CLAIM,
-            &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &by.lease_seconds, &levels, &now],
+            &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &by.lease_seconds, &levels],
         )
         .await?;
     let Some(row) = row else {

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use picket_domain::{AdmissionLimits, AuditAction, AuditEntry, NewScan, Pool, Subscription, TargetPattern};
 use picket_store::{
     StoreError,
     halts::{self, Halt, HaltBy, HaltScope},
     platform::{self, replay},
-    tasks::{self, admission},
+    tasks::{self, admission, lease},
     windows::{self, BlackoutWindow},
 };
 use picket_testkit::seed;
@@ -127,6 +127,32 @@ async fn what_was_admitted_and_not_begun_is_taken_back_when_a_window_opens() {
         assert!(scenario.claim(message).await.is_none(), "its message is stale");
     }
     assert_eq!(scenario.admit_at("2026-01-15T15:00:00Z").await, 2);
+}
+
+#[tokio::test]
+async fn in_a_window_no_worker_begins_and_outside_of_it_each_does_whatever_its_clock_says() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    scenario.close(&[window("thu", "14:20", "14:25"), window("thu", "14:35", "14:40")]).await;
+    let (by, tenant) = (scenario.claimant(), scenario.organization);
+    let claims = async |messages: &[picket_domain::TaskQueued]| {
+        let mut claimed = 0;
+        for (message, minutes) in messages.iter().zip([-7, 7]) {
+            let at = now() + SignedDuration::from_mins(minutes);
+            let claim = async |tx: &picket_store::Tx<'_>| lease::claim(tx, message, by, at).await;
+            claimed += usize::from(scenario.db.run("test", tenant, claim).await.unwrap().is_some());
+        }
+        claimed
+    };
+    scenario.create(2).await;
+    assert_eq!(scenario.admit().await, 2);
+    assert_eq!(claims(&scenario.messages().await).await, 2, "by their clocks it is in one window or in the other");
+    scenario.create(2).await;
+    assert_eq!(scenario.admit().await, 2);
+    let messages = scenario.messages().await;
+    let opens = now() + SignedDuration::from_mins(5);
+    scenario.db.operate("test", async |tx| admission::recall(tx, opens).await).await.unwrap();
+    assert_eq!(claims(&messages).await, 0);
 }
 
 #[tokio::test]
@@ -286,8 +312,8 @@ async fn what_was_given_up_is_replayed_where_its_scan_goes_on() {
     );
     scenario.database.connect().await.batch_execute(&give_up).await.unwrap();
     let shown = scenario.db.operate("test", async |tx| platform::given_up(tx, now(), 10).await).await.unwrap();
-    let replayable: BTreeSet<_> = shown.iter().map(|task| (task.scan_id, task.is_open)).collect();
-    assert_eq!(replayable, BTreeSet::from([(open.id, true), (over.id, false)]));
+    let replayable: BTreeSet<_> = shown.iter().map(|task| (task.scan_id, task.is_replayable)).collect();
+    assert_eq!(replayable, BTreeSet::from([(open.id, true), (over.id, true)]));
     let found = scenario.db.operate("test", async |tx| replay::open_scans(tx, Pool::Net, 10).await).await.unwrap();
     assert_eq!(found, [(scenario.organization, open.id)]);
     let progress = async || scenario.number(&format!("SELECT picket_progress('{}')::bigint", open.id.uuid())).await;

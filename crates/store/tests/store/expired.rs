@@ -25,6 +25,12 @@ const CASES: &[Case] = &[
         inserts: &["INSERT INTO rights_changes (subject, changed_at) VALUES (gen_random_uuid(), {at})"],
     },
     Case {
+        what: Expiring::DeadLetters,
+        bound: "30 days",
+        inserts: &["INSERT INTO dead_letters (queue, reason, routing_key, size_bytes, content, seen_at)
+             VALUES ('reports', 'rejected', 'x', 0, '', {at})"],
+    },
+    Case {
         what: Expiring::Sessions,
         bound: "30 days",
         inserts: &[

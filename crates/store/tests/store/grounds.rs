@@ -107,10 +107,16 @@ impl Scenario {
         rows.iter().map(|row| row.get(0)).collect()
     }
 
-    async fn claim_at(&self, message: &TaskQueued, at: Timestamp) -> bool {
+    /// A claim when it is that time at the database, by a worker whose clock is `ahead` of it.
+    async fn claim_skewed(&self, message: &TaskQueued, at: Timestamp, ahead: SignedDuration) -> bool {
+        self.database.set_now(&at.to_string()).await;
         let by = self.claimant();
-        let claim = async |tx: &picket_store::Tx<'_>| lease::claim(tx, message, by, at).await;
+        let claim = async |tx: &picket_store::Tx<'_>| lease::claim(tx, message, by, at + ahead).await;
         self.db.run("test", self.organization, claim).await.unwrap().is_some()
+    }
+
+    async fn claim_at(&self, message: &TaskQueued, at: Timestamp) -> bool {
+        self.claim_skewed(message, at, SignedDuration::ZERO).await
     }
 }
 
@@ -155,6 +161,7 @@ async fn t16_a_claim_refuses_what_is_not_allowed_any_more() {
         assert!(scenario.claim_at(&messages[0], now() + days(last) - SignedDuration::from_secs(1)).await, "{basis:?}");
         assert!(!scenario.claim_at(&messages[1], now() + days(last)).await, "{basis:?}");
         assert_eq!(scenario.tasks(&scan).await, ["failed target_not_authorized", "running"], "{basis:?}");
+        scenario.database.set_now(&now().to_string()).await;
     }
     // Where nothing could run, the scan says why.
     let (scan, messages) = scenario.relying(Authority::of(Basis::Proof(proof)), 1).await;
@@ -202,16 +209,53 @@ async fn the_steward_finds_the_scans_whose_grounds_have_ended() {
     let target = scenario.target("example.com").await;
     let written = scenario.write(target, now() + days(3)).await;
     let (scan, _) = scenario.relying(Authority::of(Basis::Authorization(written)), 2).await;
-    let fallen = async |at| scenario.db.operate("test", async |tx| authority::fallen(tx, at).await).await.unwrap();
-    assert_eq!(fallen(now()).await, []);
+    let fallen = async || scenario.db.operate("test", async |tx| authority::fallen(tx).await).await.unwrap();
+    assert_eq!(fallen().await, []);
     let late = now() + days(3);
-    assert_eq!(fallen(late).await, [scan.id]);
-    let end = async || {
-        scenario.db.operate("test", async |tx| authority::end_if_fallen(tx, scan.id, late).await).await.unwrap()
-    };
-    assert_eq!((end().await, end().await), (2, 0));
-    assert_eq!(fallen(late).await, []);
+    // A steward whose clock is ahead ends nothing that the database still allows.
+    assert_eq!(end_at(&scenario, &scan, late).await, 0);
+    scenario.database.set_now(&late.to_string()).await;
+    assert_eq!(fallen().await, [scan.id]);
+    // Nor does one that is late keep anything waiting.
+    let behind = late - SignedDuration::from_mins(10);
+    assert_eq!((end_at(&scenario, &scan, behind).await, end_at(&scenario, &scan, behind).await), (2, 0));
+    assert_eq!(fallen().await, []);
     assert_eq!(scenario.state(&scan).await, "failed");
+}
+
+/// As a steward does by whose clock it is that time.
+async fn end_at(scenario: &Scenario, scan: &NewScan, at: Timestamp) -> u64 {
+    scenario.db.operate("test", async |tx| authority::end_if_fallen(tx, scan.id, at).await).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_worker_whose_clock_is_wrong_begins_what_it_may_and_nothing_else() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let target = scenario.target("example.com").await;
+    let written = scenario.write(target, now() + days(3)).await;
+    let (end, second) = (now() + days(3), SignedDuration::from_secs(1));
+    let (_, messages) = scenario.relying(Authority::of(Basis::Authorization(written)), 4).await;
+    // A minute before its first moment and after its last, by whatever clock.
+    let shorter = format!("UPDATE target_authorizations SET not_before = '{}'::timestamptz", now() - second);
+    assert_eq!(scenario.execute(&shorter).await, 1);
+    for (message, ahead) in messages.iter().zip([10, -10]) {
+        assert!(scenario.claim_skewed(message, end - second, SignedDuration::from_mins(ahead)).await, "{ahead}");
+    }
+    for (message, ahead) in messages.iter().skip(2).zip([-10, 10]) {
+        assert!(!scenario.claim_skewed(message, end, SignedDuration::from_mins(ahead)).await, "{ahead}");
+    }
+    let offer = async |at: Timestamp| {
+        scenario.database.set_now(&now().to_string()).await;
+        let (_, messages) = scenario.relying(Authority::of(Basis::Authorization(written)), 1).await;
+        scenario.database.set_now(&at.to_string()).await;
+        let offer = lease::Offer { organization_id: scenario.organization, message: messages[0].clone() };
+        let start = "UPDATE scans SET state = 'running', started_at = now() WHERE state = 'queued'";
+        scenario.execute(start).await;
+        let by = scenario.claimant();
+        scenario.db.act("test", async |tx| lease::claim_more(tx, &[offer], by).await).await.unwrap().len()
+    };
+    assert_eq!((offer(end - second).await, offer(end).await), (1, 0));
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ mod closed;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
 mod deliveries;
 #[cfg(test)]
 mod durations;
@@ -17,6 +19,8 @@ mod errors;
 mod events;
 #[cfg(test)]
 mod expired;
+#[cfg(test)]
+mod fairness;
 #[cfg(test)]
 mod found;
 #[cfg(test)]
@@ -37,6 +41,8 @@ mod quotas;
 mod races;
 #[cfg(test)]
 mod repeated;
+#[cfg(test)]
+mod replays;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]

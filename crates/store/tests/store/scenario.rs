@@ -28,6 +28,7 @@ pub(crate) fn now() -> Timestamp {
 impl Scenario {
     pub(crate) async fn new() -> Self {
         let database = Database::new().await;
+        database.set_now(&now().to_string()).await;
         let settings = DbSettings { url: database.url(), max_connections: 16, wait: Duration::from_secs(30) };
         let db = Db::new(&settings).unwrap();
         let organization = seed::organization(&database, Subscription::Trial).await;

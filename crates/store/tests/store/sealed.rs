@@ -10,6 +10,7 @@ const NOT_SECRET: &[&str] = &[
     "api_keys.digest",
     "artifacts.content",
     "audit_log.hash",
+    "dead_letters.content",
     "deliveries.body",
     "email_tokens.digest",
     "findings.fingerprint",

@@ -49,7 +49,7 @@ impl Pair {
 
     async fn claim(&self, offers: &[lease::Offer]) -> Vec<ClaimedTask> {
         let by = self.scenario.claimant();
-        let claim = self.scenario.db.act("test", async |tx| lease::claim_more(tx, offers, by, now()).await);
+        let claim = self.scenario.db.act("test", async |tx| lease::claim_more(tx, offers, by).await);
         claim.await.unwrap()
     }
 

@@ -7,13 +7,19 @@ use actix_web::{
 };
 use jiff::{SignedDuration, Timestamp};
 use picket_domain::{Gap, OrganizationId, Pool, ScanId, TaskId};
-use picket_store::platform::{self, GivenUp, QueueRow, replay};
+use picket_store::{
+    dead_letters::{self, DeadLetterCount},
+    platform::{self, GivenUp, QueueRow, replay},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::operator;
-use crate::{App, Caller, Problem, idempotency};
+use super::{
+    operator,
+    repeat::{self, RefusedView, RepeatedView},
+};
+use crate::{App, Caller, Problem, RequestContext, idempotency};
 
 /// Given-up tasks of one answer, and how far back.
 const MOST_GIVEN_UP: i64 = 200;
@@ -32,6 +38,20 @@ struct QueuesView {
     data: Vec<QueueView>,
     /// Tasks that went wrong until they were given up, of the last seven days, latest first, at most 200.
     given_up: Vec<GivenUpView>,
+    /// Messages that nobody could take and that the broker put aside, of the last 30 days, by their queue. They are hints:
+    /// nothing is lost with one.
+    dead_letters: Vec<DeadLettersView>,
+}
+
+/// What a queue of the broker has put aside.
+#[derive(Debug, Serialize, ToSchema)]
+struct DeadLettersView {
+    /// The queue; `unknown` where the broker does not say.
+    #[schema(example = "tasks.net")]
+    queue: String,
+    letters: i64,
+    /// When the latest was put aside.
+    latest_at: Timestamp,
 }
 
 /// What waits and runs in a pool.
@@ -49,6 +69,8 @@ struct QueueView {
     done_last_minute: i64,
     /// How long the oldest waits for admission; null when none does.
     oldest_seconds: Option<f64>,
+    /// Messages of it that nobody could take, of the last 30 days.
+    dead_letters: i64,
     /// The same by organization, the most first.
     organizations: Vec<OrganizationQueueView>,
 }
@@ -84,12 +106,16 @@ struct GivenUpView {
     reason: Gap,
     detail: Option<String>,
     ended_at: Timestamp,
-    /// Whether it can be replayed: its scan goes on.
+    /// Whether it can be replayed: it was not yet, and nobody stopped its scan. Where that has ended, another scan repeats it.
     replayable: bool,
+    /// The scan that repeats it, where it was replayed after the end of its own.
+    #[schema(value_type = Option<String>)]
+    replayed_as: Option<ScanId>,
 }
 
 impl QueueView {
-    fn new(pool: Pool, rows: &[QueueRow]) -> Self {
+    fn new(pool: Pool, rows: &[QueueRow], dead: &[DeadLetterCount]) -> Self {
+        let queue = format!("tasks.{}", pool.name());
         let of: Vec<&QueueRow> = rows.iter().filter(|row| row.pool == pool).collect();
         let sum = |value: fn(&QueueRow) -> i64| of.iter().map(|row| value(row)).sum();
         Self {
@@ -99,6 +125,7 @@ impl QueueView {
             running: sum(|row| row.running),
             done_last_minute: sum(|row| row.done_last_minute),
             oldest_seconds: of.iter().filter_map(|row| row.oldest_seconds).reduce(f64::max),
+            dead_letters: dead.iter().filter(|one| one.queue == queue).map(|one| one.letters).sum(),
             organizations: of.into_iter().map(OrganizationQueueView::new).collect(),
         }
     }
@@ -123,7 +150,8 @@ impl GivenUpView {
             reason: task.gap,
             detail: task.detail,
             ended_at: task.ended_at,
-            replayable: task.is_open,
+            replayable: task.is_replayable,
+            replayed_as: task.replayed_as,
         }
     }
 }
@@ -137,37 +165,57 @@ impl GivenUpView {
 async fn list_queues(app: Data<App>, caller: Caller) -> Result<Json<QueuesView>, Problem> {
     operator(&app, &caller).await?;
     let since = app.clock.now().saturating_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
-    let (rows, given_up) = app
+    let (rows, given_up, dead) = app
         .db
         .operate("list_queues", async |tx| {
-            Ok::<_, Problem>((platform::queues(tx).await?, platform::given_up(tx, since, MOST_GIVEN_UP).await?))
+            let rows = platform::queues(tx).await?;
+            let given_up = platform::given_up(tx, since, MOST_GIVEN_UP).await?;
+            Ok::<_, Problem>((rows, given_up, dead_letters::counts(tx).await?))
         })
         .await?;
     Ok(Json(QueuesView {
-        data: Pool::ALL.into_iter().map(|pool| QueueView::new(pool, &rows)).collect(),
+        data: Pool::ALL.into_iter().map(|pool| QueueView::new(pool, &rows, &dead)).collect(),
         given_up: given_up.into_iter().map(GivenUpView::new).collect(),
+        dead_letters: dead.into_iter().map(DeadLettersView::new).collect(),
     }))
 }
 
+impl DeadLettersView {
+    fn new(count: DeadLetterCount) -> Self {
+        let DeadLetterCount { queue, letters, latest_at } = count;
+        Self { queue, letters, latest_at }
+    }
+}
+
 /// What was replayed.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 struct ReplayedView {
     /// Tasks that wait for a worker again.
     tasks: u64,
     /// The scans that they are of.
     scans: usize,
+    /// Of scans that have ended: which scan repeats what was given up.
+    repeated: Vec<RepeatedView>,
+    /// Scans that have ended and cannot be repeated now.
+    refused: Vec<RefusedView>,
 }
 
-/// Replay what was given up: each task is tried anew, where its scan goes on.
+/// Replay what was given up: each task is tried anew.
 ///
-/// A scan that has ended is not opened again; its owner repeats what is missing by `POST /scan/{id}/rerun`.
+/// A scan that has ended is not opened again: another one repeats what was given up of it in the last seven days, as `rerun` of
+/// what failed does, at most 100 scans at once. Nothing is replayed of a scan that somebody stopped, and nothing twice.
 #[utoipa::path(
     tag = "administration",
     params(("name" = String, Path, description = "The pool.")),
     responses((status = 200, description = "What was replayed.", body = ReplayedView))
 )]
 #[post("/admin/queues/{name}/replay")]
-async fn replay_queue(app: Data<App>, caller: Caller, name: Path<String>) -> Result<HttpResponse, Problem> {
+async fn replay_queue(
+    app: Data<App>,
+    caller: Caller,
+    context: RequestContext,
+    name: Path<String>,
+) -> Result<HttpResponse, Problem> {
     let person = operator(&app, &caller).await?;
     let now = app.clock.now();
     caller.fresh(now)?;
@@ -176,14 +224,16 @@ async fn replay_queue(app: Data<App>, caller: Caller, name: Path<String>) -> Res
         .db
         .operate("find_given_up", async |tx| Ok::<_, Problem>(replay::open_scans(tx, pool, MOST_SCANS).await?))
         .await?;
-    let (mut replayed, mut response, mut failed) = (ReplayedView { tasks: 0, scans: 0 }, None, None);
-    let last = found.last().map(|(_, scan)| *scan);
+    let since = now.saturating_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
+    let ended = repeat::ended(&app, pool, since).await?;
+    let (mut replayed, mut response, mut failed) = (ReplayedView::default(), None, None);
+    let last = found.last().filter(|_| ended.is_empty()).map(|(_, scan)| *scan);
     for (organization, scan) in found {
         let one = app.db.operate("replay_tasks", async |tx| {
-            let replayed = replayed.and(replay::replay(tx, organization, scan, pool, now).await?);
+            let replayed = replayed.clone().and(replay::replay(tx, organization, scan, pool, now).await?);
             // The answer speaks of all of them, so it is kept with the last: when that is stored, nothing is left to do.
             let is_answer = last == Some(scan);
-            let response = if is_answer { Some(idempotency::keep(&app, tx, answer(replayed)).await?) } else { None };
+            let response = if is_answer { Some(idempotency::keep(&app, tx, answer(&replayed)).await?) } else { None };
             Ok::<_, Problem>((replayed, response))
         });
         match one.await {
@@ -195,21 +245,30 @@ async fn replay_queue(app: Data<App>, caller: Caller, name: Path<String>) -> Res
             }
         }
     }
-    if let Some(problem) = failed.filter(|_| replayed.tasks == 0) {
+    let (repeated, refused) = repeat::repeat_all(&app, &context, (pool, since), ended).await;
+    let replayed = replayed.with(repeated, refused);
+    if let Some(problem) = failed.filter(|_| replayed.tasks == 0 && replayed.refused.is_empty()) {
         return Err(problem);
     }
     let tasks = replayed.tasks;
     tracing::info!(queue = pool.name(), tasks, user.id = %person.user_id, "an operator replays given-up tasks");
-    Ok(response.unwrap_or_else(|| answer(replayed)))
+    Ok(response.unwrap_or_else(|| answer(&replayed)))
 }
 
-fn answer(replayed: ReplayedView) -> HttpResponse {
+fn answer(replayed: &ReplayedView) -> HttpResponse {
     HttpResponse::Ok().json(replayed)
 }
 
 impl ReplayedView {
     /// With what was replayed of one more scan.
     fn and(self, tasks: u64) -> Self {
-        Self { tasks: self.tasks.saturating_add(tasks), scans: self.scans.saturating_add(usize::from(tasks > 0)) }
+        let scans = self.scans.saturating_add(usize::from(tasks > 0));
+        Self { tasks: self.tasks.saturating_add(tasks), scans, ..self }
+    }
+
+    /// With what was repeated of scans that have ended.
+    fn with(self, repeated: Vec<RepeatedView>, refused: Vec<RefusedView>) -> Self {
+        let all = repeated.iter().fold(self, |sum, one| sum.and(u64::try_from(one.tasks).unwrap_or(u64::MAX)));
+        Self { repeated, refused, ..all }
     }
 }
