@@ -23,13 +23,11 @@ seeds_of() {
     find "$source" -type f -size -64k | while read -r file; do
       cp -- "$file" "$into/$(basename "$file")"
     done
-  done
-  # Of larger ones the beginning: what they look like is there.
-  if [[ -d $corpus/$tool ]]; then
-    find "$corpus/$tool" -type f -size +63k | while read -r file; do
+    # Of larger ones the beginning: what they look like is there.
+    find "$source" -type f -size +63k | while read -r file; do
       head -c 32768 -- "$file" >"$into/$(basename "$file").head"
     done
-  fi
+  done
 }
 
 failed=0

@@ -10,7 +10,8 @@ use crate::Failure;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Figure {
     name: String,
-    value: f64,
+    /// Absent where it could not be measured; `beside` says why.
+    value: Option<f64>,
     unit: String,
     beside: Option<String>,
     beside_value: Option<f64>,
@@ -20,12 +21,19 @@ pub(crate) struct Figure {
 
 impl Figure {
     pub(crate) fn new(name: impl Into<String>, value: f64, unit: &str) -> Self {
-        Self { name: name.into(), value, unit: unit.to_owned(), beside: None, beside_value: None, ratio: None }
+        let (name, value) = (name.into(), Some(value));
+        Self { name, value, unit: unit.to_owned(), beside: None, beside_value: None, ratio: None }
+    }
+
+    /// What cannot be measured on this machine, and why: it has its row like everything else.
+    pub(crate) fn absent(name: impl Into<String>, why: &str) -> Self {
+        let (name, beside) = (name.into(), Some(why.replace(['|', '\n'], " ")));
+        Self { name, value: None, unit: String::new(), beside, beside_value: None, ratio: None }
     }
 
     /// The same with what it is compared with, in the same unit.
     pub(crate) fn beside(self, name: impl Into<String>, value: f64) -> Self {
-        let ratio = (value > 0.0).then_some(self.value / value);
+        let ratio = self.value.filter(|_| value > 0.0).map(|own| own / value);
         Self { beside: Some(name.into()), beside_value: Some(value), ratio, ..self }
     }
 
@@ -61,9 +69,9 @@ pub(crate) fn print(figures: &[Figure]) {
         let beside = figure.beside.as_deref().unwrap_or("–");
         let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
         println!(
-            "| {} | {:.2} {} | {beside} | {} | {} |",
+            "| {} | {} {} | {beside} | {} | {} |",
             figure.name,
-            figure.value,
+            number(figure.value),
             figure.unit,
             number(figure.beside_value),
             number(figure.ratio)

@@ -12,8 +12,16 @@ use serde_json::{Map, Value, error::Category};
 
 /// Text of one element, of one line, and of everything around the elements.
 const MAX_PIECE_BYTES: usize = 4 << 20;
-/// Values of one piece, however short their text is: each takes many times its text in memory.
-const MAX_PIECE_VALUES: usize = 200_000;
+/// What the values of one piece may take, in units of 32 bytes: a short text becomes many times its length in memory.
+const MAX_PIECE_UNITS: usize = 1_600_000;
+/// A value in its list or under its key, where lists grow by doubling.
+const VALUE_UNITS: usize = 2;
+/// The smallest memory of a list.
+const LIST_UNITS: usize = 4;
+/// The smallest node of a map has room for eleven keys with their values.
+const MAP_UNITS: usize = 20;
+/// A key and its text.
+const KEY_UNITS: usize = 3;
 /// What remains of a value that was handed on.
 const WATCHED_BYTES: usize = 64;
 /// How an element of any array is called in a path.
@@ -32,7 +40,7 @@ pub(crate) enum Fault {
     Syntax { line: usize, column: usize },
     #[error("the output could not be read, or holds a piece of more than 4 MiB")]
     Unreadable,
-    #[error("the output holds a piece of more than 200,000 values")]
+    #[error("the output holds a piece of too many values")]
     Crowded,
     #[error("the output goes on after its end")]
     Trailing,
@@ -58,25 +66,25 @@ fn walk(
     let left = Cell::new(MAX_PIECE_BYTES);
     skip_mark(input).map_err(|_| Fault::Unreadable)?;
     let mut reader = serde_json::Deserializer::from_reader(Bounded { inner: input, left: &left });
-    let (mut path, values) = (Vec::new(), Cell::new(MAX_PIECE_VALUES));
-    let walk = Walk { arrays, path: &mut path, each, left: &left, values: &values, is_watching };
+    let (mut path, units) = (Vec::new(), Cell::new(MAX_PIECE_UNITS));
+    let walk = Walk { arrays, path: &mut path, each, left: &left, units: &units, is_watching };
     finish(&mut reader, walk)
 }
 
 /// One value that is at hand, such as a line.
 pub(crate) fn value(text: &[u8]) -> Result<Value, Fault> {
-    let (left, values) = (Cell::new(text.len()), Cell::new(MAX_PIECE_VALUES));
+    let (left, units) = (Cell::new(text.len()), Cell::new(MAX_PIECE_UNITS));
     let mut reader = serde_json::Deserializer::from_slice(text);
-    finish(&mut reader, Walk::whole(&mut Vec::new(), &mut |_, _| {}, &left, &values))
+    finish(&mut reader, Walk::whole(&mut Vec::new(), &mut |_, _| {}, &left, &units))
 }
 
 fn finish<'de, R: serde_json::de::Read<'de>>(
     reader: &mut serde_json::Deserializer<R>,
     walk: Walk<'_>,
 ) -> Result<Value, Fault> {
-    let values = walk.values;
+    let units = walk.units;
     let rest = walk.deserialize(&mut *reader);
-    let rest = rest.map_err(|error| if values.get() == 0 { Fault::Crowded } else { fault(&error) })?;
+    let rest = rest.map_err(|error| if units.get() == 0 { Fault::Crowded } else { fault(&error) })?;
     reader.end().map(|()| rest).map_err(|error| match error.classify() {
         Category::Io => Fault::Unreadable,
         Category::Syntax | Category::Data | Category::Eof => Fault::Trailing,
@@ -207,8 +215,8 @@ struct Walk<'w> {
     path: &'w mut Vec<String>,
     each: &'w mut dyn FnMut(usize, Value),
     left: &'w Cell<usize>,
-    /// Values that the piece may still hold.
-    values: &'w Cell<usize>,
+    /// What the piece may still take.
+    units: &'w Cell<usize>,
     is_watching: bool,
 }
 
@@ -218,13 +226,20 @@ impl<'w> Walk<'w> {
         path: &'w mut Vec<String>,
         each: &'w mut dyn FnMut(usize, Value),
         left: &'w Cell<usize>,
-        values: &'w Cell<usize>,
+        units: &'w Cell<usize>,
     ) -> Self {
-        Self { arrays: &[], path, each, left, values, is_watching: false }
+        Self { arrays: &[], path, each, left, units, is_watching: false }
     }
 
     fn reborrow(&mut self) -> Walk<'_> {
         Walk { path: self.path, each: self.each, ..*self }
+    }
+
+    /// Takes from what the piece may still hold; none is left once it was too little.
+    fn charge<E: serde::de::Error>(&self, units: usize) -> Result<(), E> {
+        let left = self.units.get().checked_sub(units);
+        self.units.set(left.unwrap_or_default());
+        left.map(drop).ok_or_else(|| E::custom("too many values"))
     }
 
     fn wanted(&self) -> Option<usize> {
@@ -240,15 +255,15 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<Value, D::Error> {
         let watched = if self.is_watching { self.wanted() } else { None };
         let left = self.left.get();
-        let values = self.values.get().checked_sub(1).ok_or_else(|| D::Error::custom("too many values"))?;
-        self.values.set(values);
+        self.charge(VALUE_UNITS)?;
+        let units = self.units.get();
         let value = deserializer.deserialize_any(self.reborrow())?;
         match watched {
             Some(path) if !value.is_array() => {
                 (self.each)(path, value);
                 // Its text is not kept, its place among the others is.
                 self.left.set(left.saturating_sub(WATCHED_BYTES));
-                self.values.set(values);
+                self.units.set(units);
                 Ok(Value::Null)
             }
             _ => Ok(value),
@@ -289,6 +304,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
         let Some(wanted) = self.wanted() else {
+            self.charge(LIST_UNITS)?;
             self.path.push(EACH.to_owned());
             let mut values = Vec::new();
             while let Some(value) = access.next_element_seed(self.reborrow())? {
@@ -297,23 +313,23 @@ impl<'de> Visitor<'de> for Walk<'_> {
             self.path.pop();
             return Ok(Value::Array(values));
         };
-        let around = (self.left.replace(MAX_PIECE_BYTES), self.values.replace(MAX_PIECE_VALUES));
+        let around = (self.left.replace(MAX_PIECE_BYTES), self.units.replace(MAX_PIECE_UNITS));
         let (mut path, mut nothing) = (Vec::new(), |_: usize, _: Value| {});
-        while let Some(value) =
-            access.next_element_seed(Walk::whole(&mut path, &mut nothing, self.left, self.values))?
-        {
+        while let Some(value) = access.next_element_seed(Walk::whole(&mut path, &mut nothing, self.left, self.units))? {
             (self.each)(wanted, value);
             self.left.set(MAX_PIECE_BYTES);
-            self.values.set(MAX_PIECE_VALUES);
+            self.units.set(MAX_PIECE_UNITS);
         }
         self.left.set(around.0);
-        self.values.set(around.1);
+        self.units.set(around.1);
         Ok(Value::Array(Vec::new()))
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
+        self.charge(MAP_UNITS)?;
         while let Some(key) = access.next_key::<String>()? {
+            self.charge(KEY_UNITS)?;
             self.path.push(key);
             let value = access.next_value_seed(self.reborrow())?;
             let key = self.path.pop().ok_or_else(|| A::Error::custom("a path ended too early"))?;
@@ -324,76 +340,4 @@ impl<'de> Visitor<'de> for Walk<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn read(text: &str, arrays: &[&[&str]]) -> (Result<Value, Fault>, Vec<(usize, Value)>) {
-        let mut seen = Vec::new();
-        let rest = stream(&mut text.as_bytes(), arrays, &mut |at, value| seen.push((at, value)));
-        (rest, seen)
-    }
-
-    #[test]
-    fn elements_come_one_by_one_and_the_rest_is_kept() {
-        let (rest, seen) = read(
-            "\u{feff}{\"a\":1,\"runs\":[{\"tool\":\"x\",\"results\":[1,{\"b\":[2]}]}],\"z\":[3]}",
-            &[&["runs", EACH, "results"], &["z"]],
-        );
-        assert_eq!(rest.unwrap(), json!({"a":1,"runs":[{"tool":"x","results":[]}],"z":[]}));
-        assert_eq!(seen, [(0, json!(1)), (0, json!({"b":[2]})), (1, json!(3))]);
-        assert_eq!(read("[1,2]", &[&[]]).1.len(), 2, "the root may be the array");
-    }
-
-    #[test]
-    fn a_value_that_is_watched_comes_when_it_was_read() {
-        let mut seen = Vec::new();
-        let text = "{\"name\":\"x\",\"runs\":[{\"results\":[1],\"id\":2},{\"id\":3}]}";
-        let paths: &[&[&str]] = &[&["name"], &["runs", EACH, "results"], &["runs", EACH]];
-        watch(&mut text.as_bytes(), paths, &mut |at, value| seen.push((at, value))).unwrap();
-        assert_eq!(seen, [(0, json!("x")), (1, json!(1)), (2, json!({"id":2,"results":[]})), (2, json!({"id":3}))]);
-    }
-
-    #[test]
-    fn what_came_before_a_fault_is_kept_and_the_fault_is_named() {
-        let (rest, seen) = read("{\"a\":[1,2,", &[&["a"]]);
-        assert_eq!((rest, seen.len()), (Err(Fault::BrokeOff), 2));
-        assert_eq!(read("", &[]).0, Err(Fault::Empty));
-        assert!(read("  \n", &[]).0.is_err());
-        assert_eq!(read("<xml/>", &[]).0, Err(Fault::Foreign));
-        assert_eq!(read("{} {}", &[]).0, Err(Fault::Trailing));
-        assert!(matches!(read("{\"a\":x}", &[]).0, Err(Fault::Syntax { .. })));
-    }
-
-    #[test]
-    fn depth_and_size_are_bounded() {
-        let deep = "[".repeat(100_000);
-        assert!(read(&deep, &[]).0.is_err());
-        let long = format!("[\"{}\"]", "a".repeat(MAX_PIECE_BYTES + 1));
-        assert_eq!(read(&long, &[&[]]).0, Err(Fault::Unreadable));
-        let many = format!("[{}1]", format!("\"{}\",", "a".repeat(1 << 20)).repeat(40));
-        assert_eq!(read(&many, &[&[]]).1.len(), 41, "many elements are no large piece");
-        assert_eq!(read(&many, &[]).0, Err(Fault::Unreadable), "what is kept is bounded");
-    }
-
-    #[test]
-    fn many_small_values_are_as_bounded_as_long_texts() {
-        let objects = format!("[{}0]", "{\"\":0},".repeat(MAX_PIECE_VALUES));
-        assert_eq!(read(&objects, &[]).0, Err(Fault::Crowded), "what is kept");
-        assert_eq!(read(&format!("[{objects}]"), &[&[]]), (Err(Fault::Crowded), Vec::new()), "one element");
-        assert_eq!(value(objects.as_bytes()), Err(Fault::Crowded), "one line");
-        assert_eq!(read(&objects, &[&[]]).1.len(), MAX_PIECE_VALUES + 1, "many elements are no large piece");
-        assert_eq!(value(b"{\"a\":[1]}"), Ok(json!({"a":[1]})));
-        assert!(value(b"{} {}").is_err() && value(b"{").is_err());
-    }
-
-    #[test]
-    fn lines_are_bounded_and_a_cut_one_is_noticed() {
-        let long = format!("a\n\n{}\nb\nc", "x".repeat(MAX_PIECE_BYTES + 5));
-        let mut seen = Vec::new();
-        let noticed = lines(&mut long.as_bytes(), &mut |line| seen.push(line.to_vec())).unwrap();
-        assert_eq!(seen, [b"a", b"b", b"c"]);
-        assert_eq!(noticed, Lines { left_out: 1, is_cut: true });
-    }
-}
+mod tests;

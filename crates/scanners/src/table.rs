@@ -8,6 +8,8 @@ use std::{
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 
 const MAX_ROW_BYTES: usize = 4 << 20;
+/// What the end of a cell counts for beside its byte: where it ends is kept for each, however little is in it.
+const CELL_BYTES: usize = 16;
 
 /// One row under the names of the first.
 pub(crate) struct Row<'r> {
@@ -80,7 +82,7 @@ fn read(
 fn fault(error: &csv::Error) -> &'static str {
     let kind = error.kind();
     if matches!(kind, ErrorKind::Io(_)) {
-        "the output could not be read, or holds a row of more than 4 MiB"
+        "the output could not be read, or holds a row that is too large"
     } else if matches!(kind, ErrorKind::Utf8 { .. }) {
         "the output holds text that is not UTF-8"
     } else {
@@ -122,11 +124,12 @@ impl Read for Bounded<'_> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         let state = self.state;
         if state.left.get() == 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a row is larger than 4 MiB"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a row is too large"));
         }
         let count = self.inner.read(target)?;
         let seen = target.get(..count).unwrap_or_default();
-        state.left.set(state.left.get().saturating_sub(count));
+        let cells = seen.iter().filter(|byte| **byte == b',').count();
+        state.left.set(state.left.get().saturating_sub(count).saturating_sub(cells.saturating_mul(CELL_BYTES)));
         state.notice(seen);
         Ok(count)
     }

@@ -16,6 +16,7 @@ async fn start() -> (TestApp, Member) {
     })
     .await;
     let member = app.member("ada@example.com").await;
+    app.verify("ada@example.com").await;
     (app, member)
 }
 
@@ -69,9 +70,21 @@ async fn ask(app: &TestApp, member: &Member, tool: &str, parameters: &Value) -> 
     ]
 }
 
+/// The same where it is only kept, to be asked for later; with the path under which the refusal names it.
+async fn keep(app: &TestApp, member: &Member, tool: &str, parameters: &Value) -> [(Answer, &'static str); 2] {
+    let profile = json!({"name": "x", "tool": tool, "parameters": parameters});
+    let scan = json!({"target": "example.com", "tool": tool, "parameters": parameters});
+    let schedule = json!({"name": "x", "kind": "scan", "cron": "30 2 * * *", "scan": scan});
+    [
+        (app.post("/api/v1/scan-profiles", Some(&member.token), &profile).await, ""),
+        (app.post("/api/v1/schedules", Some(&member.token), &schedule).await, "scan."),
+    ]
+}
+
 /// Nothing was stored for what was refused, and nothing audited as if it had been.
 async fn assert_nothing(app: &TestApp) {
     let sql = "SELECT (SELECT count(*) FROM scans) + (SELECT count(*) FROM tasks) + (SELECT count(*) FROM events)
+                      + (SELECT count(*) FROM schedules) + (SELECT count(*) FROM scan_profile_versions)
                       + (SELECT count(*) FROM audit_log WHERE entry LIKE '%\"scan.%' AND entry NOT LIKE '%\"scan.refused\"%')";
     let row = app.database.connect().await.query_one(sql, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 0);
@@ -100,10 +113,16 @@ async fn a1_to_a19_hostile_values_of_every_parameter_of_every_tool_are_refused()
     for tool in picket_scanners::ALL {
         for name in properties(*tool) {
             for value in hostile() {
-                for answer in ask(&app, &member, tool.slug(), &json!({name.as_str(): value})).await {
+                let parameters = json!({name.as_str(): value});
+                let asked = ask(&app, &member, tool.slug(), &parameters).await.map(|answer| (answer, ""));
+                for (answer, under) in asked.into_iter().chain(keep(&app, &member, tool.slug(), &parameters).await) {
                     let refused = answer.assert_problem(400, "invalid_request");
                     let field = refused["errors"][0]["field"].as_str().unwrap();
-                    assert!(field.starts_with(&format!("parameters.{name}")), "{} {value}: {field}", tool.slug());
+                    assert!(
+                        field.starts_with(&format!("{under}parameters.{name}")),
+                        "{} {value}: {field}",
+                        tool.slug()
+                    );
                     assert!(answer.text.len() < 4_096, "a refusal repeats what was sent: {}", answer.text.len());
                 }
             }
@@ -156,8 +175,56 @@ async fn a1_to_a22_each_named_case_is_refused_at_the_api_and_at_the_workers_door
             let said = refused["errors"][0]["field"].as_str().unwrap();
             assert!(said.starts_with(&format!("parameters.{field}")), "{case} {tool} {parameters}: {said}");
         }
+        for (answer, under) in keep(&app, &member, tool, &parameters).await {
+            let refused = answer.assert_problem(400, "invalid_request");
+            let said = refused["errors"][0]["field"].as_str().unwrap();
+            assert!(said.starts_with(&format!("{under}parameters.{field}")), "{case} {tool} {parameters}: {said}");
+        }
     }
     assert_nothing(&app).await;
+}
+
+/// One forged value for each parameter of each tool, another for each, with one parameter that no tool has.
+fn forged() -> Vec<(&'static str, String, Value)> {
+    let (values, mut all) = (hostile(), Vec::new());
+    for tool in picket_scanners::ALL {
+        for name in properties(*tool) {
+            let value = values[all.len() % values.len()].clone();
+            all.push((tool.slug(), name.clone(), json!({ name: value })));
+        }
+        all.push((tool.slug(), "env".to_owned(), json!({"env": {"LD_PRELOAD": "/tmp/x"}})));
+    }
+    all
+}
+
+/// A23: a scan, a saved profile and a schedule that somebody changed in the database are looked at again when they are used.
+#[tokio::test]
+async fn a23_what_was_forged_in_the_database_is_refused_when_it_is_repeated() {
+    let (app, member) = start().await;
+    let token = Some(member.token.as_str());
+    let sound = json!({"target": "example.com", "tool": "nmap", "parameters": {"ports": "80"}});
+    let scan = app.post("/api/v1/scans/create", token, &sound).await.json()["id"].as_str().unwrap().to_owned();
+    let body = json!({"name": "x", "tool": "nmap", "parameters": {"ports": "80"}});
+    let profile = app.post("/api/v1/scan-profiles", token, &body).await.json()["id"].as_str().unwrap().to_owned();
+    let database = app.database.connect().await;
+    let ended = "UPDATE tasks SET state = 'cancelled', gap = 'cancelled', ended_at = now();
+                 UPDATE scans SET state = 'cancelled', ended_at = now()";
+    database.batch_execute(ended).await.unwrap();
+    for (tool, name, parameters) in forged() {
+        let change = "UPDATE scans SET tool = $1, request = $2";
+        database.execute(change, &[&tool, &parameters]).await.unwrap();
+        let wanted = json!({"tool": tool, "parameters": parameters});
+        database.execute("UPDATE scan_profile_versions SET wanted = $1", &[&wanted]).await.unwrap();
+        let again = app.post(&format!("/api/v1/scan/{scan}/rerun"), token, &json!({})).await;
+        let by_profile = json!({"target": "example.com", "profile": profile});
+        for answer in [again, app.post("/api/v1/scans/create", token, &by_profile).await] {
+            let refused = answer.assert_problem(400, "invalid_request");
+            let field = refused["errors"][0]["field"].as_str().unwrap();
+            assert!(field.starts_with(&format!("parameters.{name}")), "{tool} {parameters}: {field}");
+        }
+    }
+    let row = database.query_one("SELECT count(*) FROM scans", &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1, "nothing was repeated");
 }
 
 /// One row for each create, and none for a dry run; nothing that was sent is in it.

@@ -1,9 +1,11 @@
 //! Invariant 2: messages are hints. Redelivered and forged ones change nothing.
 
-use picket_domain::{EventBody, EventId, OrganizationId, ScanId, Subscription, TaskId, TaskQueued};
+use picket_domain::{EventBody, EventId, NewTask, OrganizationId, Pool, ScanId, Subscription, TaskId, TaskQueued};
 use picket_kit::Clock;
 use picket_queue::{Envelope, Message, topology::Queue};
+use picket_scanners::Tool;
 use picket_testkit::seed;
+use serde_json::{Value, json};
 
 use crate::{
     process::eventually,
@@ -117,4 +119,63 @@ async fn a23_forged_tasks_fail_as_invalid_and_never_run() {
     stage.await_state(&scan, "failed").await;
     let row = stage.row("SELECT gap FROM tasks WHERE scan_id = $1", &[&scan.id.uuid()]).await;
     assert_eq!(row.get::<_, &str>(0), "tool_unavailable");
+}
+
+/// Forged parameters of a tool: for each one that it has a value that fits none, one that it does not have, and no object.
+fn forged(tool: &dyn Tool) -> Vec<Value> {
+    let values = [
+        json!("--script=/etc/passwd"),
+        json!("-sV\n-iL/etc/passwd"),
+        json!(["$(id)"]),
+        json!(-1),
+        json!(1e300),
+        json!({"$ne": null}),
+        json!("../../etc/passwd"),
+    ];
+    let schema = tool.params_schema();
+    let names = schema["properties"].as_object().expect("a tool tells of its parameters").keys();
+    let mut all: Vec<_> = names.zip(values.iter().cycle()).map(|(name, value)| json!({ name: value })).collect();
+    all.extend([json!({"env": {"LD_PRELOAD": "/tmp/x"}}), json!(["-oN"]), json!("-oN")]);
+    all
+}
+
+impl Stage {
+    /// A scan with a queued task for each of these parameters of that tool, all written by hand, and their messages.
+    async fn forge(&self, tool: &dyn Tool, forged: &[Value]) -> (picket_domain::NewScan, Vec<TaskQueued>) {
+        let mut scan = seed::scan(self.organization, 1);
+        let task = scan.tasks.remove(0);
+        let mint = || TaskId::mint(Clock::system().now());
+        scan.tasks = forged.iter().map(|_| NewTask { id: mint(), ..task.clone() }).collect();
+        self.store(&scan).await;
+        let database = self.database.connect().await;
+        let change = "UPDATE tasks SET state = 'queued', queued_at = now(), tool = $2, params = $3 WHERE id = $1";
+        let mut messages = Vec::new();
+        for (task, params) in scan.tasks.iter().zip(forged) {
+            database.execute(change, &[&task.id.uuid(), &tool.slug(), params]).await.unwrap();
+            messages.push(TaskQueued { task_id: task.id, scan_id: scan.id, pool: Pool::Net, attempt: 0 });
+        }
+        (scan, messages)
+    }
+}
+
+/// A23 for every tool of the catalogue, those that are not installed here among them: a worker looks at the row before
+/// anything else, so that no process is started. A tool that is added is tested without a line here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a23_forged_tasks_of_every_tool_fail_as_invalid_and_never_run() {
+    let stage = Stage::new().await;
+    let _worker = stage.start_worker(213_200, &[("PICKET_WORKER__SLOTS", "1")]);
+    for tool in picket_scanners::ALL {
+        let forged = forged(*tool);
+        let (scan, messages) = stage.forge(*tool, &forged).await;
+        for message in messages {
+            stage.tell(stage.organization, message).await;
+        }
+        stage.await_state(&scan, "failed").await;
+        let sql = "SELECT count(*) FROM tasks WHERE scan_id = $1 AND tool = $2 AND state = 'failed' AND attempt = 1
+                      AND gap = 'invalid_parameters' AND exit_code IS NULL AND coalesce(output_bytes, 0) = 0 AND tool_hash IS NULL";
+        let row = stage.row(sql, &[&scan.id.uuid(), &tool.slug()]).await;
+        assert_eq!(row.get::<_, i64>(0), i64::try_from(forged.len()).unwrap(), "{}: {forged:?}", tool.slug());
+        let sql = "SELECT count(*) FROM audit_log WHERE entry LIKE '%passwd%' OR entry LIKE '%LD_PRELOAD%'";
+        assert_eq!(stage.row(sql, &[]).await.get::<_, i64>(0), 0, "{}: what was forged is not repeated", tool.slug());
+    }
 }

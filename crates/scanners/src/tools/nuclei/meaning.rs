@@ -86,7 +86,7 @@ fn cookies<'r>(record: &'r Record<'_>) -> BTreeSet<&'r str> {
 }
 
 fn weakness(record: &Record<'_>, path: Option<&str>) -> Weakness {
-    let (template, matcher, evidence) = (record.template.as_str(), record.matcher.as_str(), evidence(record));
+    let (template, matcher, evidence) = (record.template.as_str(), record.part(), evidence(record));
     let path = path.unwrap_or("/");
     if template == "http-missing-security-headers" && let Some(rule) = headers::missing(matcher) {
         return headers::weakness(rule, &evidence);
@@ -108,12 +108,12 @@ fn weakness(record: &Record<'_>, path: Option<&str>) -> Weakness {
 }
 
 fn old_tls(record: &Record<'_>) -> Option<Rule> {
-    record.extracted.iter().chain([record.matcher.as_str()]).find_map(|name| Version::find(name)?.rule())
+    record.extracted.iter().chain([record.part()]).find_map(|name| Version::find(name)?.rule())
 }
 
 /// A template that no rule of ours is of.
 fn own(record: &Record<'_>, path: &str, evidence: &str) -> Weakness {
-    let (info, matcher) = (&record.info, record.matcher.as_str());
+    let (info, matcher) = (&record.info, record.part());
     let check = format!("nuclei:{}", record.template.as_str());
     let name = if info.name.as_str().is_empty() { record.template.as_str() } else { info.name.as_str() };
     let title = if matcher.is_empty() { name.to_owned() } else { format!("{name} ({matcher})") };
@@ -158,7 +158,7 @@ fn evidence(record: &Record<'_>) -> String {
     let mut evidence = String::new();
     let place = plain_place(record.matched.as_str());
     let extracts = record.extracted.iter().filter(|_| names_software(record));
-    for piece in [place.as_str(), record.matcher.as_str()].into_iter().chain(extracts) {
+    for piece in [place.as_str(), record.part()].into_iter().chain(extracts) {
         if !piece.is_empty() {
             let separator = if evidence.is_empty() { "" } else { "\n" };
             text::push(&mut evidence, separator, MAX_EVIDENCE_BYTES);

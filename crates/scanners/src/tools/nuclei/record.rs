@@ -21,6 +21,9 @@ pub(super) struct Record<'a> {
     pub(super) info: Info<'a>,
     #[serde(borrow, rename = "matcher-name", alias = "matcher_name")]
     pub(super) matcher: Text<'a>,
+    /// In place of the matcher's name in records of templates that only extract: one record for each extractor that has a name.
+    #[serde(borrow, rename = "extractor-name", alias = "extractor_name")]
+    pub(super) extractor: Text<'a>,
     #[serde(borrow, rename = "extracted-results", alias = "extracted_results")]
     pub(super) extracted: Texts<'a>,
     #[serde(borrow, rename = "matched-at", alias = "matched", alias = "matched_at")]
@@ -44,6 +47,15 @@ pub(super) struct Record<'a> {
     pub(super) status: Option<bool>,
     #[serde(borrow, rename = "fuzzing_parameter")]
     pub(super) parameter: Text<'a>,
+}
+
+impl Record<'_> {
+    /// Which of the things that the template looks for it met: a name that stands in the template, so that it is the same at
+    /// every run, unlike what was extracted. Several records of one template at one page differ in it alone.
+    pub(super) fn part(&self) -> &str {
+        let names = [&self.matcher, &self.extractor];
+        names.into_iter().map(Text::as_str).find(|name| !name.is_empty()).unwrap_or_default()
+    }
 }
 
 /// What the template tells of itself.

@@ -130,6 +130,23 @@ fn templates_that_see_what_others_see_are_of_our_rules() {
 }
 
 #[test]
+fn what_a_template_extracted_under_two_names_is_two_findings_that_stay_the_same_at_the_next_run() {
+    let told = |extractor: &str, value: &str, severity: &str| {
+        let record = json!({"template-id": "credentials-disclosure", "info": {"name": "Credentials", "severity": severity}, "type": "http",
+            "extractor-name": extractor, "extracted-results": [value], "matched-at": "http://a.example/app.js"});
+        let seen = one(&record);
+        assert!(!format!("{seen:?}").contains(value), "{seen:?}");
+        (seen.rule, seen.location, seen.subject)
+    };
+    let first = told("aws_access_key", "AKIA-FIRST", "high");
+    assert_eq!(first.2, "aws_access_key");
+    assert_ne!(first, told("slack_token", "xoxb-FIRST", "high"), "another thing at the same page");
+    assert_eq!(first, told("aws_access_key", "AKIA-SECOND", "info"), "whatever was extracted, and however it is rated");
+    let both = one(&json!({"template-id": "t", "info": {}, "matcher-name": "m", "extractor-name": "e", "host": "a.example"}));
+    assert_eq!(both.subject, "m", "the matcher decides, as before");
+}
+
+#[test]
 fn a_severity_that_is_not_told_stays_unknown_and_what_did_not_match_is_no_finding() {
     for severity in [json!("unknown"), json!(null), json!(""), json!("fatal")] {
         assert_eq!(one(&json!({"template-id": "t", "info": {"severity": severity}, "host": "a.example"})).severity, Severity::Unknown);
