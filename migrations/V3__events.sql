@@ -77,7 +77,8 @@ CREATE TABLE deliveries (
     ended_at        timestamptz,
 
     FOREIGN KEY (organization_id, webhook_id) REFERENCES webhooks (organization_id, id),
-    CONSTRAINT a_delivery_is_made_once UNIQUE (webhook_id, event_id),
+    -- By the event first: each event that is removed looks here.
+    CONSTRAINT a_delivery_is_made_once UNIQUE (event_id, webhook_id),
     CONSTRAINT a_delivery_has_a_known_state CHECK (state IN ('pending', 'sending', 'delivered', 'exhausted', 'withdrawn')),
     CONSTRAINT a_pending_delivery_has_a_time CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL)),
     CONSTRAINT a_delivery_being_sent_has_a_lease CHECK ((state = 'sending') = (lease_until IS NOT NULL)),

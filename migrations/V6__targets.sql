@@ -4,9 +4,60 @@
 ALTER TABLE targets
     ADD COLUMN criticality text NOT NULL DEFAULT 'medium',
     ADD COLUMN owner       text,
+    -- How gently it is to be examined: tasks of the organization at one of its hosts at once, requests in a second of a run.
+    ADD COLUMN max_tasks   integer,
+    ADD COLUMN max_rate    integer,
+    ADD CONSTRAINT politeness_leaves_something CHECK (max_tasks >= 1 AND max_rate >= 1),
     ADD CONSTRAINT a_target_has_a_known_criticality CHECK (criticality IN ('low', 'medium', 'high', 'critical')),
     -- So that what belongs to a target belongs to its organization too.
     ADD CONSTRAINT a_target_belongs_to_its_organization UNIQUE (organization_id, id);
+
+CREATE INDEX polite_targets ON targets (organization_id, value) WHERE max_tasks IS NOT NULL OR max_rate IS NOT NULL;
+
+-- Whether an organization wants any target to be examined gently; most want none, and are not looked at further.
+CREATE FUNCTION picket_is_polite(organization uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM targets AS g
+                   WHERE g.organization_id = organization AND (g.max_tasks IS NOT NULL OR g.max_rate IS NOT NULL));
+END
+$$;
+
+-- How gently what a task looks at is to be examined: the least of what is said of its scan's target, of a name below it, and of
+-- each of its addresses.
+CREATE FUNCTION picket_politeness(organization uuid, examined text, shard jsonb)
+    RETURNS TABLE (max_tasks integer, max_rate integer)
+    LANGUAGE plpgsql STABLE ROWS 1
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        SELECT min(g.max_tasks), min(g.max_rate)
+        FROM targets AS g
+        WHERE g.organization_id = organization AND (g.max_tasks IS NOT NULL OR g.max_rate IS NOT NULL)
+          AND g.value = ANY(ARRAY[examined, shard ->> 'target']
+                            || ARRAY(SELECT a.address FROM jsonb_array_elements_text(shard -> 'addresses') AS a (address)));
+END
+$$;
+
+-- The limits of one run, {seconds, rate}: those of its scan for its tool, and the rate of what it looks at; NULL for none. Every
+-- claim asks it.
+CREATE FUNCTION picket_run_limits(of_scan jsonb, of_tool text, organization uuid, examined text, shard jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    AS $$
+DECLARE
+    gentle boolean := picket_is_polite(organization);
+BEGIN
+    IF of_scan IS NULL AND NOT gentle THEN
+        RETURN NULL;
+    END IF;
+    RETURN jsonb_build_object(
+        'seconds', of_scan -> of_tool -> 'seconds',
+        'rate', least((of_scan -> of_tool ->> 'rate')::integer,
+                      (SELECT p.max_rate FROM picket_politeness(organization, examined, shard) AS p WHERE gentle)));
+END
+$$;
 
 -- What a scan relies on: {by, id, also: [{by, id}], ranges, only: [{tool, params}]} (`domain/grounds.rs`); of the grounds one
 -- is enough, and by `passive` there are no tasks but those of `only`.
@@ -84,11 +135,14 @@ CREATE TABLE exclusions (
     kind            text NOT NULL,
     value           text NOT NULL,
     reason          text,
+    -- {days, begins, ends, time_zone}: the hours of the week in which it holds (`domain/window.rs`); NULL for always.
+    hours           jsonb,
 
     CONSTRAINT an_exclusion_has_a_known_kind CHECK (kind IN ('host', 'network', 'names')),
     CONSTRAINT a_thing_is_excluded_once UNIQUE (organization_id, value)
 );
 CREATE INDEX exclusions_of_an_organization ON exclusions (organization_id, id DESC);
+CREATE INDEX exclusions_by_hours ON exclusions (organization_id) WHERE hours IS NOT NULL;
 CALL picket_isolate('exclusions');
 
 CREATE TABLE organization_ranges (
@@ -101,6 +155,43 @@ CREATE TABLE organization_ranges (
     CONSTRAINT a_range_is_a_network CHECK (range::cidr IS NOT NULL)
 );
 CALL picket_isolate('organization_ranges');
+
+-- Whether this database knows a time zone.
+CREATE FUNCTION picket_knows_zone(zone text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    RETURN (now() AT TIME ZONE zone) IS NOT NULL;
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN false;
+END
+$$;
+
+-- Whether an exclusion with these hours holds at a moment, as `domain/window.rs` says it: hours that end before they begin go on
+-- into the next day. Times are `HH:MM`, so they compare as texts. Behind a zone that is not known any more it always holds.
+CREATE FUNCTION picket_in_force(hours jsonb, moment timestamptz) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    AS $$
+DECLARE
+    zone text := hours ->> 'time_zone';
+    begins text := hours ->> 'begins';
+    ends text := hours ->> 'ends';
+    place timestamp;
+    clock text;
+    is_on boolean;
+BEGIN
+    IF hours IS NULL OR NOT picket_knows_zone(zone) THEN
+        RETURN true;
+    END IF;
+    place := moment AT TIME ZONE zone;
+    clock := to_char(place, 'HH24:MI');
+    is_on := hours -> 'days' ? to_char(place, 'dy');
+    IF begins < ends THEN
+        RETURN is_on AND clock >= begins AND clock < ends;
+    END IF;
+    RETURN (is_on AND clock >= begins) OR (hours -> 'days' ? to_char(place - interval '1 day', 'dy') AND clock < ends);
+END
+$$;
 
 -- Whether an exclusion keeps a task from being done, as `domain/exclusion.rs` says it of targets.
 CREATE FUNCTION picket_covers(kind text, value text, shard jsonb) RETURNS boolean
@@ -165,7 +256,8 @@ BEGIN
         RETURN false;
     END IF;
     RETURN NOT EXISTS (SELECT FROM exclusions AS e
-                       WHERE e.organization_id = organization AND picket_covers(e.kind, e.value, shard));
+                       WHERE e.organization_id = organization AND picket_covers(e.kind, e.value, shard)
+                         AND (e.hours IS NULL OR picket_in_force(e.hours, picket_now())));
 END
 $$;
 
@@ -189,7 +281,8 @@ BEGIN
          JOIN targets AS t ON t.id = a.target_id
          WHERE a.organization_id = tenant AND (t.value = ANY(names) OR t.kind <> 'host')
            AND a.not_before <= moment AND a.not_after > moment),
-        ARRAY(SELECT e.value FROM exclusions AS e WHERE e.organization_id = tenant),
+        ARRAY(SELECT e.value FROM exclusions AS e
+              WHERE e.organization_id = tenant AND (e.hours IS NULL OR picket_in_force(e.hours, moment))),
         ARRAY(SELECT r.range FROM organization_ranges AS r WHERE r.organization_id = tenant);
 END
 $$;

@@ -201,7 +201,7 @@ CREATE TABLE scan_profile_versions (
     organization_id uuid NOT NULL,
     profile_id      uuid NOT NULL,
     version         integer NOT NULL,
-    -- {tool, parameters} or {scan_type, options}
+    -- {tool, parameters} or {scan_type, options}, and {limits}: limits of the runs by tool
     wanted          jsonb NOT NULL,
     created_at      timestamptz NOT NULL,
     created_by      text NOT NULL,
@@ -214,4 +214,6 @@ ALTER TABLE scans
     -- The id of a saved profile, which may be gone by now, or the name of one that everybody has; set in the transaction
     -- that creates the scan.
     ADD COLUMN profile         text,
-    ADD COLUMN profile_version integer;
+    ADD COLUMN profile_version integer,
+    -- Limits of its runs by tool: {slug: {seconds, rate}} (`domain/run_limits.rs`); NULL for none.
+    ADD COLUMN limits          jsonb;

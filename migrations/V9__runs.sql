@@ -7,7 +7,7 @@
 CREATE FUNCTION picket_claim(tenants uuid[], of_scans uuid[], of_tasks uuid[], of_attempts integer[], worker uuid,
                              lease_seconds float8, levels text[])
     RETURNS TABLE (id uuid, organization_id uuid, scan_id uuid, attempt integer, tool text, params jsonb, shard jsonb,
-                   opens text[], failures integer, traceparent text)
+                   opens text[], failures integer, traceparent text, limits jsonb)
     LANGUAGE plpgsql ROWS 8
     AS $$
 #variable_conflict use_column
@@ -17,6 +17,7 @@ DECLARE
     locked uuid;
     trace text;
     examined text;
+    of_scan_limits jsonb;
 BEGIN
     -- Many wait for it: whoever holds a scan for long is waited for by one alone, who asks again by itself. What is not come
     -- to in time is as if it could not be claimed like this.
@@ -29,8 +30,8 @@ BEGIN
         EXIT WHEN clock_timestamp() > begun + interval '300 ms';
         PERFORM set_config('picket.organization', m.tenant::text, true);
         IF locked IS DISTINCT FROM m.of_scan THEN
-            SELECT s.id, s.traceparent, s.target
-            INTO locked, trace, examined
+            SELECT s.id, s.traceparent, s.target, s.limits
+            INTO locked, trace, examined, of_scan_limits
             FROM scans AS s
             WHERE s.id = m.of_scan AND s.organization_id = m.tenant AND s.state = 'running'
             FOR NO KEY UPDATE;
@@ -44,7 +45,8 @@ BEGIN
               AND t.level = ANY(levels) AND picket_may_begin(m.tenant, m.of_scan, t.tool, t.params, t.shard)
               AND NOT EXISTS (SELECT FROM picket_halts(m.tenant) AS h
                               WHERE h.pattern IS NULL OR picket_covers(h.pattern, h.network, examined, t.shard))
-            RETURNING t.id, t.organization_id, t.scan_id, t.attempt, t.tool, t.params, t.shard, t.opens, t.failures, trace;
+            RETURNING t.id, t.organization_id, t.scan_id, t.attempt, t.tool, t.params, t.shard, t.opens, t.failures, trace,
+                      picket_run_limits(of_scan_limits, t.tool, m.tenant, examined, t.shard);
     END LOOP;
 END
 $$;

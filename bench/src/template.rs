@@ -2,7 +2,8 @@
 //! without the gateway.
 
 use picket_domain::{
-    Authority, Basis, Dialect, Needs, NewScan, NewTask, OrganizationId, Plan, Pool, SandboxLevel, ScanId, TaskId,
+    Authority, Basis, Dialect, Needs, NewScan, NewTask, OrganizationId, Plan, Pool, SandboxLevel, ScanId, ScanLimits,
+    TaskId,
 };
 use picket_kit::Clock;
 use serde_json::Value;
@@ -55,6 +56,7 @@ pub(crate) async fn newest(database: &Client, clock: &Clock) -> Result<NewScan, 
         later: Vec::new(),
         authority: Authority::of(Basis::Operator),
         probes: 10_000,
+        limits: ScanLimits::default(),
         requested_by: row.try_get("requested_by")?,
         traceparent: row.try_get("traceparent")?,
     })

@@ -1,6 +1,7 @@
 //! Which ready tasks are admitted next: oldest first within an organization, organizations in turn by weight, under the
 //! limits of each organization, of each target host and of each tool, and under the pool's room. Must never exceed a
 //! limit, and never starve an organization that is under its own.
+//! What the owner of a target says of it holds for that organization's own tasks.
 //!
 //! The limit of a host holds over all organizations, since it is the host that bears the load. So that nobody keeps a host
 //! from the others who may scan it, a place there goes to whoever has the fewest, whatever its weight.
@@ -39,6 +40,8 @@ pub struct Candidate {
     pub host_in_flight: u32,
     /// How many of them are of this organization.
     pub host_in_flight_own: u32,
+    /// How many of this organization may be, by the word of the target's owner.
+    pub most_at_host: Option<u32>,
     /// The tool's slug.
     pub tool: String,
     /// How many tasks of that tool are in flight already, whoever's they are.
@@ -122,7 +125,11 @@ impl<'a> Running<'a> {
         let tool = self.tools.entry(&candidate.tool).or_default();
         let mut host = candidate.host.as_deref().and_then(|name| self.hosts.get_mut(name));
         let is_tool_full = self.limits.per_tool.get(&candidate.tool).is_some_and(|most| *tool >= *most);
-        if is_tool_full || host.as_deref().is_some_and(|host| host.running >= self.limits.per_host) {
+        let is_full = |host: &Host| {
+            let own = host.own.get(&candidate.organization_id).map_or(0, |share| share.running);
+            host.running >= self.limits.per_host || candidate.most_at_host.is_some_and(|most| own >= most)
+        };
+        if is_tool_full || host.as_deref().is_some_and(is_full) {
             return false;
         }
         *tool = tool.saturating_add(1);

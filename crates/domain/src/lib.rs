@@ -25,6 +25,7 @@ mod plan;
 mod proof;
 mod report;
 mod retry;
+mod run_limits;
 mod scan;
 mod schedule;
 mod severity;
@@ -68,6 +69,7 @@ pub use report::{
     Branding, CompanyName, Document, Report, ReportFormat, ReportRequest, ReportRequestError, ReportState,
 };
 pub use retry::{Jitter, RetrySchedule, parse_retry_after};
+pub use run_limits::{Politeness, RunLimits, ScanLimits};
 pub use scan::{Scan, ScanEnd, ScanState};
 pub use schedule::{Cadence, CadenceError, Missed, Overlap, ReportOrder, RunOutcome, ScheduleKind, Tick};
 pub use severity::{Severity, SeverityCounts};
@@ -76,4 +78,4 @@ pub use target::{Target, TargetError, TargetKind};
 pub use task::{ClaimedTask, Fence, Gap, Needs, NewTask, Pool, SandboxLevel, Shard, TaskState};
 pub use transition::{InvalidTransition, Transition};
 pub use webhook::{Disabled, Webhook, WebhookError, WebhookEvent, WebhookSecret, WebhookUrl};
-pub use window::{HoursError, TargetPattern, WeeklyHours};
+pub use window::{HoursError, TargetPattern, WeeklyHours, WrittenHours};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Authority, Gap, LaterTasks, NewTask, OrganizationId, ScanId};
+use crate::{Authority, Gap, LaterTasks, NewTask, OrganizationId, ScanId, ScanLimits};
 
 /// The plan that a scan follows; `scan_type` on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -107,6 +107,8 @@ pub struct NewScan {
     pub authority: Authority,
     /// Hosts × ports over all tasks: what the plan of the organization limits.
     pub probes: u64,
+    /// Limits of its runs, by tool: of those that grow from its results, too.
+    pub limits: ScanLimits,
     /// Who asked: a user's or an API key's id.
     pub requested_by: String,
     /// The trace that the request began.

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{OrganizationId, PinnedHost, ScanId, TaskId};
+use crate::{OrganizationId, PinnedHost, RunLimits, ScanId, TaskId};
 
 /// A group of workers that does one kind of work; also the name of its queue on the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -325,6 +325,8 @@ pub struct ClaimedTask {
     pub shard: Shard,
     /// What is planned from its result, as in [`NewTask::opens`].
     pub opens: Vec<String>,
+    /// How long it may take and how fast it may go, as of the claim.
+    pub limits: RunLimits,
     /// How often it went wrong before.
     pub failures: i32,
     /// The trace that the request began (W3C `traceparent`), when it had one.

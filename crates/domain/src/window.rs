@@ -3,6 +3,7 @@
 
 use ipnet::IpNet;
 use jiff::{Timestamp, ToSpan, civil::Weekday, tz::TimeZone};
+use serde::{Deserialize, Serialize};
 
 use crate::{Target, TargetError, TargetKind, target::canonical_network};
 
@@ -66,6 +67,29 @@ pub struct WeeklyHours {
     begins: u16,
     ends: u16,
     zone: TimeZone,
+}
+
+/// Hours of the week as they are written, shown and kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenHours {
+    /// The days on which they begin: `mon` to `sun`.
+    pub days: Vec<String>,
+    /// When they begin, `HH:MM`.
+    pub begins: String,
+    /// When they end, `HH:MM` to `24:00`; on the next day when that is before they begin.
+    pub ends: String,
+    /// The name of the zone that they are meant in.
+    pub time_zone: String,
+}
+
+impl WrittenHours {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// As [`WeeklyHours::parse`].
+    pub fn read(&self) -> Result<WeeklyHours, HoursError> {
+        WeeklyHours::parse(&self.days, &self.begins, &self.ends, &self.time_zone)
+    }
 }
 
 /// Hours that cannot be.

@@ -8,8 +8,11 @@ use picket_domain::{AllowList, DenyList, Grounds, OrganizationId};
 use picket_kit::{ChildCommand, Clock, Sealer};
 use picket_live::Live;
 use picket_outbound::{HttpClient, OutboundSettings, Resolver};
-use picket_planner::{Asker, Planner, Prover};
-use picket_store::{Db, Tx, View, grounds, proofs};
+use picket_planner::{Asker, Looked, Planner, Prover};
+use picket_store::{
+    Db, Tx, View, grounds,
+    proofs::looks::{self, Missing},
+};
 
 use crate::{
     Caller, GatewayError, GatewaySettings, Problem, RequestContext, access::Limits, crypto, documentation::Documents,
@@ -133,24 +136,29 @@ impl App {
         context: &RequestContext,
         target: &str,
     ) -> Result<Asker, Problem> {
-        let (now, grounds) = self.grounds_seen(caller.organization_id, target).await?;
+        let (now, grounds) = self.grounds_seen(caller.organization_id, &caller.label(), target).await?;
         Ok(caller.asker(context, now, grounds))
     }
 
-    /// What allows an organization to scan `target` and what forbids it at this moment, as for [`Self::asker`].
+    /// What allows an organization to scan `target` and what forbids it at this moment, as for [`Self::asker`]. `actor` is who
+    /// asks, in the words of the audit log.
     ///
     /// # Errors
     /// When the database does not answer.
     pub(crate) async fn grounds_seen(
         &self,
         organization: OrganizationId,
+        actor: &str,
         target: &str,
     ) -> Result<(Timestamp, Grounds), Problem> {
         let (now, grounds) = self.grounds(organization, target).await?;
-        let (grounds, found) = self.prover.look_again(target, grounds).await;
-        if !found.is_empty() {
-            let note = async |tx: &Tx<'_>| Ok::<_, Problem>(proofs::seen(tx, organization, &found, now).await?);
-            self.db.run("note_proofs", organization, note).await?;
+        let Looked { grounds, found, missing } = self.prover.look_again(target, grounds).await;
+        if !found.is_empty() || !missing.is_empty() {
+            let missing: Vec<Missing> =
+                missing.iter().map(|(one, why)| Missing { id: one.id, digest: one.digest, why: why.code() }).collect();
+            let of = (organization, actor);
+            let note = async |tx: &Tx<'_>| Ok::<_, Problem>(looks::note(tx, of, &found, &missing, now).await?);
+            self.db.operate("note_proofs", note).await?;
         }
         Ok((now, grounds))
     }

@@ -54,6 +54,8 @@ pub struct GatewaySettings {
     pub simulator: bool,
     /// Whether requests are counted; only a load test switches it off.
     pub rate_limits: bool,
+    /// The longest time that a profile may give a run of a tool which needs less by itself, in seconds; as `worker.wall_seconds`.
+    pub task_seconds: u32,
     /// Requests a minute that one address may send to public routes.
     pub public_per_minute: u32,
     /// Public requests of one address that may come at once.
@@ -144,6 +146,7 @@ impl Default for GatewaySettings {
             pin_hosts: BTreeMap::new(),
             simulator: false,
             rate_limits: true,
+            task_seconds: 35 * 60,
             public_per_minute: 60,
             public_burst: 30,
             login_tries_per_account: 5,

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use jiff::Timestamp;
-use picket_domain::{Dialect, LaterTasks, NewScan, NewTask, Plan, Shard, TaskId};
+use picket_domain::{Dialect, LaterTasks, NewScan, NewTask, Plan, ScanLimits, Shard, TaskId};
 use picket_scanners::{Asked, ScanSpec};
 use serde_json::Value;
 
@@ -28,15 +28,18 @@ pub struct Earlier<'a> {
 }
 
 impl Planner {
-    /// Plans what was asked earlier, as if it were asked now.
+    /// Plans what was asked earlier, as if it were asked now. The limits of its runs are taken over when it is stored.
     ///
     /// # Errors
     /// As for the request itself.
     pub async fn plan_again(&self, asker: &Asker, earlier: Earlier<'_>) -> Result<NewScan, PlanRefused> {
         let Earlier { target, dialect, plan, tool, request, notify } = earlier;
         let wanted = match tool {
-            Some(tool) => Wanted::Tool { tool: tool.to_owned(), parameters: Some(request.clone()) },
-            None => Wanted::Options { plan, options: ScanOptions::from_json(request) },
+            Some(tool) => {
+                let limits = ScanLimits::default();
+                Wanted::Tool { tool: tool.to_owned(), parameters: Some(request.clone()), limits }
+            }
+            None => Wanted::Options { plan, options: ScanOptions::from_json(request), limits: ScanLimits::default() },
         };
         self.plan(asker, (target, notify), &wanted, dialect).await
     }

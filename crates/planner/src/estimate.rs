@@ -3,7 +3,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use picket_domain::{NewScan, Plan};
+use picket_domain::{NewScan, Plan, RunLimits, ScanLimits};
+use picket_scanners::{Tool, find};
 
 use super::options::{FIRST_WEB_TOOL, SSH_AUDIT, SSL_SCAN, WEB_SCAN, deeper_web_tools, ssh_tools, tls_tools};
 
@@ -41,6 +42,20 @@ impl Durations {
         self.0.get(tool).copied().unwrap_or_else(|| Duration::from_secs(ours()))
     }
 
+    /// The same of runs with limits: one that goes at half of its tool's rate is taken to last twice as long, and none lasts longer
+    /// than it may.
+    #[must_use]
+    fn within(&self, limits: &ScanLimits) -> Self {
+        let limited = limits.iter().map(|(slug, RunLimits { seconds, rate })| {
+            let usual = find(slug).and_then(Tool::rate).map_or(1, |rate| rate.usual);
+            let slower = f64::from(usual) / f64::from(rate.unwrap_or(usual).clamp(1, usual));
+            let most = seconds.map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.into()));
+            let lasts = Duration::try_from_secs_f64(self.of(slug).as_secs_f64() * slower).unwrap_or(Duration::MAX);
+            (slug.clone(), lasts.min(most))
+        });
+        Self(self.0.clone().into_iter().chain(limited).collect())
+    }
+
     fn seconds(&self, tool: &str) -> u64 {
         self.of(tool).as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX)
     }
@@ -68,6 +83,7 @@ impl Estimate {
     /// Of a scan of which so many tasks run at once.
     #[must_use]
     pub fn of(scan: &NewScan, durations: &Durations, at_once: u32) -> Self {
+        let durations = &durations.within(&scan.limits);
         let mut whole = Self { probes: scan.probes, ..Self::NOTHING };
         let mut longest = 0;
         for task in &scan.tasks {
@@ -174,6 +190,7 @@ mod tests {
             later: Vec::new(),
             authority: picket_domain::Authority::of(picket_domain::Basis::Operator),
             probes: 7,
+            limits: picket_domain::ScanLimits::default(),
             requested_by: String::new(),
             traceparent: None,
         }
@@ -198,6 +215,21 @@ mod tests {
         assert_eq!(Estimate::of(&scan(Plan::Quick, 1, 1, &[]), &measured(), 2).duration_seconds, 11);
         assert_eq!(measured().of("nmap"), Duration::from_millis(10_500));
         assert_eq!(measured().of("a new tool"), Duration::from_secs(OTHER_SECONDS));
+    }
+
+    #[test]
+    fn limits_of_runs_shorten_and_lengthen_them() {
+        let with = |tool: &str, seconds, rate| {
+            let mut scan = scan(Plan::Full, 1, 1, &["web_scan"]);
+            scan.limits = [(tool.to_owned(), RunLimits { seconds, rate })].into_iter().collect();
+            Estimate::of(&scan, &Durations::default(), 10).duration_seconds
+        };
+        let usual = 150 + 10 + 420;
+        assert_eq!(with("sslscan", Some(60), None), usual, "it is none of the plan's");
+        assert_eq!(with("nmap", Some(60), None), usual - 90);
+        assert_eq!(with("nmap", Some(1_000), None), usual, "a longer one is not needed");
+        assert_eq!(with("nmap", None, Some(500)), usual + 150);
+        assert_eq!(with("nmap", Some(200), Some(1)), usual + 50);
     }
 
     #[test]

@@ -164,6 +164,7 @@ mod tests {
                 addresses,
             },
             opens: opens.iter().map(|name| (*name).to_owned()).collect(),
+            limits: picket_domain::RunLimits::default(),
             failures: 0,
             traceparent: None,
         }

@@ -29,7 +29,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use jiff::Timestamp;
 use picket_domain::{
     AllowList, DenyList, Dialect, Gap, Grounds, LaterTasks, Needs, NewScan, NewTask, OrganizationId, Plan, PlanGap,
-    ScanId, Shard, Subscription, Target, TaskId,
+    ScanId, ScanLimits, Shard, Subscription, Target, TaskId,
 };
 use picket_outbound::Resolver;
 use picket_scanners::{Asked, DISCOVERY, FanOut, ScanSpec, TaskShape, Tool};
@@ -44,7 +44,7 @@ pub use self::{
     grow::grow,
     options::ScanOptions,
     order::ScanOrder,
-    proof::{NotProven, Prover},
+    proof::{Looked, NotProven, Prover},
     refused::PlanRefused,
     rehearsal::Rehearsal,
     scope::Scope,
@@ -283,6 +283,7 @@ fn blank(asker: &Asker, scope: &Scope) -> NewScan {
         later: Vec::new(),
         authority: scope.authority.clone(),
         probes: 0,
+        limits: ScanLimits::default(),
         requested_by: asker.requested_by.clone(),
         traceparent: asker.traceparent.clone(),
     }

@@ -30,6 +30,17 @@ pub struct Prover {
     http_port: u16,
 }
 
+/// What a look at stale proofs came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// What still allows a scan.
+    pub grounds: Grounds,
+    /// Proofs that were found, with the digest of the token.
+    pub found: Vec<(ProofId, ProofDigest)>,
+    /// Proofs that are not there any more, and why.
+    pub missing: Vec<(StaleProof, NotProven)>,
+}
+
 /// Why a target is not proven. A customer may read all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotProven {
@@ -112,23 +123,32 @@ impl Prover {
     }
 
     /// Looks once for the proofs that nobody has seen in a day, where a scan of `asked` would rely on nothing else. Those that
-    /// are not there any more are taken out of the grounds; those that were found are returned, to be noted. Where nobody
-    /// answers, a proof stands that the last look found, and one that it did not find does not: two looks in a row.
-    pub async fn look_again(&self, asked: &str, mut grounds: Grounds) -> (Grounds, Vec<(ProofId, ProofDigest)>) {
-        let Ok(asked) = Target::parse(asked) else { return (grounds, Vec::new()) };
-        let stale: Vec<StaleProof> = grounds.to_look_for(&asked).cloned().collect();
+    /// are not there any more are taken out of the grounds; what was found and what is missing is returned, to be noted. Where
+    /// nobody answers, a proof stands that the last look found, and one that it did not find does not; neither is noted.
+    pub async fn look_again(&self, asked: &str, grounds: Grounds) -> Looked {
+        let mut looked = Looked { grounds, found: Vec::new(), missing: Vec::new() };
+        let Ok(asked) = Target::parse(asked) else { return looked };
+        let stale: Vec<StaleProof> = looked.grounds.to_look_for(&asked).cloned().collect();
         let looks = stale.iter().take(MOST_LOOKS).map(|one| self.look_in_time(one));
-        let (looks, mut found) = (join_all(looks).await, Vec::new());
+        let looks = join_all(looks).await;
         for (place, one) in stale.into_iter().enumerate() {
             match looks.get(place) {
-                Some(Ok(())) => found.push((one.id, one.digest)),
-                Some(Err(why)) if !why.is_definite() && !one.was_missing => {
-                    tracing::info!(proof.id = %one.id, why = why.code(), "nobody could look for a proof, it stands");
+                Some(Ok(())) => {
+                    looked.found.push((one.id, one.digest));
+                    continue;
                 }
-                Some(Err(_)) | None => grounds = grounds.without(one.id),
+                Some(Err(why)) if why.is_definite() => looked.missing.push((one, *why)),
+                Some(Err(why)) if !one.was_missing => {
+                    tracing::info!(proof.id = %one.id, why = why.code(), "nobody could look for a proof, it stands");
+                    continue;
+                }
+                Some(Err(_)) | None => looked.grounds = looked.grounds.without(one.id),
             }
         }
-        (grounds, found)
+        for (one, _) in &looked.missing {
+            looked.grounds = looked.grounds.without(one.id);
+        }
+        looked
     }
 
     async fn look_in_time(&self, one: &StaleProof) -> Result<(), NotProven> {

@@ -38,5 +38,5 @@ pub use open_port::{OpenPort, Speaks, open_port};
 pub use parameters::{Parameters, ParamsError};
 pub use simulate::{SIMULATOR, SimulatedEnd, Simulation};
 pub use spec::{Asked, ScanSpec, UNKNOWN_TOOL};
-pub use tool::{Appetite, FanOut, Parsed, TaskShape, Tool, split_by_family};
+pub use tool::{Appetite, FanOut, Parsed, Rate, TaskShape, Tool, split_by_family};
 pub use tools::{ALL, IMPORTS, ImportOnly, find, offered, page};

@@ -94,6 +94,19 @@ impl ScanSpec {
         self.command_of(shape, shard)
     }
 
+    /// The same, which goes no faster than that many requests or packets in a second; a tool that cannot be told so goes as it
+    /// does.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub fn command_at(&self, shard: &Shard, most_per_second: Option<u32>) -> Result<Invocation, ParamsError> {
+        let mut command = self.command(shard)?;
+        if let Some(most) = most_per_second {
+            self.tool.slow_down(&mut command.args, most.max(1));
+        }
+        Ok(command)
+    }
+
     /// What the only task does when it is one of the simulator: its worker does that, and runs no command line.
     ///
     /// # Errors
@@ -199,6 +212,37 @@ mod tests {
                 assert!(command.program.starts_with('/'), "{}", tool.slug());
                 assert!(command.egress.addresses.iter().all(|one| at.addresses.contains(one)), "{}", tool.slug());
             }
+        }
+    }
+
+    #[test]
+    fn a_run_is_slowed_down_and_never_hurried() {
+        let at = shard("192.0.2.7", &["192.0.2.7"], None);
+        let args = |tool: &str, parameters: Value, rate| {
+            let spec = ScanSpec::try_from(Asked { tool, parameters: Some(&parameters) }).unwrap();
+            spec.command_at(&at, rate).unwrap().args
+        };
+        let behind = |args: &[String], option: &str| {
+            let place = args.iter().position(|arg| arg == option).unwrap();
+            args[place + 1].clone()
+        };
+        let nmap = json!({"ports": "80", "min_rate": 300});
+        let slow = args("nmap", nmap.clone(), Some(7));
+        assert_eq!((behind(&slow, "--max-rate"), behind(&slow, "--min-rate")), ("7".to_owned(), "7".to_owned()));
+        assert_eq!(args("nmap", nmap.clone(), Some(5_000)), args("nmap", nmap, None));
+        assert_eq!(behind(&args("nuclei", json!({}), Some(3)), "-rl"), "3");
+        assert_eq!(behind(&args("nuclei", json!({"rate_limit": 2}), Some(3)), "-rl"), "2");
+        // Five threads, each of which waits between its requests.
+        assert_eq!(behind(&args("ffuf", json!({}), Some(1)), "-p"), "5.00");
+        assert_eq!(behind(&args("ffuf", json!({}), Some(50)), "-p"), "0.25");
+        for tool in tools::ALL {
+            let usual = of(tool.slug()).command(&at).unwrap().args;
+            for rate in [1, 10, u32::MAX] {
+                let slowed = of(tool.slug()).command_at(&at, Some(rate)).unwrap().args;
+                assert_eq!(slowed.len(), usual.len(), "{}", tool.slug());
+                assert!(tool.rate().is_some() && rate < 20 || slowed == usual, "{}", tool.slug());
+            }
+            assert!(tool.rate().is_none_or(|rate| (1..=rate.most).contains(&rate.usual)), "{}", tool.slug());
         }
     }
 

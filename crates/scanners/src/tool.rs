@@ -75,6 +75,26 @@ pub enum FanOut {
     OneEach,
 }
 
+/// How fast a tool goes: requests or packets in a second, of each run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// With its defaults.
+    pub usual: u32,
+    /// Whatever its parameters say.
+    pub most: u32,
+}
+
+/// Lowers the number behind each of these options, where there is one and it is larger.
+pub(crate) fn lower(args: &mut [String], options: &[&str], most: u32) {
+    for option in options {
+        let place = args.iter().position(|arg| arg == option).map(|place| place.saturating_add(1));
+        let Some(number) = place.and_then(|place| args.get_mut(place)) else { continue };
+        if number.parse::<u32>().is_ok_and(|number| number > most) {
+            *number = most.to_string();
+        }
+    }
+}
+
 /// What one run of a tool usually needs at most; the worker's own limits may be lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appetite {
@@ -158,6 +178,15 @@ pub trait Tool: Send + Sync {
     fn appetite(&self) -> Appetite {
         Appetite::DEFAULT
     }
+
+    /// How fast a run goes; `None` for a tool that cannot be told to go slower.
+    fn rate(&self) -> Option<Rate> {
+        None
+    }
+
+    /// Makes a command line of its own go no faster than that many requests or packets in a second, at least 1. It must never
+    /// make it go faster.
+    fn slow_down(&self, _args: &mut [String], _per_second: u32) {}
 
     /// The format in which a run reports, one of those in the module's `FORMATS`.
     fn format(&self) -> &'static dyn Format;

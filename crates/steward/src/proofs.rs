@@ -23,7 +23,7 @@ use crate::rounds::{Loop, Round, RoundError};
 /// Proofs of one turn; they are looked for together.
 const TURN: i64 = 16;
 /// Who ends proofs, in the audit log.
-const ACTOR: &str = "steward";
+pub(crate) const ACTOR: &str = "steward";
 
 /// Looks for proofs.
 pub struct Proofs {

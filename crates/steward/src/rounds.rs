@@ -9,8 +9,8 @@ use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
 use crate::{
-    Admission, Artifacts, Cleaner, Courier, DeadLetters, Fallen, Halter, Measurer, Orphans, Pages, Proofs, Relay, Rescuer,
-    Retention, Scheduler, StewardSettings, reporter::Reporter,
+    Admission, Artifacts, Cleaner, Courier, DeadLetters, Excluded, Fallen, Halter, Measurer, Orphans, Pages, Proofs, Relay,
+    Rescuer, Retention, Scheduler, StewardSettings, reporter::Reporter,
 };
 
 /// A round that failed; the next one begins where it began.
@@ -86,6 +86,7 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
     let pages = Pages::new(db.clone(), clock.clone());
     let retention = Retention::new(db.clone(), blobs, clock.clone());
     let scheduler = Scheduler::new(db.clone(), (planner, prover.clone()), clock.clone(), settings.clone());
+    let excluded = Excluded::new(db.clone(), clock.clone());
     let fallen = Fallen::new(db.clone(), clock.clone());
     let proofs = Proofs::new(db.clone(), prover, clock.clone());
     let rescuer = Rescuer::new(db.clone(), clock, settings.clone());
@@ -103,6 +104,7 @@ pub async fn run(settings: StewardSettings, parts: Parts, shutdown: Shutdown) {
         go_round(&pages, &db, poll, &shutdown),
         go_round(&retention, &db, Duration::from_millis(settings.retention_ms), &shutdown),
         go_round(&scheduler, &db, poll, &shutdown),
+        go_round(&excluded, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
         go_round(&fallen, &db, Duration::from_millis(settings.rescue_ms), &shutdown),
         go_round(&proofs, &db, Duration::from_millis(settings.proof_ms), &shutdown),
         go_round(&rescuer, &db, Duration::from_millis(settings.rescue_ms), &shutdown),

@@ -10,9 +10,10 @@ use picket_domain::{
     Branding, Cadence, Missed, NewScan, ReportId, ReportOrder, ReportRequest, RunOutcome, ScheduleKind, Tick,
 };
 use picket_kit::Clock;
-use picket_planner::{Asker, Planner, Prover, ScanOrder, Wanted};
+use picket_planner::{Asker, Looked, Planner, Prover, ScanOrder, Wanted};
 use picket_store::{
-    Db, Notice, StoreError, Tx, View, grounds, organizations, proofs,
+    Db, Notice, StoreError, Tx, View, grounds, organizations,
+    proofs::looks::{self, Missing},
     reports::NewReport,
     schedules::ticks::{self, Due, Work},
 };
@@ -181,10 +182,12 @@ impl Scheduler {
         let load = async |view: &View<'_>| grounds::load(view, &order.target, now).await;
         let tenant = due.organization_id;
         let grounds = self.db.view("scheduler.grounds", tenant, load).await?;
-        let (grounds, found) = self.prover.look_again(&order.target, grounds).await;
-        if !found.is_empty() {
-            let note = async |tx: &Tx<'_>| proofs::seen(tx, tenant, &found, now).await;
-            self.db.run("scheduler.proofs", tenant, note).await?;
+        let Looked { grounds, found, missing } = self.prover.look_again(&order.target, grounds).await;
+        if !found.is_empty() || !missing.is_empty() {
+            let missing: Vec<Missing> =
+                missing.iter().map(|(one, why)| Missing { id: one.id, digest: one.digest, why: why.code() }).collect();
+            let note = async |tx: &Tx<'_>| looks::note(tx, (tenant, crate::proofs::ACTOR), &found, &missing, now).await;
+            self.db.operate("scheduler.proofs", note).await?;
         }
         let asker = Asker {
             organization_id: due.organization_id,

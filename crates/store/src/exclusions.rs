@@ -2,8 +2,8 @@
 //! slips in behind it is refused when a worker claims it ([`crate::tasks::authority`]).
 
 use jiff::Timestamp;
-use picket_domain::{Exclusion, ExclusionId, OrganizationId};
-use tokio_postgres::Row;
+use picket_domain::{Exclusion, ExclusionId, OrganizationId, WrittenHours};
+use tokio_postgres::{Row, types::Json};
 
 use crate::{
     Inconsistent, StoreError, Tx,
@@ -19,8 +19,8 @@ pub const IS_EXCLUDED: &str = "a_thing_is_excluded_once";
 
 statements! {
     CREATE = "-- exclusions.create
-INSERT INTO exclusions (id, organization_id, created_at, created_by, kind, value, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7)";
+INSERT INTO exclusions (id, organization_id, created_at, created_by, kind, value, reason, hours)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
     COUNT = "-- exclusions.count
 SELECT count(*) AS total
@@ -28,7 +28,7 @@ FROM exclusions
 WHERE organization_id = picket_organization()";
 
     LIST = "-- exclusions.list
-SELECT id, created_at, created_by, value, reason
+SELECT id, created_at, created_by, value, reason, hours
 FROM exclusions
 WHERE organization_id = picket_organization()
 ORDER BY id DESC
@@ -37,7 +37,20 @@ LIMIT $1 OFFSET $2";
     DELETE = "-- exclusions.delete
 DELETE FROM exclusions
 WHERE organization_id = picket_organization() AND id = $1
-RETURNING id, created_at, created_by, value, reason";
+RETURNING id, created_at, created_by, value, reason, hours";
+
+    KNOWS = "-- exclusions.knows_zone
+SELECT picket_knows_zone($1) AS known";
+
+    // Of those who have something that could be stopped.
+    IN_FORCE = "-- exclusions.in_force
+SELECT e.organization_id, e.value
+FROM exclusions AS e
+WHERE e.hours IS NOT NULL AND picket_in_force(e.hours, $1) AND EXISTS (
+  SELECT FROM scans AS s
+  WHERE s.organization_id = e.organization_id AND s.state IN ('created', 'queued', 'running', 'paused')
+)
+ORDER BY e.organization_id, e.id";
 }
 
 /// Something that is never scanned.
@@ -49,6 +62,8 @@ pub struct ListedExclusion {
     pub exclusion: Exclusion,
     /// Why.
     pub reason: Option<String>,
+    /// The hours of the week in which it holds; `None` for always.
+    pub hours: Option<WrittenHours>,
     /// Since when.
     pub created_at: Timestamp,
     /// By whom: a user's or an API key's id.
@@ -62,9 +77,34 @@ pub struct ListedExclusion {
 #[tracing::instrument(name = "db.exclusions.create", skip_all, fields(exclusion.id = %new.id), err(level = "debug"))]
 pub async fn create(tx: &Tx<'_>, organization: OrganizationId, new: &ListedExclusion) -> Result<(), StoreError> {
     let (kind, value) = (new.exclusion.kind(), new.exclusion.to_string());
-    let row: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-        [&new.id.uuid(), &organization.uuid(), &new.created_at, &new.created_by, &kind, &value, &new.reason];
+    let hours = new.hours.as_ref().map(Json);
+    let row: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+        [&new.id.uuid(), &organization.uuid(), &new.created_at, &new.created_by, &kind, &value, &new.reason, &hours];
     tx.execute_one(CREATE, &row).await
+}
+
+/// Whether the database knows a time zone: a claim asks it whether an exclusion holds.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn knows_zone(tx: &Tx<'_>, zone: &str) -> Result<bool, StoreError> {
+    Ok(Columns::new("exclusions", &tx.query_one(KNOWS, &[&zone]).await?).get("known")?)
+}
+
+/// The exclusions with hours that hold at that moment, of every organization with an unfinished scan. What cannot be read any more
+/// is left to the claims, which refuse by it. Runs as the operator.
+///
+/// # Errors
+/// When the database refuses.
+#[tracing::instrument(name = "db.exclusions.in_force", skip_all, err(level = "debug"))]
+pub async fn in_force(tx: &Tx<'_>, now: Timestamp) -> Result<Vec<(OrganizationId, Exclusion)>, StoreError> {
+    let read = |row: &Row| -> Result<_, Inconsistent> {
+        let columns = Columns::new("exclusions", row);
+        let organization = OrganizationId::from_uuid(columns.get("organization_id")?);
+        Ok(Exclusion::parse(columns.get("value")?).ok().map(|exclusion| (organization, exclusion)))
+    };
+    let found = tx.query(IN_FORCE, &[&now]).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// How many the tenant has.
@@ -102,6 +142,7 @@ fn listed(row: &Row) -> Result<ListedExclusion, Inconsistent> {
         id: ExclusionId::from_uuid(columns.get("id")?),
         exclusion: columns.named("value", |value| Exclusion::parse(value).ok())?,
         reason: columns.get("reason")?,
+        hours: columns.get::<Option<Json<WrittenHours>>>("hours")?.map(|hours| hours.0),
         created_at: columns.get("created_at")?,
         created_by: columns.get("created_by")?,
     })

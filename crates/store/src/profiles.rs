@@ -68,7 +68,7 @@ WHERE id = $1";
 
     COPY = "-- profiles.copy
 UPDATE scans AS s
-SET profile = b.profile, profile_version = b.profile_version
+SET profile = b.profile, profile_version = b.profile_version, limits = b.limits
 FROM scans AS b
 WHERE s.id = $1 AND b.id = $2";
 
@@ -239,7 +239,7 @@ pub async fn note(tx: &Tx<'_>, scan: ScanId, used: &Used) -> Result<(), StoreErr
     tx.execute_one(NOTE, &[&scan.uuid(), &used.profile, &used.version]).await
 }
 
-/// Notes that a scan which repeats another one was made with the same profile, if it was.
+/// Notes that a scan which repeats another one was made with the same profile, if it was, and gives it the same limits.
 ///
 /// # Errors
 /// When the database refuses.

@@ -1,6 +1,8 @@
 //! Proofs that an organization controls a target. A token is stored as its digest alone, and only what was looked for is
 //! marked: a look that was overtaken by a new token or a withdrawal changes nothing. Nothing here looks.
 
+pub mod looks;
+
 use jiff::{SignedDuration, Timestamp};
 use picket_domain::{
     CHECK_EVERY, CHECK_EVERY_FAILING, OrganizationId, ProofDigest, ProofId, ProofMethod, Target, TargetId,
@@ -8,7 +10,7 @@ use picket_domain::{
 };
 use tokio_postgres::Row;
 
-use crate::{Inconsistent, StoreError, Tx, quota, row::Columns, statements::statements};
+use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
 
 /// A proof ends when it was missing so often in a row.
 const MOST_FAILURES: i32 = 2;
@@ -177,23 +179,6 @@ pub async fn of_target(tx: &Tx<'_>, target: TargetId) -> Result<Vec<Proof>, Stor
 pub async fn found(tx: &Tx<'_>, id: ProofId, digest: ProofDigest, now: Timestamp) -> Result<bool, StoreError> {
     let until = now.saturating_add(VERIFIED_LASTS).unwrap_or(Timestamp::MAX);
     Ok(tx.execute(FOUND, &[&id.uuid(), &digest.bytes().as_slice(), &now, &until]).await? == 1)
-}
-
-/// The same for several proofs of one organization that a create has looked for.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn seen(
-    tx: &Tx<'_>,
-    organization: OrganizationId,
-    proofs: &[(ProofId, ProofDigest)],
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    quota::lock(tx, organization).await?;
-    for (id, digest) in proofs {
-        found(tx, *id, *digest, now).await?;
-    }
-    Ok(())
 }
 
 /// Notes that a proof was missing; whether it has ended with that. `None` when somebody else looked meanwhile.

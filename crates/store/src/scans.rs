@@ -73,6 +73,11 @@ WITH room AS (
 )
 SELECT number FROM scan";
 
+    LIMIT = "-- scans.limit
+UPDATE scans
+SET limits = $2
+WHERE id = $1";
+
     LOCK = "-- scans.lock
 SELECT id, organization_id, state, started_at, ended_at, failure, traceparent
 FROM scans
@@ -149,6 +154,9 @@ pub async fn create(tx: &Tx<'_>, new: &NewScan, now: Timestamp) -> Result<Create
     let ((), (), number, ()) =
         tokio::try_join!(biased; event, number, insert(tx, new, now), halts::demand_none(tx, new))?;
     let Some(number) = number else { return Err(quota::why_no_scan(tx, new, now).await?) };
+    if !new.limits.is_empty() {
+        tx.execute_one(LIMIT, &[&new.id.uuid(), &Json(&new.limits)]).await?;
+    }
     tx.notify(Notice::Tasks);
     if new.tasks.is_empty() {
         end_if_over(tx, new.id, now).await?;

@@ -14,6 +14,8 @@ pub(crate) use statements;
 
 #[cfg(test)]
 mod tests {
+    mod explained;
+
     use std::collections::HashSet;
 
     /// To add a module: its line here.
@@ -60,6 +62,7 @@ mod tests {
         crate::platform::replay::STATEMENTS,
         crate::profiles::STATEMENTS,
         crate::proofs::STATEMENTS,
+        crate::proofs::looks::STATEMENTS,
         crate::quota::STATEMENTS,
         crate::ranges::STATEMENTS,
         crate::reports::STATEMENTS,

@@ -4,7 +4,7 @@
 pub mod bulk;
 
 use jiff::Timestamp;
-use picket_domain::{Criticality, OrganizationId, ScanId, Target, TargetId, TargetKind};
+use picket_domain::{Criticality, OrganizationId, Politeness, ScanId, Target, TargetId, TargetKind};
 use tokio_postgres::Row;
 
 use crate::{
@@ -20,7 +20,7 @@ INSERT INTO targets (id, organization_id, created_at, kind, value, tags, critica
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
     LIST = "-- targets.list
-SELECT t.id, t.created_at, t.kind, t.value, t.tags, t.criticality, t.owner, v.state, v.verified_until
+SELECT t.id, t.created_at, t.kind, t.value, t.tags, t.criticality, t.owner, t.max_tasks, t.max_rate, v.state, v.verified_until
 FROM targets AS t
 CROSS JOIN LATERAL (
   SELECT CASE WHEN max(p.verified_until) > $3 THEN 'verified' WHEN count(*) > 0 THEN 'pending' ELSE 'unverified' END AS state,
@@ -47,7 +47,7 @@ WHERE t.organization_id = picket_organization()
   AND ($4::text IS NULL OR v.state = $4)";
 
     FIND = "-- targets.find
-SELECT t.id, t.created_at, t.kind, t.value, t.tags, t.criticality, t.owner, v.state, v.verified_until
+SELECT t.id, t.created_at, t.kind, t.value, t.tags, t.criticality, t.owner, t.max_tasks, t.max_rate, v.state, v.verified_until
 FROM targets AS t
 CROSS JOIN LATERAL (
   SELECT CASE WHEN max(p.verified_until) > $2 THEN 'verified' WHEN count(*) > 0 THEN 'pending' ELSE 'unverified' END AS state,
@@ -66,7 +66,7 @@ LIMIT 1";
 
     UPDATE = "-- targets.update
 UPDATE targets
-SET tags = $2, criticality = $3, owner = $4
+SET tags = $2, criticality = $3, owner = $4, max_tasks = $5, max_rate = $6
 WHERE organization_id = picket_organization() AND id = $1";
 
     // Its proofs and its authorization go with it.
@@ -87,6 +87,8 @@ pub struct TargetWords {
     pub criticality: Criticality,
     /// Whom to ask about it.
     pub owner: Option<String>,
+    /// How gently it is to be examined; a target that is added has none.
+    pub politeness: Politeness,
 }
 
 /// A target to keep.
@@ -195,7 +197,7 @@ pub const fn kind_name(target: &Target) -> &'static str {
 /// [`StoreError::Conflict`] with [`TARGET_IS_LISTED`], or when the database refuses.
 #[tracing::instrument(name = "db.targets.create", skip_all, fields(target.id = %new.id), err(level = "debug"))]
 pub async fn create(tx: &Tx<'_>, organization: OrganizationId, new: &NewTarget) -> Result<(), StoreError> {
-    let TargetWords { tags, criticality, owner } = &new.words;
+    let TargetWords { tags, criticality, owner, politeness: _ } = &new.words;
     tx.execute_one(
         CREATE,
         &[
@@ -262,7 +264,11 @@ pub async fn last_scan(tx: &Tx<'_>, target: &Target) -> Result<Option<LastScan>,
 /// [`StoreError::Stale`] when there is no such target, or when the database refuses.
 #[tracing::instrument(name = "db.targets.update", skip_all, fields(target.id = %id), err(level = "debug"))]
 pub async fn update(tx: &Tx<'_>, id: TargetId, words: &TargetWords) -> Result<(), StoreError> {
-    tx.execute_one(UPDATE, &[&id.uuid(), &words.tags, &words.criticality.name(), &words.owner]).await
+    let most = |number: Option<u32>| number.map(|number| i32::try_from(number).unwrap_or(i32::MAX));
+    let (max_tasks, max_rate) = (most(words.politeness.max_tasks), most(words.politeness.max_rate));
+    let row: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&id.uuid(), &words.tags, &words.criticality.name(), &words.owner, &max_tasks, &max_rate];
+    tx.execute_one(UPDATE, &row).await
 }
 
 /// Removes a target with its proofs and its authorization. Its scans stay.
@@ -276,10 +282,12 @@ pub async fn delete(tx: &Tx<'_>, id: TargetId) -> Result<(), StoreError> {
 
 fn listed(row: &Row) -> Result<ListedTarget, Inconsistent> {
     let columns = Columns::new("targets", row);
+    let most = |name| columns.get::<Option<i32>>(name).map(|most| most.and_then(|most| u32::try_from(most).ok()));
     let words = TargetWords {
         tags: columns.get("tags")?,
         criticality: columns.named("criticality", Criticality::find)?,
         owner: columns.get("owner")?,
+        politeness: Politeness { max_tasks: most("max_tasks")?, max_rate: most("max_rate")? },
     };
     Ok(ListedTarget {
         id: TargetId::from_uuid(columns.get("id")?),

@@ -1,8 +1,8 @@
 //! Rows that many tests begin with.
 
 use picket_domain::{
-    Authority, Basis, Dialect, Needs, NewScan, NewTask, OrganizationId, Plan, Pool, SandboxLevel, ScanId, Shard,
-    Subscription, TaskId,
+    Authority, Basis, Dialect, Needs, NewScan, NewTask, OrganizationId, Plan, Pool, SandboxLevel, ScanId, ScanLimits,
+    Shard, Subscription, TaskId,
 };
 
 use crate::Database;
@@ -58,6 +58,7 @@ pub fn scan(organization_id: OrganizationId, tasks: usize) -> NewScan {
         later: Vec::new(),
         authority: Authority::of(Basis::Operator),
         probes: 1_000,
+        limits: ScanLimits::default(),
         requested_by: "usr_test".to_owned(),
         traceparent: None,
     }

@@ -30,7 +30,7 @@ impl Execution {
         let (stop, began) = (Stop::default(), Instant::now());
         self.leases.arm(task.fence, Killer::Simulated(stop.clone()));
         picket_faults::point("worker::after_start");
-        let wall = self.settings.limits(&tool.appetite()).wall;
+        let wall = self.settings.limits(&tool.appetite(), task.limits).wall;
         let (end, names) = tokio::select! {
             biased;
             reason = stop.stopped() => (End::Killed(reason), None),

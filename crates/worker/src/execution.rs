@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use picket_domain::{ClaimedTask, Gap, Observation, SandboxLevel, Shard};
+use picket_domain::{ClaimedTask, Gap, Observation, RunLimits, SandboxLevel, Shard};
 use picket_kit::Clock;
 use picket_planner::{Names, Planner, without};
 use picket_sandbox::{Outcome, Route, Sandbox};
@@ -123,7 +123,7 @@ impl Execution {
         spec.command(&task.shard)?;
         picket_faults::point("worker::before_start");
         if let Some(simulation) = spec.simulation(&task.shard)? {
-            let started = self.simulate(tool, simulation)?;
+            let started = self.simulate(tool, simulation, task.limits)?;
             return self.follow(tool, started, task, left).await;
         }
         if self.planner.denies(&task.shard) {
@@ -168,8 +168,8 @@ impl Execution {
     }
 
     /// Starts what runs no tool, under the same limits. There is nobody whose addresses a route would change.
-    fn simulate(&self, tool: &dyn Tool, simulation: Simulation) -> Result<(Route, Running), NotRun> {
-        let limits = self.settings.limits(&tool.appetite());
+    fn simulate(&self, tool: &dyn Tool, simulation: Simulation, asked: RunLimits) -> Result<(Route, Running), NotRun> {
+        let limits = self.settings.limits(&tool.appetite(), asked);
         let nowhere = self.sandbox.route_at(SandboxLevel::None, &[])?;
         Ok((nowhere, Running::Simulated(Simulated::start(simulation, &limits))))
     }
@@ -190,8 +190,8 @@ impl Execution {
         let is_agreed = self.settings.accepts_unsandboxed();
         let route = tokio::task::spawn_blocking(move || way(&sandbox, &addresses, claimed, is_agreed)).await;
         let route = route.map_err(|_| NotRun::Parser)??;
-        let invocation = spec.command(&route.shard(&task.shard))?;
-        let limits = self.settings.limits(&spec.tool().appetite());
+        let invocation = spec.command_at(&route.shard(&task.shard), task.limits.rate)?;
+        let limits = self.settings.limits(&spec.tool().appetite(), task.limits);
         let (sandbox, by) = (self.sandbox.clone(), route.clone());
         let started = tokio::task::spawn_blocking(move || sandbox.start_by(&by, slot, &invocation, &limits)).await;
         Ok((route, Running::Tool(started.map_err(|_| NotRun::Parser)??)))

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use picket_domain::{Pool, SandboxLevel};
+use picket_domain::{Pool, RunLimits, SandboxLevel};
 use picket_sandbox::{Limits, SandboxSettings};
 use picket_scanners::Appetite;
 use serde::{Deserialize, Deserializer, de};
@@ -100,8 +100,10 @@ impl WorkerSettings {
     /// What a run of a tool with that appetite may use. The wall clock is the operator's, in both directions: how long a
     /// task takes depends on its shard, which a tool bounds by itself. The processor time follows it: only what keeps more
     /// processors busy than its appetite names, where no control group holds it, is ended by that.
-    pub(crate) fn limits(&self, appetite: &Appetite) -> Limits {
+    pub(crate) fn limits(&self, appetite: &Appetite, asked: RunLimits) -> Limits {
         let wall = Duration::from_secs(self.wall_seconds).max(appetite.wall);
+        // Who made the scan may have it shorter, and never longer.
+        let wall = asked.seconds.map_or(wall, |seconds| wall.min(Duration::from_secs(seconds.max(1).into())));
         Limits {
             wall,
             cpu: wall.saturating_mul(appetite.processors.max(1)),
@@ -203,10 +205,20 @@ mod tests {
         for wall in [1, 900, MAX_WALL_SECONDS] {
             let settings: WorkerSettings = serde_json::from_value(serde_json::json!({ "wall_seconds": wall })).unwrap();
             for tool in picket_scanners::offered() {
-                let limits = settings.limits(&tool.appetite());
+                let limits = settings.limits(&tool.appetite(), RunLimits::default());
                 assert!(limits.cpu >= limits.wall, "{}: {limits:?}", tool.slug());
                 assert!(limits.processors_percent >= 100, "{}", tool.slug());
             }
         }
+    }
+
+    #[test]
+    fn whoever_makes_a_scan_may_have_its_runs_shorter_and_never_longer() {
+        let settings = WorkerSettings { wall_seconds: 100, ..WorkerSettings::default() };
+        let appetite = Appetite { wall: Duration::from_secs(50), ..Appetite::DEFAULT };
+        let wall = |seconds| settings.limits(&appetite, RunLimits { seconds, rate: None }).wall.as_secs();
+        assert_eq!([None, Some(30), Some(100), Some(101), Some(0)].map(wall), [100, 30, 100, 100, 1]);
+        let short = settings.limits(&appetite, RunLimits { seconds: Some(30), rate: None });
+        assert_eq!(short.cpu, Duration::from_secs(30 * u64::from(appetite.processors)));
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn candidate(id: u128, organization: u128, in_flight: u32, limit: u32
         host: None,
         host_in_flight: 0,
         host_in_flight_own: 0,
+        most_at_host: None,
         tool: "nmap".to_owned(),
         tool_in_flight: 0,
     }
@@ -45,6 +46,7 @@ fn a_full_host_holds_up_its_own_tasks_alone() {
         host: Some(host.to_owned()),
         host_in_flight: running,
         host_in_flight_own: running,
+        most_at_host: None,
         ..candidate(id, 1, 1, 9, 1)
     };
     let candidates = [of_host(1, "192.0.2.1", 1), of_host(2, "192.0.2.1", 1), of_host(3, "192.0.2.2", 0)];
@@ -65,6 +67,7 @@ fn a_place_at_a_host_is_of_whoever_has_the_fewest_there_and_can_take_it() {
         host: Some("192.0.2.1".to_owned()),
         host_in_flight: 3,
         host_in_flight_own: own,
+        most_at_host: None,
         ..candidate(id, of, in_flight, limit, 100)
     };
     let limits = AdmissionLimits { per_host: 4, per_tool: BTreeMap::from([("wapiti".to_owned(), 0)]) };
@@ -114,6 +117,7 @@ fn candidates((tasks, organizations): &Case) -> Vec<Candidate> {
             host_in_flight: u32::try_from(host.unwrap_or(0)).unwrap(),
             // Of what runs there, the first organization has all.
             host_in_flight_own: u32::try_from(host.filter(|_| *organization == 0).unwrap_or(0)).unwrap(),
+            most_at_host: None,
             tool: tool.to_string(),
             tool_in_flight: u32::try_from(*tool).unwrap(),
             ..candidate(id as u128, *organization as u128, in_flight, limit, weight)
@@ -172,6 +176,7 @@ proptest! {
                     host: Some("host".to_owned()),
                     host_in_flight: u32::try_from(running.len()).unwrap(),
                     host_in_flight_own: own,
+                    most_at_host: None,
                     ..candidate(of as u128 * 1_000 + u128::from(id), of as u128, own, 40, *weight)
                 };
                 candidates.extend((0..*left).map(one));

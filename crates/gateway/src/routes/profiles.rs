@@ -1,12 +1,14 @@
 //! `/scan-profiles`: ways to scan that were given a name. A profile authorizes nothing, and whatever it says is checked again
 //! when a scan is made of it.
 
+use std::collections::BTreeMap;
+
 use actix_web::{
     HttpResponse, delete, get, post, put,
     web::{Data, Json, Path},
 };
 use jiff::Timestamp;
-use picket_domain::{AuditAction, Permission, Plan, ProfileId};
+use picket_domain::{AuditAction, Permission, Plan, ProfileId, RunLimits, ScanLimits};
 use picket_planner::{BuiltIn, Wanted};
 use picket_scanners::Parameters;
 use picket_store::{
@@ -26,6 +28,8 @@ use crate::{App, Body, Caller, Id, Listed, PageQuery, Problem, RequestContext, i
 /// Characters of a name and of a description.
 const LONGEST_NAME: usize = 100;
 const LONGEST_DESCRIPTION: usize = 500;
+/// Tools that a profile limits.
+const MOST_LIMITS: usize = 32;
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config
@@ -60,12 +64,30 @@ struct ScanProfileRequest {
     /// What the plan looks at.
     #[serde(default, deserialize_with = "crate::body::object")]
     options: Option<OptionsV2>,
+    /// Limits of the runs of each tool, by its slug: the longest time in `seconds`, and the most requests or packets in a second
+    /// (`rate`, of a tool that can be told one). They shorten and slow down, and never the other way round.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>, example = json!({"nmap": {"seconds": 600, "rate": 100}}))]
+    limits: BTreeMap<String, RunLimitsRequest>,
+}
+
+/// Limits of the runs of one tool.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RunLimitsRequest {
+    seconds: Option<u32>,
+    rate: Option<u32>,
 }
 
 impl ScanProfileRequest {
     /// Its name, its description and what it wants, checked as for a scan.
-    fn check(self) -> Result<(String, String, Value), Problem> {
-        let Self { name, description, tool, parameters, scan_type, options } = self;
+    fn check(self, operators_seconds: u32) -> Result<(String, String, Value), Problem> {
+        let Self { name, description, tool, parameters, scan_type, options, limits } = self;
+        if limits.len() > MOST_LIMITS {
+            return Err(Problem::field("limits", "too_many", format!("expected at most {MOST_LIMITS} tools")));
+        }
+        let limit = |(tool, RunLimitsRequest { seconds, rate })| (tool, RunLimits { seconds, rate });
+        let limits: ScanLimits = limits.into_iter().map(limit).collect();
         let is_line = |text: &str, most| text.chars().count() <= most && !text.chars().any(char::is_control);
         if name.trim().is_empty() || !is_line(&name, LONGEST_NAME) {
             let message = "expected 1 to 100 characters without control characters";
@@ -80,14 +102,15 @@ impl ScanProfileRequest {
             (Some(_), Some(_)) => return Err(conflict("scan_type")),
             (Some(_), None) if options.is_some() => return Err(conflict("options")),
             (None, Some(_)) if parameters.value().is_some() => return Err(conflict("parameters")),
-            (Some(tool), None) => Wanted::Tool { tool, parameters: parameters.value().cloned() },
+            (Some(tool), None) => Wanted::Tool { tool, parameters: parameters.value().cloned(), limits },
             (None, Some(plan)) => {
                 let plan = Plan::from(plan);
-                Wanted::Options { plan, options: options.unwrap_or_default().under(plan) }
+                Wanted::Options { plan, options: options.unwrap_or_default().under(plan), limits }
             }
             (None, None) => return Err(Problem::field("tool", "missing_field", "expected `tool` or `scan_type`")),
         };
         wanted.check()?;
+        wanted.check_limits(operators_seconds)?;
         Ok((name, description, wanted.to_json()))
     }
 }
@@ -106,6 +129,9 @@ struct ScanProfileWantedView {
     /// What the plan looks at; null for a tool.
     #[schema(value_type = Option<Object>)]
     options: Option<Value>,
+    /// Limits of the runs of each tool, by its slug; null where there are none.
+    #[schema(value_type = Option<Object>, example = json!({"nmap": {"seconds": 600, "rate": 100}}))]
+    limits: Option<Value>,
 }
 
 impl ScanProfileWantedView {
@@ -117,6 +143,7 @@ impl ScanProfileWantedView {
             parameters: field("parameters"),
             scan_type: text("scan_type"),
             options: field("options"),
+            limits: field("limits"),
         }
     }
 }
@@ -244,7 +271,7 @@ async fn create_profile(
     Body(body): Body<ScanProfileRequest>,
 ) -> Result<HttpResponse, Problem> {
     caller.may(Permission::ScansWrite)?;
-    let (name, description, wanted) = body.check()?;
+    let (name, description, wanted) = body.check(app.settings.task_seconds)?;
     let (now, organization, by) = (app.clock.now(), caller.organization_id, caller.label());
     let id = ProfileId::mint(now);
     let entry = context
@@ -311,7 +338,7 @@ async fn change_profile(
     Body(body): Body<ScanProfileRequest>,
 ) -> Result<Json<ScanProfileView>, Problem> {
     caller.may(Permission::ScansWrite)?;
-    let (name, description, wanted) = body.check()?;
+    let (name, description, wanted) = body.check(app.settings.task_seconds)?;
     let (now, organization, by) = (app.clock.now(), caller.organization_id, caller.label());
     let new = Written { name: &name, description: &description, wanted: &wanted, by: &by };
     let stored = app.db.run("change_profile", organization, async |tx| {

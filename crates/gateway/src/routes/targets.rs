@@ -14,7 +14,7 @@ use actix_web::{
     web::{Data, Json},
 };
 use jiff::Timestamp;
-use picket_domain::{AuditAction, Criticality, Permission, Subscription, Target, TargetId};
+use picket_domain::{AuditAction, Criticality, Permission, Politeness, Subscription, Target, TargetId};
 use picket_store::{
     Tx, audit, authorizations,
     quota::{self, Quota},
@@ -79,6 +79,22 @@ struct TargetChange {
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 200)]
     owner: Patch<String>,
+    /// How gently it is to be examined, in place of what is there; null for as every target.
+    #[serde(default)]
+    #[schema(value_type = Option<PolitenessChange>)]
+    politeness: Patch<PolitenessChange>,
+}
+
+/// How gently a target is to be examined. It only ever lowers what the plan and the operator allow.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PolitenessChange {
+    /// Tasks of yours that examine one of its hosts at once; at most the tasks at once of your plan.
+    #[schema(minimum = 1, maximum = 40, example = 1)]
+    max_tasks: Option<u32>,
+    /// The most requests or packets in a second of one run, of the tools that can be told one (nmap, ffuf, nuclei).
+    #[schema(minimum = 1, maximum = 1000, example = 50)]
+    max_rate: Option<u32>,
 }
 
 /// Which targets are wanted.
@@ -209,7 +225,7 @@ async fn update_target(
         .run("update_target", organization, async |tx| {
             quota::lock(tx, organization).await?;
             let ListedTarget { target, words: before, .. } = find(tx, id.0, now).await?;
-            let words = body.apply(before.clone())?;
+            let words = body.apply(before.clone(), caller.subscription)?;
             targets::update(tx, id.0, &words).await?;
             let entry = context
                 .entry(now, &caller.label(), AuditAction::TargetUpdated, Some(id.0.to_string()))
@@ -274,6 +290,7 @@ fn shown(target: &Target, words: &TargetWords) -> Value {
         "tags": words.tags,
         "criticality": words.criticality,
         "owner": words.owner,
+        "politeness": words.politeness,
     })
 }
 
@@ -287,7 +304,8 @@ impl NewTargetRequest {
         let mut errors = words::faults(Some(&self.tags), self.owner.as_deref());
         match words::target(&self.target, plan) {
             Ok(target) if errors.is_empty() => {
-                Ok((target, TargetWords { tags: self.tags, criticality: self.criticality, owner: self.owner }))
+                let Self { tags, criticality, owner, .. } = self;
+                Ok((target, TargetWords { tags, criticality, owner, politeness: Politeness::default() }))
             }
             Ok(_) => Err(Problem::Invalid(errors)),
             Err(error) => {
@@ -299,9 +317,17 @@ impl NewTargetRequest {
 }
 
 impl TargetChange {
-    fn apply(&self, mut words: TargetWords) -> Result<TargetWords, Problem> {
+    fn apply(&self, mut words: TargetWords, plan: Subscription) -> Result<TargetWords, Problem> {
         self.owner.clone().apply(&mut words.owner);
-        let errors: Vec<FieldError> = words::faults(self.tags.as_ref(), words.owner.as_deref());
+        let mut errors: Vec<FieldError> = words::faults(self.tags.as_ref(), words.owner.as_deref());
+        match self.politeness {
+            Patch::Keep => {}
+            Patch::Clear => words.politeness = Politeness::default(),
+            Patch::Set(PolitenessChange { max_tasks, max_rate }) => {
+                words.politeness = Politeness { max_tasks, max_rate };
+                errors.extend(words::rude(words.politeness, plan));
+            }
+        }
         if !errors.is_empty() {
             return Err(Problem::Invalid(errors));
         }

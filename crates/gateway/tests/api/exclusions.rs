@@ -1,6 +1,7 @@
 //! `/exclusions`.
 
 use picket_domain::Subscription;
+use picket_kit::Clock;
 use serde_json::{Value, json};
 
 use crate::{
@@ -9,8 +10,13 @@ use crate::{
 };
 
 async fn start() -> (TestApp, Member) {
-    let app = TestApp::spawn_with(|settings| {
+    start_at(Clock::system()).await
+}
+
+async fn start_at(clock: Clock) -> (TestApp, Member) {
+    let app = TestApp::spawn_at(clock, |settings| {
         allow_example(settings);
+        settings.access_token_minutes = 24 * 60;
         settings.registration_plan = Subscription::Enterprise;
         settings.allow_targets.push("127.0.0.0/8".to_owned());
     })
@@ -83,10 +89,59 @@ async fn what_excludes_nothing_is_refused_and_analysts_take_none_away() {
         post(json!({"value": value})).await.assert_field("value", "invalid_value");
     }
     post(json!({"value": "example.com", "reason": ""})).await.assert_field("reason", "invalid_value");
-    post(json!({"value": "example.com", "hours": 3})).await.assert_field("hours", "unknown_field");
+    post(json!({"value": "example.com", "hours": 3})).await.assert_field("hours", "invalid_type");
     let made = post(json!({"value": "example.org"})).await.json();
     app.set_role(&ada, "analyst").await;
     let token = app.sign_in("ada@example.com").await;
     let path = format!("/api/v1/exclusions/{}", made["id"].as_str().unwrap());
     app.eventually(async || app.delete(&path, Some(&token)).await, 403).await.assert_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn an_exclusion_with_hours_refuses_within_them_alone() {
+    // A Thursday.
+    let (app, ada) = start_at(Clock::fixed("2026-01-15T14:30:00Z".parse().unwrap())).await;
+    let scan = async || {
+        app.post("/api/v1/scans/create", Some(&ada.token), &json!({"target": "example.com", "tool": "nmap"})).await
+    };
+    let exclude = async |hours: Value| {
+        let body = json!({"value": "example.com", "hours": hours});
+        app.post("/api/v1/exclusions", Some(&ada.token), &body).await
+    };
+    for (hours, field) in [
+        (json!({"days": [], "begins": "09:00", "ends": "17:00"}), "hours.days"),
+        (json!({"days": ["mon"], "begins": "9", "ends": "17:00"}), "hours.begins"),
+        (json!({"days": ["mon"], "begins": "09:00", "ends": "09:00"}), "hours.ends"),
+        (json!({"days": ["mon"], "begins": "09:00", "ends": "17:00", "time_zone": "Nowhere"}), "hours.time_zone"),
+    ] {
+        exclude(hours).await.assert_field(field, "invalid_value");
+    }
+    exclude(json!({"days": ["mon"], "begins": "09:00", "ends": "17:00", "x": 1}))
+        .await
+        .assert_field("hours.x", "unknown_field");
+
+    let days = json!(["wed", "thu"]);
+    let later = json!({"days": days, "begins": "16:00", "ends": "17:00"});
+    let running = scan().await;
+    assert_eq!(running.status, 201, "{}", running.text);
+    let made = exclude(later).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let made = made.json();
+    assert_eq!((&made["stopped_tasks"], &made["hours"]["time_zone"]), (&json!(0), &json!("UTC")));
+    assert_eq!(scan().await.status, 201, "its hours have not begun");
+    let listed = app.get("/api/v1/exclusions", Some(&ada.token)).await.json();
+    assert_eq!(listed["data"][0]["hours"], made["hours"]);
+    let log = app.get("/api/v1/audit-logs?action=exclusion.created", Some(&ada.token)).await.json();
+    assert_eq!(log["data"][0]["after"]["exclusion"]["hours"]["begins"], json!("16:00"));
+    app.clock.advance(jiff::SignedDuration::from_hours(2));
+    scan().await.assert_problem(400, "target_excluded");
+    app.clock.advance(jiff::SignedDuration::from_hours(1));
+    let allowed = scan().await;
+    assert_eq!(allowed.status, 201, "{}", allowed.text);
+    // Within them from the start: what is on its way is stopped at once.
+    let path = format!("/api/v1/exclusions/{}", made["id"].as_str().unwrap());
+    assert_eq!(app.delete(&path, Some(&ada.token)).await.status, 204);
+    let body = json!({"value": "example.com", "hours": {"days": days, "begins": "00:00", "ends": "24:00"}});
+    let stops = app.post("/api/v1/exclusions", Some(&ada.token), &body).await.json();
+    assert_eq!(stops["stopped_tasks"], json!(3));
 }

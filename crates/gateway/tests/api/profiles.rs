@@ -242,3 +242,68 @@ async fn a_found_name_that_was_not_looked_at_in_full_is_searched_for_again() {
     let tasks: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(tasks, [("subdomains".to_owned(), "example.com".to_owned())]);
 }
+
+#[tokio::test]
+async fn limits_of_runs_are_refused_with_their_field() {
+    let (app, member) = start().await;
+    let profile = |limits: Value| json!({"name": "Gentle", "scan_type": "full", "limits": limits});
+    let refused = async |limits: Value, field: &str, code: &str| {
+        post(&app, &member, "/api/v1/scan-profiles", profile(limits)).await.assert_field(field, code);
+    };
+    refused(json!({"sh": {"seconds": 60}}), "limits", "unknown_tool").await;
+    refused(json!({"nmap": {}}), "limits.nmap", "missing_field").await;
+    refused(json!({"nmap": {"seconds": 9}}), "limits.nmap.seconds", "out_of_range").await;
+    refused(json!({"nmap": {"seconds": 100_000}}), "limits.nmap.seconds", "out_of_range").await;
+    refused(json!({"nmap": {"rate": 0}}), "limits.nmap.rate", "out_of_range").await;
+    refused(json!({"nmap": {"rate": 1_001}}), "limits.nmap.rate", "out_of_range").await;
+    refused(json!({"testssl": {"rate": 5}}), "limits.testssl.rate", "not_supported").await;
+    refused(json!({"nmap": {"hours": 1}}), "limits.nmap.hours", "unknown_field").await;
+    let tool = json!({"name": "One", "tool": "nmap", "limits": {"ffuf": {"seconds": 60}}});
+    post(&app, &member, "/api/v1/scan-profiles", tool).await.assert_field("limits.ffuf", "conflict");
+}
+
+#[tokio::test]
+async fn a_profile_limits_the_runs_of_its_tools_and_each_scan_keeps_its_own() {
+    let (app, member) = start().await;
+    let profile = |limits: Value| json!({"name": "Gentle", "scan_type": "full", "limits": limits});
+    let first = json!({"nmap": {"seconds": 600, "rate": 100}, "testssl": {"seconds": 90, "rate": null}});
+    let id = save(&app, &member, profile(first.clone())).await;
+    let path = format!("/api/v1/scan-profiles/{id}");
+    assert_eq!(app.get(&path, Some(&member.token)).await.json()["limits"], first);
+    let scan = json!({"target": "example.com", "profile": id});
+    let made = post(&app, &member, "/api/v1/scans/create", scan.clone()).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let made = made.json()["id"].as_str().unwrap().to_owned();
+    let limits = async |id: &str| {
+        let id: picket_domain::ScanId = id.parse().unwrap();
+        let client = app.database.connect().await;
+        let row = client.query_one("SELECT limits FROM scans WHERE id = $1", &[&id.uuid()]).await.unwrap();
+        row.get::<_, Option<Value>>(0)
+    };
+    assert_eq!(limits(&made).await, Some(first.clone()));
+
+    // A ten times slower port scan, cut off at ten minutes, and half of testssl's usual three minutes.
+    let usual =
+        post(&app, &member, "/api/v1/scans/estimate", json!({"target": "example.com", "profile": "full"})).await;
+    let slower = post(&app, &member, "/api/v1/scans/estimate", scan.clone()).await.json();
+    let seconds = |view: &Value| view["cost"]["task_seconds"].as_u64().unwrap();
+    assert_eq!(seconds(&slower), seconds(&usual.json()) + 450 - 90, "{slower}");
+
+    let second = json!({"nmap": {"seconds": 60, "rate": null}});
+    let changed =
+        app.request("PUT", &path, Some(&member.token), |request| request.json(&profile(second.clone()))).await;
+    assert_eq!((changed.status, &changed.json()["limits"]), (200, &second), "{}", changed.text);
+    let versions = app.get(&path, Some(&member.token)).await.json()["versions"].clone();
+    assert_eq!([&versions[0]["limits"], &versions[1]["limits"]], [&second, &first]);
+    let stop = app.send("POST", &format!("/api/v1/scan/{made}/stop"), Some(&member.token)).await;
+    assert_eq!(stop.status, 200, "{}", stop.text);
+    let again = post(&app, &member, &format!("/api/v1/scan/{made}/rerun"), json!({})).await;
+    assert_eq!(again.status, 201, "{}", again.text);
+    assert_eq!(limits(again.json()["id"].as_str().unwrap()).await, Some(first), "as the scan that it repeats");
+    let newest = post(&app, &member, "/api/v1/scans/create", scan).await.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(limits(&newest).await, Some(second));
+    // Without limits there are none.
+    let plain = json!({"name": "Gentle", "scan_type": "full"});
+    let changed = app.request("PUT", &path, Some(&member.token), |request| request.json(&plain)).await;
+    assert_eq!(changed.json()["limits"], json!(null));
+}

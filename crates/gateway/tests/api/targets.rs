@@ -225,3 +225,34 @@ async fn many_at_once_never_exceed_the_plan() {
     // Those that are there can still be changed.
     assert_eq!(bulk(0).await["updated"], one["created"]);
 }
+
+#[tokio::test]
+async fn how_gently_a_target_is_examined_lies_below_the_plan_and_the_log_says_so() {
+    let app = TestApp::spawn().await;
+    let member = app.member("ada@example.com").await;
+    let kept = app.post("/api/v1/targets", Some(&member.token), &json!({"target": "example.com"})).await;
+    assert_eq!(kept.json()["politeness"], json!(null));
+    let path = kept.header("location").unwrap().to_owned();
+    let patch = async |body| app.request("PATCH", &path, Some(&member.token), |request| request.json(&body)).await;
+    for (politeness, field) in [
+        (json!({"max_tasks": 0}), "politeness.max_tasks"),
+        // A trial has two tasks at once.
+        (json!({"max_tasks": 3}), "politeness.max_tasks"),
+        (json!({"max_rate": 0}), "politeness.max_rate"),
+        (json!({"max_rate": 1_001}), "politeness.max_rate"),
+    ] {
+        patch(json!({"politeness": politeness})).await.assert_field(field, "out_of_range");
+    }
+    patch(json!({"politeness": {"most": 1}})).await.assert_field("politeness.most", "unknown_field");
+    let gentle = json!({"max_tasks": 1, "max_rate": 20});
+    let changed = patch(json!({"politeness": gentle})).await;
+    assert_eq!((changed.status, &changed.json()["politeness"]), (200, &gentle), "{}", changed.text);
+    // Another change leaves it, and another one replaces it as a whole.
+    assert_eq!(patch(json!({"owner": "bob"})).await.json()["politeness"], gentle);
+    let slow = json!({"max_tasks": null, "max_rate": 5});
+    assert_eq!(patch(json!({"politeness": {"max_rate": 5}})).await.json()["politeness"], slow);
+    assert_eq!(app.get(&path, Some(&member.token)).await.json()["politeness"], slow);
+    assert_eq!(patch(json!({"politeness": null})).await.json()["politeness"], json!(null));
+    let log = app.get("/api/v1/audit-logs?action=target.updated&limit=1", Some(&member.token)).await.json();
+    assert_eq!(log["data"][0]["before"]["politeness"], slow);
+}

@@ -253,6 +253,7 @@ fn task() -> ClaimedTask {
         params: json!({}),
         shard: shard(),
         opens: vec![INCLUDE_SUBDOMAIN.to_owned()],
+        limits: picket_domain::RunLimits::default(),
         failures: 0,
         traceparent: None,
     }

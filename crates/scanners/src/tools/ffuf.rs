@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Appetite, Context, Format, Head, ParamsError, Parsed, TaskShape, Tool,
+    Appetite, Context, Format, Head, ParamsError, Parsed, Rate, TaskShape, Tool,
     import::Import,
     site::{self, Start},
     typed::{self, Port, RootPath, Within},
@@ -33,6 +33,9 @@ const MAX_EXTENSIONS: usize = 4;
 /// Of the fifteen minutes of a run; the rest is for slow answers.
 const TRYING_SECONDS: u32 = 13 * 60;
 const DEFAULT_RATE: u32 = 20;
+const MAX_RATE: u32 = 50;
+/// The option with the seconds that each thread waits between its requests.
+const PAUSE: &str = "-p";
 
 pub(super) struct Adapter;
 struct Json;
@@ -59,7 +62,7 @@ struct Params {
     extensions: Vec<Extension>,
     /// The most requests per second, at most 50; 20 without it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rate: Option<Within<1, 50>>,
+    rate: Option<Within<1, MAX_RATE>>,
 }
 
 /// An ending of a file name.
@@ -131,7 +134,7 @@ impl Params {
         ]);
         // Older versions know no rate, so every thread waits between its requests.
         let pause = f64::from(THREADS) / f64::from(self.rate());
-        args.extend(["-t".to_owned(), THREADS.to_string(), "-p".to_owned(), format!("{pause:.2}")]);
+        args.extend(["-t".to_owned(), THREADS.to_string(), PAUSE.to_owned(), format!("{pause:.2}")]);
         if !self.extensions.is_empty() {
             let extensions: Vec<&str> = self.extensions.iter().map(|extension| extension.text()).collect();
             args.extend(["-e".to_owned(), extensions.join(",")]);
@@ -195,6 +198,19 @@ impl Tool for Adapter {
         let words = InputFile { path: WORDS, content: Cow::Borrowed(WORD_LIST.as_bytes()) };
         let run = start.run("ffuf", "/usr/bin/ffuf", params.args(&start), shard);
         Ok(Invocation { input_files: vec![words], output: ToolOutput::File(REPORT), ..run })
+    }
+
+    fn rate(&self) -> Option<Rate> {
+        Some(Rate { usual: DEFAULT_RATE, most: MAX_RATE })
+    }
+
+    fn slow_down(&self, args: &mut [String], per_second: u32) {
+        let least = f64::from(THREADS) / f64::from(per_second.max(1));
+        let place = args.iter().position(|arg| arg == PAUSE).map(|place| place.saturating_add(1));
+        let Some(pause) = place.and_then(|place| args.get_mut(place)) else { return };
+        if pause.parse::<f64>().is_ok_and(|pause| pause < least) {
+            *pause = format!("{least:.2}");
+        }
     }
 
     /// Go reserves far more address space than it uses.

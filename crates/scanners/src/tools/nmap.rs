@@ -19,7 +19,9 @@ use std::{io::BufRead, time::Duration};
 use picket_domain::{Invocation, Observation, Shard};
 use serde_json::Value;
 
-use crate::{Appetite, Context, FanOut, Format, Head, ParamsError, Parsed, TaskShape, Tool, grepable, tally::Tally};
+use crate::{
+    Appetite, Context, FanOut, Format, Head, ParamsError, Parsed, Rate, TaskShape, Tool, grepable, tally::Tally, tool::lower,
+};
 
 pub(super) struct Adapter;
 struct Grepable;
@@ -109,6 +111,15 @@ impl Tool for Adapter {
 
     fn fan_out(&self) -> FanOut {
         FanOut::Together
+    }
+
+    fn rate(&self) -> Option<Rate> {
+        let most = u32::from(params::MAX_RATE);
+        Some(Rate { usual: most, most })
+    }
+
+    fn slow_down(&self, args: &mut [String], per_second: u32) {
+        lower(args, &["--max-rate", "--min-rate"], per_second);
     }
 
     /// Longer than the half hour that nmap gives one host by itself (`--host-timeout` in `argv.rs`).

@@ -20,7 +20,9 @@ use std::{io::BufRead, time::Duration};
 use picket_domain::{Invocation, Observation, Shard};
 use serde_json::Value;
 
-use crate::{Appetite, Context, Format, Head, ParamsError, Parsed, TaskShape, Tool, import::Import, typed};
+use crate::{
+    Appetite, Context, Format, Head, ParamsError, Parsed, Rate, TaskShape, Tool, import::Import, tool::lower, typed,
+};
 
 pub(super) struct Adapter;
 struct Lines;
@@ -114,6 +116,14 @@ impl Tool for Adapter {
 
     fn invocation(&self, params: &Value, shard: &Shard) -> Result<Invocation, ParamsError> {
         run::invocation(params, shard)
+    }
+
+    fn rate(&self) -> Option<Rate> {
+        Some(Rate { usual: run::DEFAULT_RATE, most: run::MAX_RATE })
+    }
+
+    fn slow_down(&self, args: &mut [String], per_second: u32) {
+        lower(args, &["-rl"], per_second);
     }
 
     /// Go reserves far more address space than it uses.

@@ -7,6 +7,8 @@ mod courier;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
+mod excluded;
+#[cfg(test)]
 mod halts;
 #[cfg(test)]
 mod loops;

@@ -6,7 +6,7 @@ use picket_domain::{Authority, ClaimedTask, Growing, Grown, Plan, PlanGap, ScanI
 use tokio_postgres::types::Json;
 
 use super::TaskColumns;
-use crate::{Inconsistent, Notice, StoreError, Tx, row::Columns, statements::statements};
+use crate::{Inconsistent, Notice, StoreError, Tx, row::Columns, statements::statements, tasks::authority};
 
 statements! {
     STANDS = "-- scans.grow.stands
@@ -84,6 +84,7 @@ pub(crate) async fn grow(
         let planned = u64::try_from(tasks.len()).unwrap_or(u64::MAX);
         let counted = probes.saturating_mul(inserted).div_ceil(planned);
         tx.execute_one(COUNT, &[&scan, &i64::try_from(counted).unwrap_or(i64::MAX)]).await?;
+        authority::leave_out_excluded(tx, task.organization_id, &ids, now).await?;
         tx.notify(Notice::Tasks);
     }
     if let Some(authority) = authority {

@@ -2,7 +2,7 @@
 //! task, what the report tells, and every event of a scan that ran. Either all of it is there or nothing.
 
 use jiff::Timestamp;
-use picket_domain::{ClaimedTask, Fence, NewScan, NewTask, Observation};
+use picket_domain::{ClaimedTask, Fence, NewScan, NewTask, Observation, RunLimits};
 
 use super::{Created, Locked};
 use crate::{Inconsistent, StoreError, Tx, statements::statements, tasks};
@@ -54,6 +54,7 @@ pub fn claimed(new: &NewScan, task: &NewTask) -> ClaimedTask {
         params: task.params.clone(),
         shard: task.shard.clone(),
         opens: Vec::new(),
+        limits: RunLimits::default(),
         failures: 0,
         traceparent: new.traceparent.clone(),
     }

@@ -4,13 +4,13 @@
 //! when the scan was.
 
 use jiff::Timestamp;
-use picket_domain::{Gap, LaterTasks, NewScan, OrganizationId, ScanId, Shard, TaskId};
+use picket_domain::{Gap, LaterTasks, NewScan, OrganizationId, PlanGap, ScanId, Shard, TaskId};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
 use super::end_if_over;
-use crate::{Notice, StoreError, Tx, row::Columns, statements::statements};
+use crate::{Notice, StoreError, Tx, row::Columns, statements::statements, tasks::authority};
 
 statements! {
     DUE = "-- scans.pages.due
@@ -33,18 +33,15 @@ SELECT t.id, $2, $1, $3, $4, $5, $6, t.shard, string_to_array($7, ','), picket_s
        CASE WHEN $12 THEN 'infinity' ELSE now() END
 FROM unnest($10::uuid[], $11::jsonb[]) AS t (id, shard)";
 
-    // What is excluded by now: an exclusion stops what there is when it is made.
-    EXCLUDE = "-- scans.pages.exclude
-UPDATE tasks AS t
-SET state = 'cancelled', gap = $3, detail = $4, ended_at = $5
-WHERE t.id = ANY($2) AND EXISTS (
-  SELECT FROM exclusions AS e WHERE e.organization_id = $1 AND picket_covers(e.kind, e.value, t.shard)
-)";
-
     MOVE_ON = "-- scans.pages.move_on
 UPDATE scans
 SET unmade = unmade - $2, pages = $3
 WHERE id = $1";
+
+    LEFT = "-- scans.pages.left
+SELECT unmade, pages
+FROM scans
+WHERE id = $1 AND unmade > 0";
 
     // What a scan that has ended did not make is never made.
     UNMADE = "-- scans.pages.unmade
@@ -102,6 +99,9 @@ pub async fn unmade(tx: &Tx<'_>, id: ScanId) -> Result<u64, StoreError> {
 #[tracing::instrument(name = "db.scans.pages.make", skip_all, fields(scan.id = %id), err(level = "debug"))]
 pub async fn make(tx: &Tx<'_>, id: ScanId, now: Timestamp) -> Result<u64, StoreError> {
     let Some(row) = tx.query_opt(LOCK, &[&id.uuid()]).await? else { return Ok(0) };
+    if authority::end_if_fallen(tx, id, now).await? > 0 {
+        return Ok(0);
+    }
     let columns = Columns::new("scans", &row);
     let Pages { total, later } = columns.json("pages")?;
     let organization = OrganizationId::from_uuid(columns.get("organization_id")?);
@@ -125,9 +125,27 @@ pub async fn make(tx: &Tx<'_>, id: ScanId, now: Timestamp) -> Result<u64, StoreE
     Ok(u64::try_from(made).unwrap_or_default())
 }
 
+/// Makes nothing more of a locked scan: what is not made becomes gaps of its plan, one for each tool and target. Returns how many
+/// tasks that are. Whoever calls looks whether the scan is over with that.
+pub(crate) async fn give_up(tx: &Tx<'_>, id: ScanId, gap: Gap) -> Result<u64, StoreError> {
+    let Some(row) = tx.query_opt(LEFT, &[&id.uuid()]).await? else { return Ok(0) };
+    let columns = Columns::new("scans", &row);
+    let (Pages { later, .. }, unmade) = (columns.json("pages")?, columns.get::<i64>("unmade")?);
+    let mut gaps: Vec<PlanGap> = Vec::new();
+    for LaterTasks { tool, target, .. } in later {
+        let lacking = PlanGap { tool, target, gap };
+        if !gaps.contains(&lacking) {
+            gaps.push(lacking);
+        }
+    }
+    super::grow::lack(tx, id, &gaps).await?;
+    tx.execute_one(MOVE_ON, &[&id.uuid(), &unmade, &None::<Json<Pages>>]).await?;
+    Ok(u64::try_from(unmade).unwrap_or_default())
+}
+
 async fn insert(
     tx: &Tx<'_>,
-    (scan, organization): (ScanId, OrganizationId),
+    (scan, of): (ScanId, OrganizationId),
     range: &LaterTasks,
     (part, is_held): (f64, bool),
     now: Timestamp,
@@ -135,7 +153,7 @@ async fn insert(
     let shards: Vec<Json<Shard>> = range.shards().map(Json).collect();
     let ids: Vec<Uuid> = shards.iter().map(|_| TaskId::mint(now).uuid()).collect();
     let (pool, level) = (range.needs.pool.name(), range.needs.level.name());
-    let (scan, organization, opens) = (scan.uuid(), organization.uuid(), range.opens.join(","));
+    let (scan, organization, opens) = (scan.uuid(), of.uuid(), range.opens.join(","));
     tx.execute(
         INSERT,
         &[
@@ -154,7 +172,7 @@ async fn insert(
         ],
     )
     .await?;
-    let detail = "the organization has excluded what the task looks at";
-    tx.execute(EXCLUDE, &[&organization, &ids, &Gap::TargetExcluded.name(), &detail, &now]).await?;
+    // An exclusion stops what there is when it is made.
+    authority::leave_out_excluded(tx, of, &ids, now).await?;
     Ok(())
 }

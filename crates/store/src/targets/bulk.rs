@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use picket_domain::{Criticality, Target, TargetId};
+use picket_domain::{Criticality, Politeness, Target, TargetId};
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
@@ -50,6 +50,7 @@ impl Changed {
             tags: self.tags.unwrap_or_default(),
             criticality: self.criticality.unwrap_or_default(),
             owner: self.owner,
+            politeness: Politeness::default(),
         }
     }
 }

@@ -20,7 +20,7 @@ FROM scans AS s
 WHERE ($1::uuid IS NULL OR s.organization_id = $1) AND s.state IN ('created', 'queued', 'running', 'paused')
   AND (s.authority ->> 'by' IN ('proof', 'authorization') OR s.authority -> 'ranges' <> '[]'::jsonb)
   AND NOT picket_stands(s.organization_id, s.authority, picket_now())
-  AND EXISTS (SELECT FROM tasks AS t WHERE t.scan_id = s.id AND t.state IN ('ready', 'queued'))
+  AND (s.unmade > 0 OR EXISTS (SELECT FROM tasks AS t WHERE t.scan_id = s.id AND t.state IN ('ready', 'queued')))
 ORDER BY s.id
 LIMIT $2";
 
@@ -45,7 +45,8 @@ UPDATE tasks
 SET state = 'ready', queued_at = NULL
 WHERE id = $1 AND attempt = $2 AND state = 'queued' AND NOT picket_may_begin(organization_id, scan_id, tool, params, shard)
 RETURNING EXISTS (SELECT FROM exclusions AS e
-                  WHERE e.organization_id = tasks.organization_id AND picket_covers(e.kind, e.value, tasks.shard)) AS excluded";
+                  WHERE e.organization_id = tasks.organization_id AND picket_covers(e.kind, e.value, tasks.shard)
+                    AND (e.hours IS NULL OR picket_in_force(e.hours, picket_now()))) AS excluded";
 
     FAIL = "-- tasks.authority.fail
 UPDATE tasks
@@ -58,9 +59,20 @@ SET state = 'failed', gap = CASE WHEN e.is_so THEN $4 ELSE $6 END, detail = CASE
     ended_at = $2
 FROM (SELECT EXISTS (SELECT FROM exclusions AS e
                      JOIN tasks AS o ON o.id = $1 AND o.organization_id = e.organization_id
-                     WHERE picket_covers(e.kind, e.value, o.shard)) AS is_so) AS e
+                     WHERE picket_covers(e.kind, e.value, o.shard)
+                       AND (e.hours IS NULL OR picket_in_force(e.hours, picket_now()))) AS is_so) AS e
 WHERE t.id = $1 AND t.scan_id = $3 AND t.state = 'ready' AND NOT picket_may_begin(
   t.organization_id, t.scan_id, t.tool, t.params, t.shard
+)";
+
+    // Of tasks that were made a moment ago, in the transaction that made them.
+    LEAVE_OUT = "-- tasks.authority.leave_out
+UPDATE tasks AS t
+SET state = 'cancelled', gap = $3, detail = $4, ended_at = $5
+WHERE t.id = ANY($2) AND t.state = 'ready' AND EXISTS (
+  SELECT FROM exclusions AS e
+  WHERE e.organization_id = $1 AND picket_covers(e.kind, e.value, t.shard)
+    AND (e.hours IS NULL OR picket_in_force(e.hours, picket_now()))
 )";
 
     COVERED = "-- tasks.authority.covered
@@ -117,8 +129,10 @@ pub async fn end_if_fallen(tx: &Tx<'_>, scan: ScanId, now: Timestamp) -> Result<
         return Ok(0);
     }
     tx.execute(PUT_BACK, &[&scan.uuid()]).await?;
-    let gap = Gap::TargetNotAuthorized.name();
-    let ended = tx.execute(GIVE_UP, &[&scan.uuid(), &now, &gap, &FALLEN_DETAIL]).await?;
+    let gap = Gap::TargetNotAuthorized;
+    let ended = tx.execute(GIVE_UP, &[&scan.uuid(), &now, &gap.name(), &FALLEN_DETAIL]).await?;
+    // What is not made yet would only be made to be refused.
+    let ended = ended.saturating_add(scans::pages::give_up(tx, scan, gap).await?);
     tx.notify(Notice::Tasks);
     scans::end_if_over(tx, scan, now).await?;
     Ok(ended)
@@ -166,6 +180,18 @@ pub(super) async fn turn_away(tx: &Tx<'_>, scan: ScanId, task: Uuid, now: Timest
         scans::end_if_over(tx, scan, now).await?;
     }
     Ok(())
+}
+
+/// Cancels those of these tasks, made in this transaction, that are excluded; their lines in the coverage say so. Whoever calls
+/// looks whether the scan is over with that.
+pub(crate) async fn leave_out_excluded(
+    tx: &Tx<'_>,
+    organization: OrganizationId,
+    made: &[Uuid],
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let gap = Gap::TargetExcluded.name();
+    tx.execute(LEAVE_OUT, &[&organization.uuid(), &made, &gap, &EXCLUDED_DETAIL, &now]).await
 }
 
 /// Cancels every task that a new exclusion covers, also those that run: their leases go, and their tools are killed. Returns

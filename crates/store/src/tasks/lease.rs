@@ -4,9 +4,9 @@
 
 use jiff::Timestamp;
 use picket_domain::{
-    ClaimedTask, Fence, OrganizationId, SandboxLevel, ScanId, ScanState, TaskId, TaskQueued, WorkerId,
+    ClaimedTask, Fence, OrganizationId, RunLimits, SandboxLevel, ScanId, ScanState, TaskId, TaskQueued, WorkerId,
 };
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
 use super::authority;
@@ -27,11 +27,13 @@ WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
     WHERE h.pattern IS NULL
        OR picket_covers(h.pattern, h.network, (SELECT s.target FROM scans AS s WHERE s.id = tasks.scan_id), shard)
   )
-RETURNING id, organization_id, scan_id, attempt, tool, params, shard, opens, failures";
+RETURNING id, organization_id, scan_id, attempt, tool, params, shard, opens, failures,
+          (SELECT picket_run_limits(s.limits, tasks.tool, s.organization_id, s.target, tasks.shard)
+           FROM scans AS s WHERE s.id = tasks.scan_id) AS limits";
 
     // Most claims: further tasks of scans that run.
     CLAIM_MORE = "-- tasks.lease.claim_more
-SELECT id, organization_id, scan_id, attempt, tool, params, shard, opens, failures, traceparent
+SELECT id, organization_id, scan_id, attempt, tool, params, shard, opens, failures, traceparent, limits
 FROM picket_claim($1, $2, $3, $4, $5, $6, $7)";
 
     // Admitted while its scan was being paused: it waits with the others.
@@ -171,6 +173,7 @@ fn claimed(row: &Row, traceparent: Option<String>) -> Result<ClaimedTask, Incons
         params: columns.json("params")?,
         shard: columns.json("shard")?,
         opens: columns.get("opens")?,
+        limits: columns.get::<Option<Json<RunLimits>>>("limits")?.map(|limits| limits.0).unwrap_or_default(),
         failures: columns.get("failures")?,
         traceparent,
     })

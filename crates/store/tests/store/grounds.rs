@@ -89,6 +89,7 @@ impl Scenario {
             id: ExclusionId::mint(now()),
             exclusion: exclusion.clone(),
             reason: None,
+            hours: None,
             created_at: now(),
             created_by: "usr_x".to_owned(),
         };

@@ -307,3 +307,42 @@ async fn what_was_behind_a_port_is_fixed_when_the_same_port_scan_finds_the_port_
         assert_eq!(outcome(&closed).await, expected, "{ports}");
     }
 }
+
+#[tokio::test]
+async fn what_grows_at_an_excluded_address_is_left_out_at_once_and_says_so() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let scan = growing(&scenario, 1).await;
+    let task = claim_all(&scenario).await.remove(0);
+    // Nothing stops the task itself: its address is another one.
+    scenario
+        .execute(
+            "INSERT INTO exclusions (id, organization_id, created_at, created_by, kind, value)
+             SELECT gen_random_uuid(), id, now(), 'usr_x', 'network', '127.0.0.9' FROM organizations",
+        )
+        .await;
+    let next = |_: &Growing| {
+        let mut grown = at(&task, &[80, 443], &["ffuf"]);
+        grown.tasks[0].shard.addresses = vec!["127.0.0.9".parse().unwrap()];
+        grown
+    };
+    complete(&scenario, &task, next).await.unwrap();
+    assert_eq!(count(&scenario, "state = 'cancelled' AND gap = 'target_excluded' AND attempt = 0").await, 1);
+    assert_eq!(count(&scenario, "state = 'ready'").await, 1);
+    let lines = scenario.db.read("test", scenario.organization, async |tx| {
+        let record = read::find(tx, scan.id).await?.unwrap();
+        read::coverage(tx, &record).await
+    });
+    let told = lines.await.unwrap().into_iter().filter(|line| line.reason == Some(Gap::TargetExcluded)).count();
+    assert_eq!(told, 1);
+    // Where all of it is excluded, the scan ends with the task that it grew from.
+    let only = growing(&scenario, 1).await;
+    let last = claim_all(&scenario).await.into_iter().find(|task| task.scan_id == only.id).unwrap();
+    let next = |_: &Growing| {
+        let mut grown = at(&last, &[80], &[]);
+        grown.tasks[0].shard.addresses = vec!["127.0.0.9".parse().unwrap()];
+        grown
+    };
+    complete(&scenario, &last, next).await.unwrap();
+    assert_eq!(scenario.state(&only).await, "completed");
+}

@@ -30,11 +30,15 @@ mod growth;
 #[cfg(test)]
 mod held;
 #[cfg(test)]
+mod hours;
+#[cfg(test)]
 mod leases;
 #[cfg(test)]
 mod output;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod polite;
 #[cfg(test)]
 mod quotas;
 #[cfg(test)]

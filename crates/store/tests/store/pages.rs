@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use picket_domain::{
-    Exclusion, ExclusionId, LaterTasks, NewScan, NewTask, ScanId, Subscription, TargetPattern, TaskId,
+    Authority, Basis, Exclusion, ExclusionId, Gap, LaterTasks, NewScan, NewTask, ProofId, ScanId, Subscription,
+    TargetPattern, TaskId,
 };
 use picket_store::{
     StoreError,
@@ -184,6 +185,7 @@ async fn an_exclusion_keeps_what_is_made_after_it_from_being_done() {
         id: ExclusionId::mint(now()),
         exclusion: exclusion.clone(),
         reason: None,
+        hours: None,
         created_at: now(),
         created_by: "usr_x".to_owned(),
     };
@@ -219,4 +221,49 @@ async fn a_kill_switch_for_what_is_not_made_yet_refuses_and_stops_the_scan() {
     assert!(matches!(refused, Err(StoreError::Halted { .. })));
     assert_eq!(scenario.stop_covered().await, 1);
     assert_eq!(scenario.state(&scan).await, "cancelled");
+}
+
+#[tokio::test]
+async fn what_is_not_made_when_nothing_allows_the_scan_any_more_is_never_made() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let gone = Authority::of(Basis::Proof(ProofId::mint(now())));
+    for by_page in [true, false] {
+        let scan = NewScan { authority: gone.clone(), ..wide(&scenario) };
+        scenario.store(&scan).await.unwrap();
+        let made = i64::try_from(scan.tasks.len()).unwrap();
+        if by_page {
+            assert_eq!(scenario.page(scan.id).await, 0);
+        } else {
+            // Also where none of those that are made waits.
+            let sql = format!(
+                "UPDATE tasks SET state = 'failed', gap = 'cancelled', ended_at = now() WHERE scan_id = '{}'",
+                scan.id.uuid()
+            );
+            scenario.execute(&sql).await;
+            let fallen = scenario.db.operate("test", async |tx| authority::fallen(tx, now()).await).await.unwrap();
+            assert_eq!(fallen, [scan.id]);
+            let end = async |tx: &picket_store::Tx<'_>| authority::end_if_fallen(tx, scan.id, now()).await;
+            let ended = scenario.db.operate("test", end).await.unwrap();
+            assert_eq!(i64::try_from(ended).unwrap(), ALL - made);
+        }
+        let (tasks, unmade) = scenario
+            .numbers(&format!(
+                "SELECT count(*), (SELECT unmade FROM scans WHERE id = '{0}') FROM tasks WHERE scan_id = '{0}'",
+                scan.id.uuid()
+            ))
+            .await;
+        assert_eq!((tasks, unmade), (made, 0), "not a task more was made");
+        assert_eq!(scenario.state(&scan).await, "failed");
+        let lines = scenario.db.read("test", scenario.organization, async |tx| {
+            let record = read::find(tx, scan.id).await?.unwrap();
+            read::coverage(tx, &record).await
+        });
+        let lines = lines.await.unwrap();
+        assert!(
+            lines.iter().any(|line| line.tool == "nmap" && line.reason == Some(Gap::TargetNotAuthorized)),
+            "{lines:?}"
+        );
+        assert_eq!(scenario.page(scan.id).await, 0);
+    }
 }

@@ -86,7 +86,7 @@ async fn repeat_one(
         return Ok(None);
     };
     let Relies { subscription, requested_by, authority: _ } = relies;
-    let (now, grounds) = app.grounds_seen(organization, &record.target).await?;
+    let (now, grounds) = app.grounds_seen(organization, &requested_by, &record.target).await?;
     let traceparent = Some(context.traceparent());
     // For whoever asked for the scan, under what holds for that organization now.
     let asker = Asker { organization_id: organization, subscription, requested_by, grounds, traceparent, now };

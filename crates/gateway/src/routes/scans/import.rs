@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use picket_domain::{
     AuditAction, Authority, Basis, Dialect, Grounds, Needs, NewScan, NewTask, Observation, Permission, Plan, Pool,
-    SandboxLevel, ScanId, Shard, Target, TaskId,
+    SandboxLevel, ScanId, ScanLimits, Shard, Target, TaskId,
 };
 use picket_planner::Asker;
 use picket_store::{
@@ -135,6 +135,7 @@ fn scan(asker: &Asker, report: &Report, target: Option<&Target>, about: &Value, 
         later: Vec::new(),
         authority: Authority::of(Basis::Import),
         probes: 0,
+        limits: ScanLimits::default(),
         requested_by: asker.requested_by.clone(),
         traceparent: asker.traceparent.clone(),
     }

@@ -14,7 +14,7 @@ use actix_web::{
     post,
     web::{Data, Json, Payload},
 };
-use picket_domain::{Permission, ScanId};
+use picket_domain::{Permission, ScanId, ScanLimits};
 use picket_planner::Wanted;
 use picket_scanners::Parameters;
 use picket_store::scans::read::{Direction, Range, ScanOrder};
@@ -84,7 +84,11 @@ impl CreateScanV1 {
             (Some(_), None) if parameters.value().is_some() => return Err(beside_a_profile("parameters")),
             (Some(_), None) if scan_type.is_some() => return Err(beside_a_profile("scan_type")),
             (Some(profile), None) => Choice::Profile(profile),
-            (None, Some(tool)) => Choice::Wanted(Wanted::Tool { tool, parameters: parameters.value().cloned() }),
+            (None, Some(tool)) => Choice::Wanted(Wanted::Tool {
+                tool,
+                parameters: parameters.value().cloned(),
+                limits: ScanLimits::default(),
+            }),
             (None, None) => return Err(Problem::field("tool", "missing_field", "missing field `tool`")),
         };
         let notify = notify.first().map(|NotifyBy::Email| "email".to_owned()).into_iter().collect();

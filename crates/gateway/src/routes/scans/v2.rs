@@ -9,7 +9,7 @@ use actix_web::{
     post,
     web::{Data, Json, Payload},
 };
-use picket_domain::{Permission, Plan};
+use picket_domain::{Permission, Plan, ScanLimits};
 use picket_planner::{Estimate, Wanted};
 use picket_store::scans::{
     Created,
@@ -67,7 +67,11 @@ impl CreateScanV2 {
             Some(profile) => Choice::Profile(profile),
             None => {
                 let plan = scan_type.map_or(Plan::Full, Plan::from);
-                Choice::Wanted(Wanted::Options { plan, options: options.unwrap_or_default().under(plan) })
+                Choice::Wanted(Wanted::Options {
+                    plan,
+                    options: options.unwrap_or_default().under(plan),
+                    limits: ScanLimits::default(),
+                })
             }
         };
         Ok(Ask { target, notify: Vec::new(), choice })

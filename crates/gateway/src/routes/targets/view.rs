@@ -1,7 +1,7 @@
 //! Targets as clients see them. A token is in none of these.
 
 use jiff::Timestamp;
-use picket_domain::{AuthorizationId, Criticality, ScanId, TargetId};
+use picket_domain::{AuthorizationId, Criticality, Politeness, ScanId, TargetId};
 use picket_store::{
     authorizations::WrittenAuthorization,
     targets::{self, LastScan, ListedTarget},
@@ -26,10 +26,28 @@ pub(super) struct TargetView {
     criticality: Criticality,
     /// Whom to ask about it.
     owner: Option<String>,
+    /// How gently it is examined; null where it is as every target.
+    politeness: Option<PolitenessView>,
     verification: VerificationStateView,
     /// Since when it is kept.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+}
+
+/// How gently a target is examined.
+#[derive(Serialize, ToSchema)]
+struct PolitenessView {
+    /// Tasks of yours that examine one of its hosts at once; null for what every target has.
+    max_tasks: Option<u32>,
+    /// The most requests or packets in a second of one run; null for what the tools have.
+    max_rate: Option<u32>,
+}
+
+impl PolitenessView {
+    fn of(politeness: Politeness) -> Option<Self> {
+        let Politeness { max_tasks, max_rate } = politeness;
+        (politeness != Politeness::default()).then_some(Self { max_tasks, max_rate })
+    }
 }
 
 /// Whether it is proven that the target is yours.
@@ -104,6 +122,7 @@ impl TargetView {
             tags: listed.words.tags,
             criticality: listed.words.criticality,
             owner: listed.words.owner,
+            politeness: PolitenessView::of(listed.words.politeness),
             verification: VerificationStateView {
                 state: listed.verification.name(),
                 verified_until: listed.verified_until,

@@ -1,6 +1,6 @@
 //! What is demanded of a target and of what its owner says of it, wherever it comes from.
 
-use picket_domain::{Subscription, Target};
+use picket_domain::{Politeness, Subscription, Target};
 
 use crate::FieldError;
 
@@ -44,4 +44,17 @@ pub(super) fn faults(tags: Option<&Vec<String>>, owner: Option<&str>) -> Vec<Fie
 /// Whether it is text of one line, and not too long.
 pub(super) fn is_plain(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+/// The largest rate that any tool has, in requests or packets a second.
+const MOST_RATE: u32 = 1_000;
+
+/// Every fault of what is said of gentleness: it lies below what the plan and the tools have anyway.
+pub(super) fn rude(politeness: Politeness, plan: Subscription) -> Vec<FieldError> {
+    let limits = [
+        ("politeness.max_tasks", politeness.max_tasks, plan.limits().tasks_in_flight),
+        ("politeness.max_rate", politeness.max_rate, MOST_RATE),
+    ];
+    let wrong = limits.into_iter().filter(|(_, asked, most)| asked.is_some_and(|asked| asked == 0 || asked > *most));
+    wrong.map(|(field, _, most)| FieldError::new(field, "out_of_range", format!("expected 1 to {most}"))).collect()
 }

@@ -32,8 +32,21 @@ async fn t16_a_proof_that_nobody_saw_in_a_day_is_looked_for_before_a_scan_relies
     assert_eq!(estimate.status, 200, "{}", estimate.text);
     assert!(!estimate.text.contains("target_not_authorized"), "{}", estimate.text);
     let sql = "SELECT failures, ended_at IS NULL FROM target_proofs";
-    let row = client.query_one(sql, &[]).await.unwrap();
-    assert_eq!((row.get::<_, i32>(0), row.get::<_, bool>(1)), (0, true), "what ends a proof is the steward's");
+    let stands = async || {
+        let row = client.query_one(sql, &[]).await.unwrap();
+        (row.get::<_, i32>(0), row.get::<_, bool>(1))
+    };
+    assert_eq!(stands().await, (1, true), "three looks at one moment are one");
+    // A look for which there was no answer is none.
+    world.dns.set_failing(record, true);
+    world.app.clock.advance(SignedDuration::from_mins(11));
+    world.scan(&ada, "example.com").await.assert_problem(403, "target_not_authorized");
+    assert_eq!(stands().await, (1, true));
+    world.dns.set_failing(record, false);
+    world.scan(&ada, "example.com").await.assert_problem(403, "target_not_authorized");
+    assert_eq!(stands().await, (2, false), "two in a row end it");
+    let ended = "SELECT count(*) FROM audit_log WHERE action = 'target.proof_ended' AND actor <> 'steward'";
+    assert_eq!(client.query_one(ended, &[]).await.unwrap().get::<_, i64>(0), 1);
 }
 
 #[tokio::test]

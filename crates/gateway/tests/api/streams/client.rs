@@ -125,6 +125,7 @@ impl Worker {
                 params: Value::Null,
                 shard: Shard { target: "example.com".to_owned(), addresses: Vec::new(), hosts: Vec::new() },
                 opens: Vec::new(),
+                limits: picket_domain::RunLimits::default(),
                 failures: 0,
                 traceparent: None,
             };

@@ -13,7 +13,8 @@ use crate::{
     typed::{self, Port, RootPath, Within},
 };
 
-const DEFAULT_RATE: u32 = 50;
+pub(super) const DEFAULT_RATE: u32 = 50;
+pub(super) const MAX_RATE: u32 = 150;
 
 /// What a client may ask for.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +34,7 @@ pub(super) struct Params {
     tags: Vec<Tag>,
     /// The most requests per second, at most 150; 50 without it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rate_limit: Option<Within<1, 150>>,
+    rate_limit: Option<Within<1, MAX_RATE>>,
 }
 
 /// A severity as templates name it.

@@ -26,7 +26,7 @@ statements! {
     // however many wait. `$11` beyond that asks for all.
     OLDEST = "-- tasks.admission.candidates.oldest
 WITH waiting AS MATERIALIZED (
-  SELECT organization_id FROM picket_waiting($1)
+  SELECT w.organization_id, picket_is_polite(w.organization_id) AS is_polite FROM picket_waiting($1) AS w
 ), flying AS MATERIALIZED (
   SELECT organization_id, pool, host, tool
   FROM tasks
@@ -45,7 +45,7 @@ SELECT t.id, o.id AS organization_id, o.plan, f.in_flight, f.in_pool, a.moment A
        (SELECT greatest(2, least($10::bigint, ceil(4.0 * $11::bigint / count(*))::bigint)) FROM waiting) AS asked,
        coalesce((SELECT sum(h.running) FROM of_host AS h WHERE h.host = t.host), 0)::bigint AS host_in_flight,
        coalesce((SELECT h.running FROM of_host AS h WHERE h.organization_id = o.id AND h.host = t.host), 0)
-         AS host_in_flight_own,
+         AS host_in_flight_own, t.most_at_host,
        coalesce((SELECT u.running FROM of_tool AS u WHERE u.tool = t.tool), 0) AS tool_in_flight
 FROM waiting AS r
 JOIN organizations AS o ON o.id = r.organization_id
@@ -58,7 +58,10 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
   -- What is asked of the scan is asked of each task in the order of the index, and no further than the limit: joined, it would
   -- be all tasks of the organization, sorted.
-  SELECT c.id, c.ready_at, c.host, c.tool
+  SELECT c.id, c.ready_at, c.host, c.tool,
+         CASE WHEN r.is_polite AND c.host IS NOT NULL THEN
+           (SELECT p.max_tasks FROM scans AS s CROSS JOIN LATERAL picket_politeness(o.id, s.target, c.shard) AS p WHERE s.id = c.scan_id)
+         END AS most_at_host
   FROM tasks AS c
   WHERE c.state = 'ready' AND c.pool = $1 AND c.organization_id = o.id AND c.ready_at <= now()
     AND picket_rank(c.level) >= (
@@ -68,6 +71,13 @@ CROSS JOIN LATERAL (
     )
     AND (c.host IS NULL
          OR c.host NOT IN (SELECT h.host FROM of_host AS h GROUP BY h.host HAVING sum(h.running) >= $3::bigint))
+    -- At a target that its owner wants to be examined gently.
+    AND (NOT r.is_polite OR c.host IS NULL OR NOT EXISTS (
+      SELECT FROM of_host AS h
+      WHERE h.organization_id = o.id AND h.host = c.host AND h.running >= (
+        SELECT p.max_tasks FROM scans AS s CROSS JOIN LATERAL picket_politeness(o.id, s.target, c.shard) AS p WHERE s.id = c.scan_id
+      )
+    ))
     AND c.tool NOT IN (
       SELECT full_one.tool
       FROM unnest($4::text[], $5::bigint[]) AS full_one (tool, most)
@@ -244,6 +254,7 @@ fn candidate(row: &Row, clock: f64) -> Result<Candidate, Inconsistent> {
         host: columns.get("host")?,
         host_in_flight: count("host_in_flight")?,
         host_in_flight_own: count("host_in_flight_own")?,
+        most_at_host: columns.get::<Option<i32>>("most_at_host")?.and_then(|most| u32::try_from(most).ok()),
         tool: columns.get("tool")?,
         tool_in_flight: count("tool_in_flight")?,
     })
