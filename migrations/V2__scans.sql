@@ -240,6 +240,9 @@ CREATE TABLE findings (
     refs            text[] NOT NULL DEFAULT '{}',
     last_scan_id    uuid NOT NULL,
     last_seen_at    timestamptz NOT NULL,
+    -- The severity as a number, worst greatest: row-level security keeps a function of a column out of an index's conditions.
+    gravity         integer NOT NULL GENERATED ALWAYS AS (
+        array_position(ARRAY['unknown', 'info', 'low', 'medium', 'high', 'critical'], severity)) STORED,
 
     CONSTRAINT a_finding_is_known_once UNIQUE (organization_id, fingerprint),
     CONSTRAINT a_finding_belongs_to_its_organization UNIQUE (organization_id, id),
@@ -250,6 +253,12 @@ CREATE TABLE findings (
     CONSTRAINT a_port_is_a_port CHECK (port BETWEEN 0 AND 65535),
     CONSTRAINT a_score_is_a_cvss_score CHECK (cvss BETWEEN 0 AND 10)
 );
+-- The list over all scans, worst first, and its filters that may fit few of many.
+CREATE INDEX findings_worst_first ON findings (organization_id, gravity DESC, last_seen_at DESC, id DESC);
+CREATE INDEX findings_by_cve ON findings (organization_id, cve) WHERE cve IS NOT NULL;
+CREATE INDEX findings_by_rule ON findings (organization_id, rule);
+CREATE INDEX findings_by_host ON findings (organization_id, host);
+CREATE INDEX findings_by_last_scan ON findings (organization_id, last_scan_id);
 CALL picket_isolate('findings');
 
 -- The appearance of a finding in one scan.

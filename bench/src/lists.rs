@@ -1,4 +1,4 @@
-//! (k) Lists over a million findings of a hundred organizations: a page of scans, and one scan's findings.
+//! (k) Lists over a million findings of a hundred organizations: a page of scans, of findings, and one scan's findings.
 
 use hyper::StatusCode;
 use tokio_postgres::Client as Postgres;
@@ -18,6 +18,14 @@ const FINDINGS: i32 = 100;
 /// Requests of each kind over so many connections.
 const REQUESTS: usize = 4_000;
 const CONNECTIONS: usize = 8;
+
+/// The pages that each organization asks for.
+const PAGES: [(&str, &str); 4] = [
+    ("GET /scans, a page", "/scans"),
+    ("GET /findings, a page", "/findings"),
+    ("GET /findings, severity=critical", "/findings?severity=critical"),
+    ("GET /findings, target=192.0.2.7", "/findings?target=192.0.2.7"),
+];
 
 /// Every scan of the seed once more, and findings for each.
 const SEED: [&str; 4] = [
@@ -60,8 +68,11 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Failure> {
     postgres.batch_execute("VACUUM ANALYZE").await?;
     let row = postgres.query_one("SELECT count(*)::float8 FROM findings", &[]).await?;
     eprintln!("bench:   {:.0} findings, load {}", row.try_get::<_, f64>(0)?, crate::figure::load());
-    let page = |one: &Seeded| (String::from("/api/v1/scans"), one.key.clone());
-    let mut all = figures("GET /scans, a page", &platform, seeded.iter().map(page).collect()).await?.to_vec();
+    let mut all = Vec::new();
+    for (what, path) in PAGES {
+        let page = |one: &Seeded| (format!("/api/v1{path}"), one.key.clone());
+        all.extend(figures(what, &platform, seeded.iter().map(page).collect()).await?);
+    }
     let results = results(&postgres, &seeded).await?;
     all.extend(figures("the findings of a scan", &platform, results).await?);
     Ok(all)

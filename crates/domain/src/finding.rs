@@ -98,6 +98,16 @@ pub struct Observation {
     pub references: Vec<String>,
 }
 
+/// Under which a finding is known in its organization ([`Observation::fingerprint`]); written in hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// How sure a tool is of what it reports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -112,6 +122,9 @@ pub enum Confidence {
 }
 
 impl Confidence {
+    /// All, the surest first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Medium, Self::Low];
+
     /// The name on the wire and in the database.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -125,7 +138,7 @@ impl Confidence {
     /// The confidence of that name.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
-        [Self::Low, Self::Medium, Self::High].into_iter().find(|confidence| confidence.name() == name)
+        Self::ALL.into_iter().find(|confidence| confidence.name() == name)
     }
 }
 

@@ -12,6 +12,7 @@ mod deny_list;
 mod event;
 mod exclusion;
 mod finding;
+mod gate;
 mod grounds;
 mod growth;
 mod host_name;
@@ -46,7 +47,8 @@ pub use delivery::{ClaimedDelivery, DeliveryAttempt, DeliveryFence, DeliveryStat
 pub use deny_list::{DenyList, DenyListError};
 pub use event::{Event, EventBody, FindingFound, ReportChanged, ScanChanged, TaskQueued};
 pub use exclusion::{Exclusion, ExclusionError};
-pub use finding::{Confidence, Location, Observation, Protocol, Service};
+pub use finding::{Confidence, Fingerprint, Location, Observation, Protocol, Service};
+pub use gate::{GatePolicy, GateReason, GateVerdict, judge_gate};
 pub use grounds::{Authority, Basis, Ground, GroundRefused, Grounds, Reach, StaleProof};
 pub use growth::{Growing, Grown};
 pub use host_name::HostName;

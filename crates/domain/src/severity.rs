@@ -85,6 +85,18 @@ impl SeverityCounts {
         *slot = slot.saturating_add(count);
     }
 
+    /// Findings counted under that severity.
+    #[must_use]
+    pub const fn of(&self, severity: Severity) -> u64 {
+        match severity {
+            Severity::Critical => self.critical,
+            Severity::High => self.high,
+            Severity::Medium => self.medium,
+            Severity::Low => self.low,
+            Severity::Info | Severity::Unknown => self.info,
+        }
+    }
+
     /// All findings.
     #[must_use]
     pub const fn total(&self) -> u64 {

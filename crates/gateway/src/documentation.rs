@@ -41,6 +41,7 @@ use crate::{
         (name = "plans", description = "What can be paid for, and its limits."),
         (name = "api keys", description = "Credentials of programs."),
         (name = "scans", description = "Asking for scans and reading their results."),
+        (name = "findings", description = "What was found, over all scans."),
         (name = "schedules", description = "Scans and reports that are made again and again."),
         (name = "reports", description = "Rendered results."),
         (name = "webhooks", description = "Where events are sent."),

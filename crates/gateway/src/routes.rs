@@ -10,6 +10,7 @@ mod audit;
 mod auth;
 mod blackout;
 mod exclusions;
+mod findings;
 mod jwks;
 mod organization;
 mod plans;
@@ -58,6 +59,7 @@ fn shared(config: &mut ServiceConfig<'_>) {
         .configure(profiles::configure)
         .configure(targets::configure)
         .configure(exclusions::configure)
+        .configure(findings::configure)
         .configure(tools::configure)
         .configure(webhooks::configure);
 }

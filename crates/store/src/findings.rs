@@ -7,6 +7,7 @@
 //! anew how bad it is, but what it does not know (the software behind a port, a CWE) it does not take away.
 
 mod distinct;
+pub mod list;
 
 use jiff::Timestamp;
 use picket_domain::{ClaimedTask, EventBody, FindingFound, FindingId, Observation, Protocol, Severity};

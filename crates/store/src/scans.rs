@@ -4,6 +4,7 @@
 
 pub mod compare;
 pub mod control;
+pub mod gate;
 pub mod grow;
 pub mod import;
 pub mod overview;

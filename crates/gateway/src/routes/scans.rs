@@ -56,6 +56,11 @@ async fn find(tx: &Tx<'_>, key: ScanKey) -> Result<ScanRecord, Problem> {
     found.ok_or(Problem::NotFound("scan"))
 }
 
+/// Demands that the caller has such a scan.
+pub(super) async fn demand(tx: &Tx<'_>, id: ScanId) -> Result<(), Problem> {
+    find(tx, ScanKey::Id(id)).await.map(drop)
+}
+
 async fn with_counts(tx: &Tx<'_>, record: ScanRecord) -> Result<LoadedScan, Problem> {
     let counts = read::severity_counts(tx, &[record.scan.id]).await?.into_iter().next().unwrap_or_default();
     let coverage = read::coverage(tx, &record).await?;

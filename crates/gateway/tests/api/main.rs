@@ -22,7 +22,11 @@ mod control;
 #[cfg(test)]
 mod exclusions;
 #[cfg(test)]
+mod findings;
+#[cfg(test)]
 mod front;
+#[cfg(test)]
+mod gate;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]

@@ -27,6 +27,21 @@ pub(super) struct CoverageView {
     tasks: u32,
 }
 
+impl CoverageView {
+    /// What was not looked at, in words; `None` when nothing was missed.
+    pub(super) fn gap(&self) -> Option<String> {
+        let state = match self.state {
+            CoverageState::Done => return None,
+            CoverageState::Pending => "not ended yet",
+            CoverageState::Partial => "looked at in part",
+            CoverageState::Skipped => "not looked at",
+            CoverageState::Failed => "went wrong",
+        };
+        let reason = self.reason.map(|reason| format!(" ({})", reason.name())).unwrap_or_default();
+        Some(format!("{} at {}: {state}{reason}, {} tasks", self.tool, self.target, self.tasks))
+    }
+}
+
 /// How many of a scan's tasks have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct TaskCounts {

@@ -4,6 +4,7 @@ mod artifacts;
 mod compare;
 mod control;
 mod follow;
+mod gate;
 mod order;
 mod output;
 mod view;
@@ -22,8 +23,8 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-pub(in crate::routes) use self::order::order;
 use self::view::{ScanCreatedV1, ScanDetailV1, ScanResultV1, ScanStatusV1, ScanV1};
+pub(in crate::routes) use self::{order::order, view::VulnerabilityV1};
 use super::{
     LoadedScan,
     ask::{Ask, Choice, beside_a_profile},
@@ -49,6 +50,7 @@ pub(in crate::routes) fn configure(config: &mut ServiceConfig<'_>) {
     output::configure(config);
     artifacts::configure(config);
     compare::configure(config);
+    gate::configure(config);
 }
 
 /// What to scan, and how.

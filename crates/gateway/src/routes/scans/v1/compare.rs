@@ -174,7 +174,7 @@ async fn compare_scans(
 }
 
 /// The base that a client names.
-fn base(text: &str, later: ScanId) -> Result<ScanId, Problem> {
+pub(super) fn base(text: &str, later: ScanId) -> Result<ScanId, Problem> {
     let base =
         text.parse().map_err(|_| Problem::field("base", "invalid_id", "expected an id that starts with `scan_`"))?;
     if base == later {

@@ -186,7 +186,7 @@ impl ScanStatusV1 {
 
 /// A finding of a scan.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct VulnerabilityV1 {
+pub(in crate::routes) struct VulnerabilityV1 {
     #[schema(value_type = String, example = "vuln_01kf0e9x6hf7s8c2v5b3n4m1qz")]
     id: FindingId,
     title: String,
@@ -214,7 +214,7 @@ pub(super) struct VulnerabilityV1 {
 }
 
 impl VulnerabilityV1 {
-    fn new(finding: &SightedFinding) -> Self {
+    pub(in crate::routes) fn new(finding: &SightedFinding) -> Self {
         Self {
             id: finding.id,
             title: finding.title.clone(),
