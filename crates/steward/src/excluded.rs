@@ -25,7 +25,7 @@ impl Excluded {
     /// When the database refuses, and nothing could be stopped.
     pub async fn stop(&self) -> Result<u64, StoreError> {
         let now = self.clock.now();
-        let held = self.db.operate("excluded.find", async |tx| exclusions::in_force(tx, now).await).await?;
+        let held = self.db.operate("excluded.find", async |tx| exclusions::in_force(tx).await).await?;
         let (mut stopped, mut failed) = (0_u64, None);
         for (organization, exclusion) in held {
             let stop =

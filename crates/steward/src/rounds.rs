@@ -9,8 +9,8 @@ use picket_queue::{Broker, EnvelopeError, QueueError};
 use picket_store::{Db, Notice, StoreError};
 
 use crate::{
-    Admission, Artifacts, Cleaner, Courier, DeadLetters, Excluded, Fallen, Halter, Measurer, Orphans, Pages, Proofs, Relay,
-    Rescuer, Retention, Scheduler, StewardSettings, reporter::Reporter,
+    Admission, Artifacts, Cleaner, Courier, DeadLetters, Excluded, Fallen, Halter, Measurer, Orphans, Pages, Proofs,
+    Relay, Rescuer, Retention, Scheduler, StewardSettings, reporter::Reporter,
 };
 
 /// A round that failed; the next one begins where it began.

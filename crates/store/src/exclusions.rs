@@ -46,7 +46,7 @@ SELECT picket_knows_zone($1) AS known";
     IN_FORCE = "-- exclusions.in_force
 SELECT e.organization_id, e.value
 FROM exclusions AS e
-WHERE e.hours IS NOT NULL AND picket_in_force(e.hours, $1) AND EXISTS (
+WHERE e.hours IS NOT NULL AND picket_in_force(e.hours, picket_now()) AND EXISTS (
   SELECT FROM scans AS s
   WHERE s.organization_id = e.organization_id AND s.state IN ('created', 'queued', 'running', 'paused')
 )
@@ -91,19 +91,19 @@ pub async fn knows_zone(tx: &Tx<'_>, zone: &str) -> Result<bool, StoreError> {
     Ok(Columns::new("exclusions", &tx.query_one(KNOWS, &[&zone]).await?).get("known")?)
 }
 
-/// The exclusions with hours that hold at that moment, of every organization with an unfinished scan. What cannot be read any more
+/// The exclusions with hours that hold now, of every organization with an unfinished scan. What cannot be read any more
 /// is left to the claims, which refuse by it. Runs as the operator.
 ///
 /// # Errors
 /// When the database refuses.
 #[tracing::instrument(name = "db.exclusions.in_force", skip_all, err(level = "debug"))]
-pub async fn in_force(tx: &Tx<'_>, now: Timestamp) -> Result<Vec<(OrganizationId, Exclusion)>, StoreError> {
+pub async fn in_force(tx: &Tx<'_>) -> Result<Vec<(OrganizationId, Exclusion)>, StoreError> {
     let read = |row: &Row| -> Result<_, Inconsistent> {
         let columns = Columns::new("exclusions", row);
         let organization = OrganizationId::from_uuid(columns.get("organization_id")?);
         Ok(Exclusion::parse(columns.get("value")?).ok().map(|exclusion| (organization, exclusion)))
     };
-    let found = tx.query(IN_FORCE, &[&now]).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let found = tx.query(IN_FORCE, &[]).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(found.into_iter().flatten().collect())
 }
 

@@ -120,6 +120,7 @@ impl Stage {
             tasks: Vec::new(),
             later: Vec::new(),
             authority: Authority::of(Basis::Operator),
+            limits: picket_domain::ScanLimits::default(),
             probes: 1_000,
             requested_by: "test".to_owned(),
             traceparent: None,

@@ -1,6 +1,5 @@
 //! Exclusions with hours: what is on its way when they begin is stopped, once, however many stewards look.
 
-use jiff::SignedDuration;
 use picket_steward::Excluded;
 
 use crate::stage::Stage;
@@ -15,9 +14,10 @@ async fn what_is_on_its_way_when_the_hours_of_an_exclusion_begin_is_stopped_once
                    FROM organizations";
     stage.database.connect().await.batch_execute(exclude).await.unwrap();
     stage.create(3).await;
+    stage.database.set_now("2026-01-15T14:30:00Z").await;
     let steward = || Excluded::new(stage.db.clone(), stage.clock.clone());
     assert_eq!(steward().stop().await.unwrap(), 0, "its hours begin at three");
-    stage.clock.advance(SignedDuration::from_mins(30));
+    stage.database.set_now("2026-01-15T15:00:00Z").await;
     let (one, other) = (steward(), steward());
     let (one, other) = tokio::join!(one.stop(), other.stop());
     assert_eq!(one.unwrap() + other.unwrap(), 3);
@@ -25,7 +25,7 @@ async fn what_is_on_its_way_when_the_hours_of_an_exclusion_begin_is_stopped_once
     assert_eq!(stage.count(stopped).await, 3);
     assert_eq!(stage.count("SELECT count(*) FROM scans WHERE state = 'failed'").await, 1);
     // Behind the hours nothing is taken up again, and nothing more is stopped.
-    stage.clock.advance(SignedDuration::from_hours(1));
+    stage.database.set_now("2026-01-15T16:00:00Z").await;
     stage.create(1).await;
     assert_eq!(steward().stop().await.unwrap(), 0);
     assert_eq!(stage.count(stopped).await, 3);

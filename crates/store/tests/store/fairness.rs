@@ -47,7 +47,9 @@ impl Scenario {
         let limits = AdmissionLimits::none();
         for pool in POOLS {
             self.beat_in_both().await;
-            let admit = async |tx: &picket_store::Tx<'_>| admission::admit(tx, pool, 2, &limits, now()).await;
+            let admit = async |tx: &picket_store::Tx<'_>| {
+                admission::admit(tx, pool, 2, &limits, now(), admission::Hand::Relays).await
+            };
             self.db.operate("test", admit).await.unwrap();
         }
         let offers = self.db.operate("test", async |tx| events::claim(tx, 1_000).await).await.unwrap();

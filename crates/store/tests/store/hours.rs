@@ -2,11 +2,11 @@
 //! way when they begin is stopped.
 
 use jiff::{SignedDuration, Timestamp};
-use picket_domain::{AdmissionLimits, Exclusion, ExclusionId, Pool, TaskQueued, WrittenHours};
+use picket_domain::{AdmissionLimits, Exclusion, ExclusionId, TaskQueued, WrittenHours};
 use picket_store::{
     exclusions::{self, ListedExclusion},
     grounds, quota,
-    tasks::{admission, authority, lease},
+    tasks::{authority, lease},
 };
 
 use crate::scenario::{Scenario, now};
@@ -35,20 +35,22 @@ impl Scenario {
 
     /// Whether the task of the message could be claimed at that moment.
     async fn claims(&self, message: &TaskQueued, at: Timestamp) -> bool {
+        self.database.set_now(&at.to_string()).await;
         let by = self.claimant();
         let claim = async |tx: &picket_store::Tx<'_>| lease::claim(tx, message, by, at).await;
         self.db.run("test", self.organization, claim).await.unwrap().is_some()
     }
 
-    async fn admit_then(&self, at: Timestamp) -> usize {
-        let limits = AdmissionLimits::none();
-        let admit = async |tx: &picket_store::Tx<'_>| admission::admit(tx, Pool::Net, 1, &limits, at).await;
-        self.db.operate("test", admit).await.unwrap()
+    /// A round of admission with the database at that moment.
+    async fn admit_when(&self, at: Timestamp) -> usize {
+        self.database.set_now(&at.to_string()).await;
+        self.admit_then(&AdmissionLimits::none(), at).await
     }
 
     /// What the steward's loop does in one turn.
     async fn sweep(&self, at: Timestamp) -> u64 {
-        let held = self.db.operate("test", async |tx| exclusions::in_force(tx, at).await).await.unwrap();
+        self.database.set_now(&at.to_string()).await;
+        let held = self.db.operate("test", async |tx| exclusions::in_force(tx).await).await.unwrap();
         let mut stopped = 0;
         for (organization, exclusion) in held {
             let stop =
@@ -119,7 +121,7 @@ async fn within_its_hours_an_exclusion_refuses_claims_and_admission_and_stops_wh
         (0, 1, 0)
     );
 
-    assert!(scenario.admit_then(begins() - second).await >= 2);
+    assert!(scenario.admit_when(begins() - second).await >= 2);
     let messages = scenario.messages().await;
     assert_eq!(scenario.sweep(begins() - second).await, 0);
     assert!(scenario.claims(&messages[0], begins() - second).await);
@@ -141,9 +143,9 @@ async fn within_its_hours_an_exclusion_refuses_claims_and_admission_and_stops_wh
     assert_eq!(scenario.db.operate("test", renewed).await.unwrap(), []);
     // What comes behind the hours goes its way; what comes within them is ended by admission.
     let late = scenario.create(2).await;
-    assert_eq!(scenario.admit_then(begins()).await, 0);
+    assert_eq!(scenario.admit_when(begins()).await, 0);
     assert_eq!(scenario.state(&late).await, "failed");
     scenario.create(1).await;
     assert_eq!(scenario.sweep(behind).await, 0);
-    assert_eq!(scenario.admit_then(behind).await, 1);
+    assert_eq!(scenario.admit_when(behind).await, 1);
 }

@@ -241,7 +241,7 @@ async fn what_is_not_made_when_nothing_allows_the_scan_any_more_is_never_made() 
                 scan.id.uuid()
             );
             scenario.execute(&sql).await;
-            let fallen = scenario.db.operate("test", async |tx| authority::fallen(tx, now()).await).await.unwrap();
+            let fallen = scenario.db.operate("test", async |tx| authority::fallen(tx).await).await.unwrap();
             assert_eq!(fallen, [scan.id]);
             let end = async |tx: &picket_store::Tx<'_>| authority::end_if_fallen(tx, scan.id, now()).await;
             let ended = scenario.db.operate("test", end).await.unwrap();

@@ -99,7 +99,7 @@ async fn a_run_has_the_limits_of_its_scan_and_the_rate_of_what_it_looks_at() {
     scenario.gentle("127.0.0.2", None, Some(7)).await;
     let offer = Offer { organization_id: scenario.organization, message: messages[1].clone() };
     let by = scenario.claimant();
-    let more = async |tx: &picket_store::Tx<'_>| lease::claim_more(tx, std::slice::from_ref(&offer), by, now()).await;
+    let more = async |tx: &picket_store::Tx<'_>| lease::claim_more(tx, std::slice::from_ref(&offer), by).await;
     let more = scenario.db.run("test", scenario.organization, more).await.unwrap();
     assert_eq!(more[0].limits, RunLimits { rate: Some(7), ..of_nmap });
     assert_eq!(scenario.claimed_limits(&messages[2..]).await, [RunLimits::default()]);
