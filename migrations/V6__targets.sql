@@ -156,12 +156,13 @@ CREATE TABLE organization_ranges (
 );
 CALL picket_isolate('organization_ranges');
 
--- Whether this database knows a time zone.
+-- Whether this database knows a time zone as others do: what Postgres takes for an abbreviation has no summer here, and one
+-- elsewhere.
 CREATE FUNCTION picket_knows_zone(zone text) RETURNS boolean
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
-    RETURN (now() AT TIME ZONE zone) IS NOT NULL;
+    RETURN upper(zone) NOT IN ('CET', 'EET', 'MET', 'WET', 'EST', 'MST', 'HST') AND (now() AT TIME ZONE zone) IS NOT NULL;
 EXCEPTION WHEN invalid_parameter_value THEN
     RETURN false;
 END

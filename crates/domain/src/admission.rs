@@ -88,6 +88,8 @@ struct Share {
     waiting: u32,
     /// Tasks that the organization may have, wherever they are.
     limit: u32,
+    /// Tasks that it may have here; of several words the widest, `None` without one that bounds.
+    most: Option<u32>,
 }
 
 impl<'a> Running<'a> {
@@ -100,6 +102,8 @@ impl<'a> Running<'a> {
                 let host = running.hosts.entry(name).or_default();
                 (host.running, host.waiting) = (candidate.host_in_flight, host.waiting.saturating_add(1));
                 let share = host.own.entry(candidate.organization_id).or_default();
+                let before = if share.waiting == 0 { candidate.most_at_host } else { share.most };
+                share.most = before.zip(candidate.most_at_host).map(|(one, other)| one.max(other));
                 (share.running, share.limit) = (candidate.host_in_flight_own, candidate.limit);
                 share.waiting = share.waiting.saturating_add(1);
             }
@@ -116,7 +120,12 @@ impl<'a> Running<'a> {
         let own = host.own.get(&candidate.organization_id).map_or(0, |share| share.running);
         host.own.iter().any(|(id, share)| {
             let taken = self.organizations.get(id).copied().unwrap_or_default();
-            *id != candidate.organization_id && share.waiting > 0 && share.running < own && taken < share.limit
+            let is_polite = share.most.is_none_or(|most| share.running < most);
+            *id != candidate.organization_id
+                && share.waiting > 0
+                && is_polite
+                && share.running < own
+                && taken < share.limit
         })
     }
 

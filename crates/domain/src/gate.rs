@@ -75,6 +75,8 @@ pub enum GateReason {
     Failed,
     /// No tool looked at anything.
     NothingExamined,
+    /// It repeats only what another scan did not look at, so what that one found is not in it.
+    PartOfAScan,
     /// Parts were not looked at, or not to the end.
     Gaps {
         /// So many lines of the coverage.
@@ -91,6 +93,7 @@ impl GateReason {
             Self::NotEnded => "scan_not_ended",
             Self::Failed => "scan_failed",
             Self::NothingExamined => "nothing_examined",
+            Self::PartOfAScan => "scan_is_partial",
             Self::Gaps { .. } => "coverage_incomplete",
         }
     }
@@ -102,6 +105,7 @@ pub fn judge_gate(
     policy: &GatePolicy,
     counts: &SeverityCounts,
     state: &ScanState,
+    is_partial: bool,
     coverage: &[Coverage],
 ) -> (GateVerdict, Vec<GateReason>) {
     let mut reasons: Vec<GateReason> = COUNTED.into_iter().filter_map(|one| exceeded(policy, counts, one)).collect();
@@ -113,6 +117,9 @@ pub fn judge_gate(
         reasons.push(GateReason::NotEnded);
     } else if !is_looked_at {
         reasons.push(GateReason::NothingExamined);
+    }
+    if is_partial {
+        reasons.push(GateReason::PartOfAScan);
     }
     let is_gap = |one: &&Coverage| match one.state {
         CoverageState::Done => false,
@@ -158,6 +165,14 @@ mod tests {
     const RUNNING: ScanState = ScanState::Running { started_at: Timestamp::UNIX_EPOCH };
 
     #[test]
+    fn a_part_of_a_scan_never_passes_whatever_gaps_are_allowed() {
+        let (none, done) = (SeverityCounts::default(), [line(CoverageState::Done)]);
+        let policy = GatePolicy { allows_gaps: true, ..policy(Some(Severity::High), &[]) };
+        let (verdict, reasons) = judge_gate(&policy, &none, &ENDED, true, &done);
+        assert_eq!((verdict, reasons), (GateVerdict::Incomplete, vec![GateReason::PartOfAScan]));
+    }
+
+    #[test]
     fn a_finding_at_the_threshold_fails_and_one_below_it_does_not() {
         let counts = SeverityCounts { high: 1, low: 7, ..SeverityCounts::default() };
         let done = [line(CoverageState::Done)];
@@ -167,9 +182,9 @@ mod tests {
             (Some(Severity::Low), GateVerdict::Fail),
             (None, GateVerdict::Pass),
         ] {
-            assert_eq!(judge_gate(&policy(fail_on, &[]), &counts, &ENDED, &done).0, verdict, "{fail_on:?}");
+            assert_eq!(judge_gate(&policy(fail_on, &[]), &counts, &ENDED, false, &done).0, verdict, "{fail_on:?}");
         }
-        let (_, reasons) = judge_gate(&policy(Some(Severity::Low), &[]), &counts, &ENDED, &done);
+        let (_, reasons) = judge_gate(&policy(Some(Severity::Low), &[]), &counts, &ENDED, false, &done);
         let too_many = |severity, found| GateReason::TooMany { severity, found, most: 0 };
         assert_eq!(reasons, [too_many(Severity::High, 1), too_many(Severity::Low, 7)]);
     }
@@ -178,8 +193,9 @@ mod tests {
     fn a_number_goes_before_the_threshold_and_holds_to_the_last_finding() {
         let counts = SeverityCounts { high: 2, medium: 4, info: 1, ..SeverityCounts::default() };
         let done = [line(CoverageState::Done)];
-        let verdict =
-            |most: &[(Severity, u64)]| judge_gate(&policy(Some(Severity::High), most), &counts, &ENDED, &done).0.name();
+        let verdict = |most: &[(Severity, u64)]| {
+            judge_gate(&policy(Some(Severity::High), most), &counts, &ENDED, false, &done).0.name()
+        };
         assert_eq!(verdict(&[(Severity::High, 2)]), "pass");
         assert_eq!(verdict(&[(Severity::High, 1)]), "fail");
         assert_eq!(verdict(&[(Severity::High, 2), (Severity::Medium, 3)]), "fail");
@@ -210,7 +226,7 @@ mod tests {
         ] {
             let coverage: Vec<Coverage> = states.iter().copied().map(line).collect();
             let verdict = |policy| {
-                let (verdict, reasons) = judge_gate(policy, &none, state, &coverage);
+                let (verdict, reasons) = judge_gate(policy, &none, state, false, &coverage);
                 assert_eq!(verdict == GateVerdict::Pass, reasons.is_empty(), "{state:?} {states:?}");
                 verdict.name()
             };
@@ -222,7 +238,7 @@ mod tests {
     fn what_is_too_much_already_fails_before_the_scan_ends() {
         let counts = SeverityCounts { critical: 1, ..SeverityCounts::default() };
         let coverage = [line(CoverageState::Pending)];
-        let (verdict, reasons) = judge_gate(&policy(Some(Severity::High), &[]), &counts, &RUNNING, &coverage);
+        let (verdict, reasons) = judge_gate(&policy(Some(Severity::High), &[]), &counts, &RUNNING, false, &coverage);
         assert_eq!((verdict, reasons.len()), (GateVerdict::Fail, 2), "{reasons:?}");
     }
 }

@@ -60,10 +60,14 @@ impl Admission {
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
         let first = round.checked_rem(pools.len()).unwrap_or_default();
         pools.rotate_left(first);
-        let mut admitted: usize = 0;
+        let (mut admitted, mut failed) = (0_usize, None);
         for pool in pools {
             picket_faults::point("steward::before_admit");
-            admitted = admitted.saturating_add(self.admit_of(pool).await?);
+            match self.admit_of(pool).await {
+                Ok(tasks) => admitted = admitted.saturating_add(tasks),
+                // One pool keeps no other one waiting, and no window open.
+                Err(error) => failed = Some(error),
+            }
             picket_faults::point("steward::after_admit");
         }
         // Behind what is let go, which asks for the windows that are open itself.
@@ -72,7 +76,7 @@ impl Admission {
             self.db.operate("admission.recall", async |tx| admission::recall(tx, moment).await).await?;
             self.recalled.store(moment.as_second(), Ordering::Relaxed);
         }
-        Ok(admitted)
+        failed.map_or(Ok(admitted), Err)
     }
 
     /// What was let go and lost in a crash of the database is ready again, and its message is stale.
@@ -87,7 +91,9 @@ impl Admission {
         }
         if !left.is_empty() {
             let turn_away = async |tx: &Tx<'_>| admission::turn_away(tx, &left, now).await;
-            self.db.operate("admission.turn_away", turn_away).await?;
+            if let Err(error) = self.db.operate("admission.turn_away", turn_away).await {
+                tracing::warn!(error = picket_domain::cause(&error), "what may not begin is turned away later");
+            }
         }
         Ok(tasks)
     }

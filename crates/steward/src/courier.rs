@@ -70,7 +70,7 @@ impl Courier {
     }
 
     async fn give_back(&self, rest: &[Outgoing]) -> Result<(), StoreError> {
-        let positions: Vec<i64> = rest.iter().map(|event| event.position).collect();
-        self.db.operate_lightly("courier.give_back", async |tx| events::release(tx, &positions).await).await
+        let rest: Vec<&Outgoing> = rest.iter().collect();
+        self.db.operate_lightly("courier.give_back", async |tx| events::release(tx, &rest).await).await
     }
 }

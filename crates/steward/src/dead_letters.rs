@@ -54,11 +54,12 @@ impl DeadLetters {
         let (queue, reason) = delivery.death().unwrap_or((UNKNOWN, UNKNOWN));
         let queue = self.names.find(queue).map_or_else(|| UNKNOWN.to_owned(), Queue::name);
         let reason = REASONS.into_iter().find(|known| *known == reason).unwrap_or(UNKNOWN);
-        tracing::warn!(queue, reason, size_bytes = delivery.body().len(), "a message that nobody could take");
-        metrics::counter!("picket_dead_letters_total", "queue" => queue.clone()).increment(1);
         let letter =
             DeadLetter { queue: &queue, reason, routing_key: delivery.routing_key(), content: delivery.body() };
-        self.db.operate("dead_letters.add", async |tx| dead_letters::add(tx, letter).await).await
+        self.db.operate("dead_letters.add", async |tx| dead_letters::add(tx, letter).await).await?;
+        tracing::warn!(queue, reason, size_bytes = delivery.body().len(), "a message that nobody could take");
+        metrics::counter!("picket_dead_letters_total", "queue" => queue.clone()).increment(1);
+        Ok(())
     }
 }
 

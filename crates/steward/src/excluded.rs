@@ -2,7 +2,7 @@
 //! nothing up again when they end. A claim refuses by the same hours; this stops what was claimed before.
 
 use picket_kit::Clock;
-use picket_store::{Db, Notice, StoreError, exclusions, tasks::authority};
+use picket_store::{Db, Notice, StoreError, Tx, exclusions, tasks::authority};
 
 use crate::rounds::{Loop, Round, RoundError};
 
@@ -27,9 +27,14 @@ impl Excluded {
         let now = self.clock.now();
         let held = self.db.operate("excluded.find", async |tx| exclusions::in_force(tx).await).await?;
         let (mut stopped, mut failed) = (0_u64, None);
-        for (organization, exclusion) in held {
-            let stop =
-                async |tx: &picket_store::Tx<'_>| authority::stop_excluded(tx, organization, &exclusion, now).await;
+        for (organization, id, exclusion) in held {
+            let stop = async |tx: &Tx<'_>| {
+                // Its owner may have taken it away since it was listed, or its hours have ended.
+                if !exclusions::holds(tx, id).await? {
+                    return Ok(0);
+                }
+                authority::stop_excluded(tx, organization, &exclusion, now).await
+            };
             match self.db.operate("excluded.stop", stop).await {
                 Ok(tasks) => stopped = stopped.saturating_add(tasks),
                 // One that cannot be stopped now must not keep the others running.

@@ -49,9 +49,9 @@ pub(crate) async fn bring(db: &Db, publisher: &Publisher, claimed: &[Outgoing]) 
     picket_faults::point("steward::before_publish");
     let results = publish(publisher, claimed).await?;
     picket_faults::point("steward::before_mark");
-    let split = |wanted: bool| -> Vec<i64> {
+    let split = |wanted: bool| -> Vec<&Outgoing> {
         let judged = claimed.iter().zip(&results).filter(|(_, one)| one.is_ok() == wanted);
-        judged.map(|(event, _)| event.position).collect()
+        judged.map(|(event, _)| event).collect()
     };
     let (sent, kept) = (split(true), split(false));
     db.operate_lightly("relay.mark", async |tx| {

@@ -42,13 +42,17 @@ RETURNING id, created_at, created_by, value, reason, hours";
     KNOWS = "-- exclusions.knows_zone
 SELECT picket_knows_zone($1) AS known";
 
-    // Of those who have something that could be stopped.
+    HOLDS = "-- exclusions.holds
+SELECT FROM exclusions
+WHERE id = $1 AND picket_in_force(hours, picket_now())";
+
+    // Where something under way is covered; what is ready, admission refuses.
     IN_FORCE = "-- exclusions.in_force
-SELECT e.organization_id, e.value
+SELECT e.organization_id, e.id, e.value
 FROM exclusions AS e
 WHERE e.hours IS NOT NULL AND picket_in_force(e.hours, picket_now()) AND EXISTS (
-  SELECT FROM scans AS s
-  WHERE s.organization_id = e.organization_id AND s.state IN ('created', 'queued', 'running', 'paused')
+  SELECT FROM tasks AS t
+  WHERE t.organization_id = e.organization_id AND t.state IN ('queued', 'running') AND picket_covers(e.kind, e.value, t.shard)
 )
 ORDER BY e.organization_id, e.id";
 }
@@ -91,20 +95,29 @@ pub async fn knows_zone(tx: &Tx<'_>, zone: &str) -> Result<bool, StoreError> {
     Ok(Columns::new("exclusions", &tx.query_one(KNOWS, &[&zone]).await?).get("known")?)
 }
 
-/// The exclusions with hours that hold now, of every organization with an unfinished scan. What cannot be read any more
+/// The exclusions with hours that hold now and cover something that is under way. What cannot be read any more
 /// is left to the claims, which refuse by it. Runs as the operator.
 ///
 /// # Errors
 /// When the database refuses.
 #[tracing::instrument(name = "db.exclusions.in_force", skip_all, err(level = "debug"))]
-pub async fn in_force(tx: &Tx<'_>) -> Result<Vec<(OrganizationId, Exclusion)>, StoreError> {
+pub async fn in_force(tx: &Tx<'_>) -> Result<Vec<(OrganizationId, ExclusionId, Exclusion)>, StoreError> {
     let read = |row: &Row| -> Result<_, Inconsistent> {
         let columns = Columns::new("exclusions", row);
         let organization = OrganizationId::from_uuid(columns.get("organization_id")?);
-        Ok(Exclusion::parse(columns.get("value")?).ok().map(|exclusion| (organization, exclusion)))
+        let id = ExclusionId::from_uuid(columns.get("id")?);
+        Ok(Exclusion::parse(columns.get("value")?).ok().map(|exclusion| (organization, id, exclusion)))
     };
     let found = tx.query(IN_FORCE, &[]).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(found.into_iter().flatten().collect())
+}
+
+/// Whether an exclusion with hours still is there and holds at this moment. Runs as the operator.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn holds(tx: &Tx<'_>, id: ExclusionId) -> Result<bool, StoreError> {
+    Ok(tx.query_opt(HOLDS, &[&id.uuid()]).await?.is_some())
 }
 
 /// How many the tenant has.

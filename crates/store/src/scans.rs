@@ -285,12 +285,14 @@ pub async fn save(
         | ScanState::Completed { .. }
         | ScanState::Cancelled { .. } => None,
     };
+    let (id, state) = (scan.id.uuid(), scan.state.name());
     let (started_at, ended_at) = (scan.state.started_at(), scan.state.ended_at());
-    let row = tx.query_one(SAVE, &[&scan.id.uuid(), &scan.state.name(), &started_at, &ended_at, &failure]).await?;
+    let params: [&(dyn ToSql + Sync); 5] = [&id, &state, &started_at, &ended_at, &failure];
+    let told = events::append(tx, scan.organization_id, &events, traceparent, now);
+    let (row, ()) = tokio::try_join!(biased; tx.query_one(SAVE, &params), told)?;
     if let Some(asker) = Columns::new("scans", &row).get::<Option<&str>>("asker")?.filter(|_| scan.state.is_final()) {
         scan_end::write(tx, &scan, asker, now).await?;
     }
-    events::append(tx, scan.organization_id, &events, traceparent, now).await?;
     Ok(scan)
 }
 

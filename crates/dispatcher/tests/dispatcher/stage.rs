@@ -148,8 +148,8 @@ impl Stage {
                 result.unwrap();
             }
         }
-        let positions: Vec<i64> = claimed.iter().map(|outgoing| outgoing.position).collect();
-        self.db.operate("mark", async |tx| events::mark_published(tx, &positions).await).await.unwrap();
+        let sent: Vec<_> = claimed.iter().collect();
+        self.db.operate("mark", async |tx| events::mark_published(tx, &sent).await).await.unwrap();
     }
 
     /// Starts a dispatcher that may call the loopback interface and never waits long.

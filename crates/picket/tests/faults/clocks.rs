@@ -14,6 +14,9 @@ const DEATHS: [&str; 4] = [
     "steward::after_admit=3*off->1",
     "steward::before_admit=9*off->1",
 ];
+/// What stands on the queue at most: a tenth of a second of the work of two slots, and two that one may be ahead. What a steward had in its hand when it died counts
+/// as its organization's until a relay brings it, and the other one goes ahead meanwhile.
+const QUEUE: i64 = 12;
 /// Tasks of each organization.
 const TASKS: i64 = 150;
 
@@ -104,5 +107,5 @@ async fn f5_stewards_that_die_around_admission_charge_each_task_once() {
     assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (0, 0), "the clock goes on by what was admitted");
     let ahead: i64 = platform.stage.row(AHEAD, &[&other.uuid(), &TASKS]).await.get(0);
     println!("F5, clocks: nobody was ahead by more than {ahead} of {TASKS} tasks");
-    assert!(ahead <= 8, "{ahead}");
+    assert!(ahead <= QUEUE, "{ahead}");
 }

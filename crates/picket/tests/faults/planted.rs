@@ -85,7 +85,7 @@ const VIOLATIONS: &[(&str, &[&str])] = &[
     ("DELETE FROM deliveries", &["3"]),
     ("DELETE FROM faults.heard", &["3"]),
     ("INSERT INTO faults.heard VALUES ($hook, $three, 'another body', 200)", &["3"]),
-    ("ALTER TABLE findings DROP CONSTRAINT a_finding_is_known_once; CREATE TEMP TABLE copy AS SELECT * FROM findings;
+    ("ALTER TABLE findings DROP CONSTRAINT a_finding_is_known_once, ALTER gravity DROP EXPRESSION; CREATE TEMP TABLE copy AS SELECT * FROM findings;
       UPDATE copy SET id = $task; INSERT INTO findings SELECT * FROM copy", &["4"]),
     ("UPDATE faults.accepted SET findings = 2", &["4"]),
     ("INSERT INTO tasks (id, organization_id, scan_id, grown_from, tool, pool, level, params, shard, created_at, ready_at, state, gap, ended_at)
@@ -113,7 +113,7 @@ const VIOLATIONS: &[(&str, &[&str])] = &[
     ("DELETE FROM events WHERE id = $two", &["3"]),
     ("UPDATE deliveries SET state = 'sending', ended_at = NULL, lease_until = now() - interval '1 minute'", &["3", "6"]),
     ("INSERT INTO faults.heard VALUES ($hook, $task, 'body', 200)", &["3"]),
-    ("ALTER TABLE findings DROP CONSTRAINT a_finding_is_known_once; CREATE TEMP TABLE known AS SELECT * FROM findings;
+    ("ALTER TABLE findings DROP CONSTRAINT a_finding_is_known_once, ALTER gravity DROP EXPRESSION; CREATE TEMP TABLE known AS SELECT * FROM findings;
       UPDATE known SET id = $task; INSERT INTO findings SELECT * FROM known; CREATE TEMP TABLE seen AS SELECT * FROM sightings;
       UPDATE seen SET finding_id = $task; INSERT INTO sightings SELECT * FROM seen", &["4"]),
     ("INSERT INTO events (id, organization_id, name, routing_key, public, body, at, sequence, published_at, fanned_out_at)

@@ -153,8 +153,7 @@ impl Stage {
     pub(crate) async fn messages(&self) -> Vec<TaskQueued> {
         let claimed = self.db.operate("test", async |tx| {
             let claimed = events::claim(tx, 1_000).await?;
-            let positions: Vec<i64> = claimed.iter().map(|outgoing| outgoing.position).collect();
-            events::mark_published(tx, &positions).await?;
+            events::mark_published(tx, &claimed.iter().collect::<Vec<_>>()).await?;
             Ok::<_, StoreError>(claimed)
         });
         let queued = |body| if let EventBody::TaskQueued(task) = body { Some(task) } else { None };

@@ -102,6 +102,12 @@ impl Extension {
     }
 }
 
+/// Seconds that each thread rests between two requests, so that all of them make no more than that many a second: rounded up
+/// to what ffuf is told.
+fn pause(per_second: u32) -> f64 {
+    (f64::from(THREADS) / f64::from(per_second.max(1)) * 100.0).ceil() / 100.0
+}
+
 impl Params {
     fn read(params: Option<&Value>) -> Result<Self, ParamsError> {
         let mut params: Self = typed::read(params)?;
@@ -133,7 +139,7 @@ impl Params {
             "-s", "-ac", "-of", "json", "-o", REPORT, "-w", WORDS, "-timeout", "10", "-mc", "200,204,301,302,307,401,403,500",
         ]);
         // Older versions know no rate, so every thread waits between its requests.
-        let pause = f64::from(THREADS) / f64::from(self.rate());
+        let pause = pause(self.rate());
         args.extend(["-t".to_owned(), THREADS.to_string(), PAUSE.to_owned(), format!("{pause:.2}")]);
         if !self.extensions.is_empty() {
             let extensions: Vec<&str> = self.extensions.iter().map(|extension| extension.text()).collect();
@@ -205,7 +211,7 @@ impl Tool for Adapter {
     }
 
     fn slow_down(&self, args: &mut [String], per_second: u32) {
-        let least = f64::from(THREADS) / f64::from(per_second.max(1));
+        let least = pause(per_second);
         let place = args.iter().position(|arg| arg == PAUSE).map(|place| place.saturating_add(1));
         let Some(pause) = place.and_then(|place| args.get_mut(place)) else { return };
         if pause.parse::<f64>().is_ok_and(|pause| pause < least) {

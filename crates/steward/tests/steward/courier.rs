@@ -45,7 +45,7 @@ async fn no_relay_takes_what_is_in_hand_until_it_was_there_too_long() {
     assert_eq!(admission.admit().await.unwrap(), 2);
     relay_all(&stage).await;
     assert_eq!(stage.count(TASKS_IN_OUTBOX).await, 2, "they are the courier's");
-    let later = "UPDATE events SET claimed_until = claimed_until - interval '6 seconds' WHERE NOT public";
+    let later = "UPDATE events SET claimed_until = claimed_until - interval '3 seconds' WHERE NOT public";
     stage.database.connect().await.batch_execute(later).await.unwrap();
     relay_all(&stage).await;
     assert_eq!(stage.take(Queue::Tasks(Pool::Net), 2).await.len(), 2);

@@ -1,6 +1,6 @@
 //! Exclusions with hours: what is on its way when they begin is stopped, once, however many stewards look.
 
-use picket_steward::Excluded;
+use picket_steward::{Admission, Excluded, StewardSettings};
 
 use crate::stage::Stage;
 
@@ -13,8 +13,11 @@ async fn what_is_on_its_way_when_the_hours_of_an_exclusion_begin_is_stopped_once
                           '{\"days\": [\"thu\"], \"begins\": \"10:00\", \"ends\": \"11:00\", \"time_zone\": \"America/New_York\"}'
                    FROM organizations";
     stage.database.connect().await.batch_execute(exclude).await.unwrap();
-    stage.create(3).await;
     stage.database.set_now("2026-01-15T14:30:00Z").await;
+    stage.beat(3).await;
+    stage.create(3).await;
+    let admission = Admission::new(stage.db.clone(), stage.clock.clone(), StewardSettings::default());
+    assert_eq!(admission.admit().await.unwrap(), 3);
     let steward = || Excluded::new(stage.db.clone(), stage.clock.clone());
     assert_eq!(steward().stop().await.unwrap(), 0, "its hours begin at three");
     stage.database.set_now("2026-01-15T15:00:00Z").await;

@@ -24,8 +24,9 @@ statements! {
 SELECT DISTINCT t.scan_id, t.organization_id
 FROM tasks AS t
 JOIN scans AS s ON s.id = t.scan_id
+JOIN organizations AS o ON o.id = t.organization_id AND o.suspended_at IS NULL
 WHERE t.pool = $1 AND t.state = 'failed' AND (t.gap = 'worker_lost' OR t.failures >= 3) AND t.ended_at > $2
-  AND t.replayed_as IS NULL AND s.state IN ('completed', 'failed')
+  AND t.replayed_as IS NULL AND s.state IN ('completed', 'failed') AND t.scan_id > $4
 ORDER BY t.scan_id
 LIMIT $3";
 
@@ -44,6 +45,7 @@ WHERE id IN (
   SELECT id
   FROM tasks
   WHERE scan_id = $1 AND id = ANY($3) AND replayed_as IS NULL
+    AND EXISTS (SELECT FROM organizations AS o WHERE o.id = tasks.organization_id AND o.suspended_at IS NULL)
   ORDER BY id
   FOR NO KEY UPDATE
 )";
@@ -71,7 +73,8 @@ pub struct Repetition<'a> {
     pub new: &'a NewScan,
 }
 
-/// Scans that ended by themselves, with tasks of that pool that were given up since then and not replayed. As the operator.
+/// Scans that ended by themselves, with tasks of that pool that were given up since then and not replayed, in the
+/// order of their ids and behind that one. As the operator.
 ///
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
@@ -79,6 +82,7 @@ pub async fn ended_scans(
     tx: &Tx<'_>,
     pool: Pool,
     since: Timestamp,
+    behind: Option<ScanId>,
     at_most: i64,
 ) -> Result<Vec<(OrganizationId, ScanId)>, StoreError> {
     let scan = |row: &Row| -> Result<_, StoreError> {
@@ -86,7 +90,8 @@ pub async fn ended_scans(
         let organization = OrganizationId::from_uuid(columns.get("organization_id")?);
         Ok((organization, ScanId::from_uuid(columns.get("scan_id")?)))
     };
-    tx.query(SCANS, &[&pool.name(), &since, &at_most]).await?.iter().map(scan).collect()
+    let behind = behind.map_or(Uuid::nil(), ScanId::uuid);
+    tx.query(SCANS, &[&pool.name(), &since, &at_most, &behind]).await?.iter().map(scan).collect()
 }
 
 /// Tasks of one such scan.

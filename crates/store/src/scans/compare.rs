@@ -13,11 +13,12 @@ SELECT outcome, count(*) AS found
 FROM picket_scan_comparison($1, $2)
 GROUP BY outcome";
 
-    // Ids are made in the order of time.
+    // Ids are made in the order of time. What another scan did not look at is no base: everything else would be new beside it.
     PREVIOUS = "-- scans.compare.previous
 SELECT id
 FROM scans
 WHERE organization_id = picket_organization() AND target = $2 AND id < $1 AND state IN ('completed', 'cancelled')
+  AND NOT is_partial
 ORDER BY id DESC
 LIMIT 1";
 

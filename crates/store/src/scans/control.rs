@@ -41,6 +41,18 @@ UPDATE scans
 SET rerun_of = $2, is_partial = $3
 WHERE id = $1";
 
+    // What an operator could have replayed: nobody does it twice.
+    TAKE_OVER = "-- scans.control.take_over
+UPDATE tasks
+SET replayed_as = $2
+WHERE id IN (
+  SELECT id
+  FROM tasks
+  WHERE scan_id = $1 AND state = 'failed' AND (gap = 'worker_lost' OR failures >= 3) AND replayed_as IS NULL
+  ORDER BY id
+  FOR NO KEY UPDATE
+)";
+
     RERUN_OF = "-- scans.control.rerun_of
 SELECT rerun_of
 FROM scans
@@ -87,6 +99,14 @@ pub async fn resume(
 /// When the database refuses.
 pub async fn link(tx: &Tx<'_>, scan: ScanId, rerun_of: ScanId, is_partial: bool) -> Result<(), StoreError> {
     tx.execute_one(LINK, &[&scan.uuid(), &rerun_of.uuid(), &is_partial]).await
+}
+
+/// Notes that this scan does what was given up of another one, which is then never replayed. Behind [`link`].
+///
+/// # Errors
+/// When the database refuses.
+pub async fn take_over(tx: &Tx<'_>, scan: ScanId, rerun_of: ScanId) -> Result<u64, StoreError> {
+    tx.execute(TAKE_OVER, &[&rerun_of.uuid(), &scan.uuid()]).await
 }
 
 /// The scan that this one repeats; it may be removed by now.

@@ -8,6 +8,11 @@ use super::read::{SightedFinding, finding};
 use crate::{Inconsistent, StoreError, Tx, row::Columns, statements::statements};
 
 statements! {
+    IS_PARTIAL = "-- scans.gate.is_partial
+SELECT is_partial
+FROM scans
+WHERE id = $1";
+
     COUNT = "-- scans.gate.count
 SELECT s.severity, count(*) AS found
 FROM sightings AS s
@@ -92,6 +97,15 @@ impl Judged {
     fn base(&self) -> Option<uuid::Uuid> {
         self.since.flatten().map(ScanId::uuid)
     }
+}
+
+/// Whether the scan repeats only what another one did not look at; false for one that is not there.
+///
+/// # Errors
+/// When the database refuses, or the row is inconsistent.
+pub async fn is_partial(tx: &Tx<'_>, scan: ScanId) -> Result<bool, StoreError> {
+    let row = tx.query_opt(IS_PARTIAL, &[&scan.uuid()]).await?;
+    Ok(row.map(|row| Columns::new("scans", &row).get("is_partial")).transpose()?.unwrap_or(false))
 }
 
 /// The judged findings per severity.

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use picket_domain::{
     ClaimedTask, Fence, OrganizationId, RunLimits, SandboxLevel, ScanId, ScanState, TaskId, TaskQueued, WorkerId,
 };
-use tokio_postgres::{Row, types::Json};
+use tokio_postgres::{
+    Row,
+    types::{Json, ToSql},
+};
 use uuid::Uuid;
 
 use super::authority;
@@ -16,11 +19,13 @@ use crate::{Inconsistent, StoreError, Tx, row::Columns, scans, statements::state
 pub const LEASE_SECONDS: f64 = 30.0;
 
 statements! {
+    // Behind the scan's lock, in the same round trip: what it says of the scan's state is what the lock found.
     CLAIM = "-- tasks.lease.claim
 UPDATE tasks
 SET state = 'running', attempt = attempt + 1, worker_id = $3, lease_until = now() + make_interval(secs => $4),
     started_at = now()
-WHERE id = $1 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
+WHERE id = $1 AND scan_id = $6 AND attempt = $2 AND state = 'queued' AND level = ANY($5)
+  AND (SELECT s.state FROM scans AS s WHERE s.id = $6) IN ('created', 'queued', 'running')
   AND picket_may_begin(organization_id, scan_id, tool, params, shard)
   AND NOT EXISTS (
     SELECT FROM picket_halts(organization_id) AS h
@@ -118,23 +123,20 @@ pub async fn claim(
     by: Claimant,
     now: Timestamp,
 ) -> Result<Option<ClaimedTask>, StoreError> {
-    let Some(locked) = scans::lock(tx, message.scan_id).await? else { return Ok(None) };
-    let levels = by.levels();
+    let (task, scan, worker, levels) =
+        (message.task_id.uuid(), message.scan_id.uuid(), by.worker_id.uuid(), by.levels());
+    let params: [&(dyn ToSql + Sync); 6] = [&task, &message.attempt, &worker, &by.lease_seconds, &levels, &scan];
+    let (locked, row) = tokio::try_join!(biased; scans::lock(tx, message.scan_id), tx.query_opt(CLAIM, &params))?;
+    let Some(locked) = locked else { return Ok(None) };
     let waiting = match locked.scan.state {
         ScanState::Created | ScanState::Queued => true,
         ScanState::Running { .. } => false,
         ScanState::Paused { .. } => {
-            tx.execute(REFUSE, &[&message.task_id.uuid(), &message.attempt]).await?;
+            tx.execute(REFUSE, &[&task, &message.attempt]).await?;
             return Ok(None);
         }
         ScanState::Completed { .. } | ScanState::Failed { .. } | ScanState::Cancelled { .. } => return Ok(None),
     };
-    let row = tx
-        .query_opt(
-            CLAIM,
-            &[&message.task_id.uuid(), &message.attempt, &by.worker_id.uuid(), &by.lease_seconds, &levels],
-        )
-        .await?;
     let Some(row) = row else {
         authority::refuse(tx, message, now).await?;
         return Ok(None);

@@ -1,8 +1,9 @@
 //! The outbox: numbered without gaps, published at least once.
 
-use picket_store::events;
+use picket_domain::{Event, EventId};
+use picket_store::events::{self, Outgoing};
 
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, now};
 
 #[tokio::test]
 async fn relays_that_number_at_once_leave_no_gap() {
@@ -26,14 +27,18 @@ async fn an_event_is_claimed_by_one_relay_and_comes_back_when_it_was_not_confirm
     assert_eq!(first.len(), 1);
     assert_eq!(claim().await, []);
 
-    let positions: Vec<i64> = first.iter().map(|event| event.position).collect();
-    scenario.db.operate("test", async |tx| events::release(tx, &positions).await).await.unwrap();
+    let taken: Vec<_> = first.iter().collect();
+    // A place that was given out again, to another event.
+    let another = Outgoing { event: Event { id: EventId::mint(now()), ..first[0].event.clone() }, ..first[0].clone() };
+    scenario.db.operate("test", async |tx| events::release(tx, &[&another]).await).await.unwrap();
+    assert_eq!(claim().await, [], "by its place alone nothing is known");
+    scenario.db.operate("test", async |tx| events::release(tx, &taken).await).await.unwrap();
     assert_eq!(claim().await, first);
 
     scenario.execute("UPDATE events SET claimed_until = now() - interval '1 second'").await;
     assert_eq!(claim().await, first, "a relay that died gives its events back");
 
-    scenario.db.operate("test", async |tx| events::mark_published(tx, &positions).await).await.unwrap();
+    scenario.db.operate("test", async |tx| events::mark_published(tx, &taken).await).await.unwrap();
     assert_eq!(claim().await, []);
 }
 

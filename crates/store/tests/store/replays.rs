@@ -9,7 +9,7 @@ use picket_store::{
         repeat::{self, Lost, Repetition},
         replay,
     },
-    scans,
+    scans::{self, control},
 };
 use picket_testkit::seed;
 
@@ -34,7 +34,7 @@ impl Scenario {
 
     async fn ended(&self) -> Vec<ScanId> {
         let since = now() - SignedDuration::from_secs(1);
-        let found = self.db.operate("test", async |tx| repeat::ended_scans(tx, Pool::Net, since, 10).await);
+        let found = self.db.operate("test", async |tx| repeat::ended_scans(tx, Pool::Net, since, None, 10).await);
         found.await.unwrap().into_iter().map(|(_, scan)| scan).collect()
     }
 
@@ -52,6 +52,29 @@ impl Scenario {
         let stored = self.db.run("test", self.organization, async |tx| repeat::repeat(tx, of, now()).await).await?;
         Ok(stored.then_some(new.id))
     }
+}
+
+#[tokio::test]
+async fn nothing_is_repeated_of_who_is_suspended_or_has_repeated_it() {
+    let scenario = Scenario::new().await;
+    scenario.set_plan(Subscription::Enterprise).await;
+    let base = scenario.over(2, "completed").await;
+    let lost = scenario.lost(&base).await;
+    scenario.execute("UPDATE organizations SET suspended_at = now(), suspended_reason = 'x'").await;
+    assert_eq!(scenario.ended().await, []);
+    assert_eq!(scenario.repeat(&base, &lost).await.unwrap(), None, "it was suspended in the meantime");
+    scenario.execute("UPDATE organizations SET suspended_at = NULL, suspended_reason = NULL").await;
+    assert_eq!(scenario.ended().await, [base.id]);
+
+    let own = seed::scan(scenario.organization, 2);
+    let rerun = async |tx: &picket_store::Tx<'_>| {
+        scans::create(tx, &own, now()).await?;
+        control::link(tx, own.id, base.id, false).await?;
+        control::take_over(tx, own.id, base.id).await
+    };
+    assert_eq!(scenario.db.run("test", scenario.organization, rerun).await.unwrap(), 2);
+    assert_eq!(scenario.ended().await, []);
+    assert_eq!(scenario.repeat(&base, &lost).await.unwrap(), None);
 }
 
 #[tokio::test]

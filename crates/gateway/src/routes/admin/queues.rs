@@ -225,7 +225,7 @@ async fn replay_queue(
         .operate("find_given_up", async |tx| Ok::<_, Problem>(replay::open_scans(tx, pool, MOST_SCANS).await?))
         .await?;
     let since = now.saturating_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
-    let ended = repeat::ended(&app, pool, since).await?;
+    let ended = repeat::ended(&app, (pool, since), None).await?;
     let (mut replayed, mut response, mut failed) = (ReplayedView::default(), None, None);
     let last = found.last().filter(|_| ended.is_empty()).map(|(_, scan)| *scan);
     for (organization, scan) in found {
@@ -245,7 +245,7 @@ async fn replay_queue(
             }
         }
     }
-    let (repeated, refused) = repeat::repeat_all(&app, &context, (pool, since), ended).await;
+    let (repeated, refused) = repeat::repeat_all(&app, &context, (pool, since), ended).await?;
     let replayed = replayed.with(repeated, refused);
     if let Some(problem) = failed.filter(|_| replayed.tasks == 0 && replayed.refused.is_empty()) {
         return Err(problem);

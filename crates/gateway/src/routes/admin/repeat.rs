@@ -1,7 +1,9 @@
 //! Given-up tasks of scans that have ended: each such scan is repeated as far as they go, judged, resolved and planned anew,
 //! as `rerun` of what failed does. Must never open a scan that has ended, nor repeat what its owner stopped.
 
-use jiff::Timestamp;
+use std::{collections::HashSet, net::IpAddr};
+
+use jiff::{SignedDuration, Timestamp};
 use picket_domain::{NewScan, OrganizationId, Pool, ScanId, Shard, TaskId};
 use picket_planner::{Asker, Earlier, LeftOver, what_is_missing};
 use picket_scanners::DISCOVERY;
@@ -20,7 +22,11 @@ use utoipa::ToSchema;
 use crate::{App, Problem, RequestContext};
 
 /// Scans of one replay: each is planned, which may ask name servers.
-const MOST_SCANS: i64 = 100;
+const MOST_SCANS: u8 = 100;
+/// How long one replay goes on to the next scan: whoever asked waits, and may ask again.
+const LONGEST: SignedDuration = SignedDuration::from_secs(20);
+/// Who asks for what an operator repeats, in the words of the audit log.
+const OPERATOR: &str = "operator";
 
 /// A scan that repeats what was given up of another one.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -45,30 +51,44 @@ pub(super) struct RefusedView {
     code: &'static str,
 }
 
-/// Scans that have ended, with what is left to repeat of them.
-pub(super) async fn ended(app: &App, pool: Pool, since: Timestamp) -> Result<Vec<(OrganizationId, ScanId)>, Problem> {
-    let find = async |tx: &Tx<'_>| Ok::<_, Problem>(repeat::ended_scans(tx, pool, since, MOST_SCANS).await?);
+/// Scans that have ended, with what is left to repeat of them: the first of them, or those behind one.
+pub(super) async fn ended(
+    app: &App,
+    (pool, since): (Pool, Timestamp),
+    behind: Option<ScanId>,
+) -> Result<Vec<(OrganizationId, ScanId)>, Problem> {
+    let find = async |tx: &Tx<'_>| {
+        Ok::<_, Problem>(repeat::ended_scans(tx, pool, since, behind, i64::from(MOST_SCANS)).await?)
+    };
     app.db.operate("find_given_up_of_ended", find).await
 }
 
-/// Repeats what was given up of each of them, each in a transaction of its own. One that is refused keeps no other one waiting.
+/// Repeats what was given up of each of them, each in a transaction of its own. One that is refused keeps no other one waiting:
+/// as long as few are repeated and there is time, those behind them are looked at.
 pub(super) async fn repeat_all(
     app: &App,
     context: &RequestContext,
     (pool, since): (Pool, Timestamp),
-    ended: Vec<(OrganizationId, ScanId)>,
-) -> (Vec<RepeatedView>, Vec<RefusedView>) {
+    mut ended: Vec<(OrganizationId, ScanId)>,
+) -> Result<(Vec<RepeatedView>, Vec<RefusedView>), Problem> {
     let (mut repeated, mut refused) = (Vec::new(), Vec::new());
-    for (organization, scan) in ended {
-        match repeat_one(app, context, (organization, scan), (pool, since)).await {
-            Ok(one) => repeated.extend(one),
-            Err(problem) => {
-                tracing::warn!(scan.id = %scan, error = picket_domain::cause(&problem), "a scan was not repeated");
-                refused.push(RefusedView { scan_id: scan, code: problem.code().name() });
+    let until = app.clock.now().saturating_add(LONGEST).unwrap_or(Timestamp::MAX);
+    while let Some((_, last)) = ended.last().copied() {
+        for (organization, scan) in ended {
+            if repeated.len() >= usize::from(MOST_SCANS) || app.clock.now() > until {
+                return Ok((repeated, refused));
+            }
+            match repeat_one(app, context, (organization, scan), (pool, since)).await {
+                Ok(one) => repeated.extend(one),
+                Err(problem) => {
+                    tracing::warn!(scan.id = %scan, error = picket_domain::cause(&problem), "a scan was not repeated");
+                    refused.push(RefusedView { scan_id: scan, code: problem.code().name() });
+                }
             }
         }
+        ended = self::ended(app, (pool, since), Some(last)).await?;
     }
-    (repeated, refused)
+    Ok((repeated, refused))
 }
 
 /// The scan that repeats what was given up; nothing when somebody else was first, or took the scan away.
@@ -86,7 +106,7 @@ async fn repeat_one(
         return Ok(None);
     };
     let Relies { subscription, requested_by, authority: _ } = relies;
-    let (now, grounds) = app.grounds_seen(organization, &requested_by, &record.target).await?;
+    let (now, grounds) = app.grounds_seen(organization, OPERATOR, &record.target).await?;
     let traceparent = Some(context.traceparent());
     // For whoever asked for the scan, under what holds for that organization now.
     let asker = Asker { organization_id: organization, subscription, requested_by, grounds, traceparent, now };
@@ -110,15 +130,19 @@ fn earlier(record: &ScanRecord) -> Earlier<'_> {
 /// The plan with those tasks alone. Of a name that was found below the target, the search that found it is done again.
 fn of_lost(planned: NewScan, target: &str, lost: &[Lost], now: Timestamp) -> NewScan {
     let is_search = lost.iter().any(|one| one.task.shard.target != target);
+    // A wide network is a great many addresses on both sides.
+    let wanted: HashSet<(&str, String, &str, IpAddr)> = lost
+        .iter()
+        .flat_map(|one| {
+            let (task, params) = (&one.task, one.task.params.to_string());
+            let of = move |address: &IpAddr| (task.tool.as_str(), params.clone(), task.shard.target.as_str(), *address);
+            task.shard.addresses.iter().map(of)
+        })
+        .collect();
     let is_examined = |tool: &str, params: &Value, shard: &Shard| {
-        let is_of = |one: &Lost| {
-            let task = &one.task;
-            task.tool == tool
-                && task.params == *params
-                && task.shard.target == shard.target
-                && task.shard.addresses.iter().any(|address| shard.addresses.contains(address))
-        };
-        !(lost.iter().any(is_of) || is_search && tool == DISCOVERY.slug())
+        let params = params.to_string();
+        let is_wanted = |address: &IpAddr| wanted.contains(&(tool, params.clone(), shard.target.as_str(), *address));
+        !(shard.addresses.iter().any(is_wanted) || is_search && tool == DISCOVERY.slug())
     };
     let left_over: Vec<LeftOver> = lost
         .iter()

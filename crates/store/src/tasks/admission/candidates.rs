@@ -40,6 +40,13 @@ WITH waiting AS MATERIALIZED (
   SELECT tool, count(*) AS running
   FROM flying
   GROUP BY tool
+), gentle AS MATERIALIZED (
+  -- Hosts that have as many of an organization as it wants there, by each name that it said so of.
+  SELECT h.organization_id, h.host, g.value
+  FROM waiting AS w
+  JOIN of_host AS h ON h.organization_id = w.organization_id
+  JOIN targets AS g ON g.organization_id = w.organization_id AND g.max_tasks <= h.running
+  WHERE w.is_polite
 )
 SELECT t.id, o.id AS organization_id, o.plan, f.in_flight, f.in_pool, a.moment AS turn, t.host, t.tool,
        (SELECT greatest(2, least($10::bigint, ceil(4.0 * $11::bigint / count(*))::bigint)) FROM waiting) AS asked,
@@ -71,12 +78,9 @@ CROSS JOIN LATERAL (
     )
     AND (c.host IS NULL
          OR c.host NOT IN (SELECT h.host FROM of_host AS h GROUP BY h.host HAVING sum(h.running) >= $3::bigint))
-    -- At a target that its owner wants to be examined gently.
-    AND (NOT r.is_polite OR c.host IS NULL OR NOT EXISTS (
-      SELECT FROM of_host AS h
-      WHERE h.organization_id = o.id AND h.host = c.host AND h.running >= (
-        SELECT p.max_tasks FROM scans AS s CROSS JOIN LATERAL picket_politeness(o.id, s.target, c.shard) AS p WHERE s.id = c.scan_id
-      )
+    AND (c.host IS NULL OR (
+      (c.organization_id, c.host, c.host) NOT IN (SELECT g.organization_id, g.host, g.value FROM gentle AS g)
+      AND (c.organization_id, c.host, c.shard ->> 'target') NOT IN (SELECT g.organization_id, g.host, g.value FROM gentle AS g)
     ))
     AND c.tool NOT IN (
       SELECT full_one.tool
@@ -84,7 +88,10 @@ CROSS JOIN LATERAL (
       WHERE full_one.most <= coalesce((SELECT u.running FROM of_tool AS u WHERE u.tool = full_one.tool), 0)
     )
     AND (
-      SELECT s.state IN ('created', 'queued', 'running') AND NOT EXISTS (
+      SELECT s.state IN ('created', 'queued', 'running') AND (
+        c.host IS NULL
+        OR (c.organization_id, c.host, s.target) NOT IN (SELECT g.organization_id, g.host, g.value FROM gentle AS g)
+      ) AND NOT EXISTS (
         SELECT FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[]) AS closed (organization_id, tag, pattern, network)
         WHERE (closed.organization_id IS NULL OR closed.organization_id = o.id)
           AND picket_closes(closed.tag, closed.pattern, closed.network::inet, o.id, s.target, c.shard)

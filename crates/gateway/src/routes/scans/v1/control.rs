@@ -6,7 +6,12 @@ use picket_planner::{Earlier, LeftOver, what_is_missing};
 use picket_scanners::DISCOVERY;
 use picket_store::{
     StoreError, Tx, profiles,
-    scans::{self, control::link, overview::ScanKey, read::ScanRecord},
+    scans::{
+        self,
+        control::{link, take_over},
+        overview::ScanKey,
+        read::ScanRecord,
+    },
     tasks::chain::{Examined, Standing, Unexamined, standing},
 };
 use serde::Deserialize;
@@ -231,6 +236,7 @@ async fn store(
         .run("rerun_scan", caller.organization_id, async |tx| {
             scans::create_recorded(tx, new, &entry, now).await?;
             link(tx, new.id, base, only == RerunOnly::Failed).await?;
+            take_over(tx, new.id, base).await?;
             profiles::copy(tx, new.id, base).await?;
             idempotency::keep(app, tx, repeated(new, base, now)).await
         })

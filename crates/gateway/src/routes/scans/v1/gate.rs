@@ -39,6 +39,8 @@ pub(super) fn configure(config: &mut ServiceConfig<'_>) {
 /// A scan as a gate judges it.
 struct Gated {
     record: ScanRecord,
+    /// Whether it repeats only what another one did not look at.
+    is_partial: bool,
     coverage: Vec<Coverage>,
     judged: Judged,
     /// The judged findings.
@@ -97,7 +99,8 @@ async fn load(tx: &Tx<'_>, id: ScanId, wanted: &Wanted) -> Result<Gated, Problem
     let judged = Judged { scan: id, least_confidence: wanted.least_confidence, since };
     let coverage = read::coverage(tx, &record).await?;
     let counts = gate::counts(tx, &judged).await?;
-    let (verdict, reasons) = judge_gate(&wanted.policy, &counts, &record.scan.state, &coverage);
+    let is_partial = gate::is_partial(tx, id).await?;
+    let (verdict, reasons) = judge_gate(&wanted.policy, &counts, &record.scan.state, is_partial, &coverage);
     let (total, findings) = match wanted.format {
         GateFormat::Json => (counts.total(), gate::list(tx, &judged, &exceeded(&reasons), SHOWN).await?),
         GateFormat::Sarif => {
@@ -105,14 +108,20 @@ async fn load(tx: &Tx<'_>, id: ScanId, wanted: &Wanted) -> Result<Gated, Problem
             (total, gate::all(tx, &judged, MOST_FINDINGS, MOST_TEXT_BYTES).await?)
         }
     };
-    Ok(Gated { record, coverage, judged, counts, total, verdict, reasons, findings })
+    // Each statement sees its own moment. A scan is removed as a whole, so one that is there still was counted as a whole.
+    find(tx, ScanKey::Id(id)).await?;
+    Ok(Gated { record, is_partial, coverage, judged, counts, total, verdict, reasons, findings })
 }
 
 /// The severities of which there are too many; with info come the unrated findings, which count as info.
 fn exceeded(reasons: &[GateReason]) -> Vec<Severity> {
     let severity = |reason: &GateReason| match reason {
         GateReason::TooMany { severity, .. } => Some(*severity),
-        GateReason::NotEnded | GateReason::Failed | GateReason::NothingExamined | GateReason::Gaps { .. } => None,
+        GateReason::NotEnded
+        | GateReason::Failed
+        | GateReason::NothingExamined
+        | GateReason::PartOfAScan
+        | GateReason::Gaps { .. } => None,
     };
     let mut all: Vec<Severity> = reasons.iter().filter_map(severity).collect();
     if all.contains(&Severity::Info) {

@@ -96,7 +96,8 @@ const fn precision(confidence: Confidence) -> &'static str {
 /// When it ran, whether it looked at everything, and what it did not look at.
 fn invocation(gated: &Gated) -> Value {
     let state = &gated.record.scan.state;
-    let is_whole = state.is_final() && gated.coverage.iter().all(|one| one.state == CoverageState::Done);
+    let is_whole =
+        state.is_final() && !gated.is_partial && gated.coverage.iter().all(|one| one.state == CoverageState::Done);
     let mut notes: Vec<Value> = Vec::new();
     if listed(gated) < gated.total {
         notes.push(note(&format!("{} of {} findings are listed, the worst first", listed(gated), gated.total)));

@@ -59,7 +59,7 @@ struct GateMostV1 {
 /// Something against a pass.
 #[derive(Debug, Serialize, ToSchema)]
 struct GateReasonV1 {
-    /// `too_many_findings`, `scan_not_ended`, `scan_failed`, `nothing_examined` or `coverage_incomplete`.
+    /// `too_many_findings`, `scan_not_ended`, `scan_failed`, `nothing_examined`, `scan_is_partial` or `coverage_incomplete`.
     #[schema(example = "too_many_findings")]
     code: &'static str,
     message: String,
@@ -148,6 +148,7 @@ pub(super) fn message(reason: GateReason) -> String {
         GateReason::NotEnded => "the scan has not ended".to_owned(),
         GateReason::Failed => "the scan failed".to_owned(),
         GateReason::NothingExamined => "no tool looked at anything".to_owned(),
+        GateReason::PartOfAScan => "the scan repeats only a part of another one".to_owned(),
         GateReason::Gaps { lines } => format!("{lines} tasks did not look at all of their part; the coverage says why"),
     }
 }
