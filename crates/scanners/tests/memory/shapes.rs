@@ -85,7 +85,7 @@ impl Shapes<'_> {
 
     /// The sample with `DEPTH` pieces at `at` that are never closed.
     fn deep(&mut self, at: usize, piece: &str) {
-        let head = self.text[..at].as_bytes().to_vec();
+        let head = self.text.as_bytes()[..at].to_vec();
         let name = format!("nested {piece} at {at}");
         self.made.push(Recipe { name, head, piece: piece.to_owned(), tail: Vec::new(), bytes: piece.len() * DEPTH });
     }

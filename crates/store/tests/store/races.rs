@@ -124,7 +124,7 @@ async fn end(scenario: &Scenario, Race { scan, task, .. }: &Race, how: &str) -> 
         "complete" => tasks::complete(tx, task, &[], &run, now()).await,
         "grow" => {
             let next = NewTask {
-                id: TaskId::mint(jiff::Timestamp::now()),
+                id: TaskId::mint(now()),
                 params: serde_json::json!({"port": 80}),
                 opens: Vec::new(),
                 ..scan.tasks[0].clone()
