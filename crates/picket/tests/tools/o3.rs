@@ -65,10 +65,13 @@ fn against(site: &Site, room: &Room, level: SandboxLevel, slug: &'static str, wa
 }
 
 #[test]
-fn a_page_that_drips_or_never_ends_ends_with_the_wall_clock() {
+fn a_page_that_drips_or_never_ends_ends_with_a_limit() {
     for site in [hostile::dripping, hostile::endless] {
         for (slug, ran) in all(&ALL, None, &WALLS, site) {
-            assert_eq!(ran.outcome.end, End::TimedOut, "{slug}: {}", ran.outcome.stderr);
+            // On a machine that is quick enough what never ends fills the memory of a run first.
+            let is_out_of_memory = ran.outcome.stderr.contains("out of memory");
+            let is_stopped = ran.outcome.end == End::TimedOut || !ran.is_well && is_out_of_memory;
+            assert!(is_stopped, "{slug}: {:?} {}", ran.outcome.end, ran.outcome.stderr);
             assert!(!ran.parsed.is_complete() && ran.seen.is_empty(), "{slug}: {}", ran.told());
             assert!(ran.outcome.dropped_packets.unwrap_or(0) == 0, "{slug} spoke to others");
         }
