@@ -179,8 +179,7 @@ pub struct Admitted {
     pub tasks: usize,
     /// Their messages, when they are the caller's.
     pub messages: Vec<Outgoing>,
-    /// Tasks that were chosen and may not begin, or are not as they were: for [`turn_away`], in a transaction of its own, since
-    /// tasks are locked by now and scans come before them.
+    /// Chosen, but may not begin or not as they were: for [`turn_away`] in a transaction of its own, since scans are locked first.
     pub left: Vec<TaskId>,
 }
 
@@ -219,14 +218,14 @@ pub async fn admit(
 
 /// How many tasks of the pool there is room for, and its clock; `None` when there is none, or another steward admits.
 async fn room(tx: &Tx<'_>, pool: Pool, queue_per_slot: i64) -> Result<Option<(usize, f64)>, StoreError> {
+    // In one round trip; what is counted is what holds behind the lock.
     tx.prepare(&[LOCK, ROOM]).await?;
     let name = pool.name();
     let sizes: [&(dyn ToSql + Sync); 2] = [&WORKER_TIMEOUT_SECONDS, &name];
-    // In one round trip; what is counted is what holds behind the lock.
     let (lock, row) = tokio::try_join!(biased; tx.query_one(LOCK, &[]), tx.query_one(ROOM, &sizes))?;
     let columns = Columns::new("tasks", &row);
     let (slots, queued): (i64, i64) = (columns.get("slots")?, columns.get("queued")?);
-    // What is done within a tenth of a second keeps nobody waiting: of short tasks more may stand on the queue.
+    // What is done within a tenth of a second keeps nobody waiting, however many tasks that is.
     let most = slots
         .saturating_mul(queue_per_slot)
         .max(columns.get("soon")?)
@@ -280,7 +279,6 @@ pub async fn turn_away(tx: &Tx<'_>, left: &[TaskId], now: Timestamp) -> Result<u
         authority::turn_away(tx, ScanId::from_uuid(columns.get("scan_id")?), columns.get("id")?, now).await?;
     }
     if !refused.is_empty() {
-        // There is room for others.
         tx.notify(Notice::Tasks);
     }
     Ok(refused.len())

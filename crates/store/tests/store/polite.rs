@@ -96,7 +96,8 @@ async fn a_run_has_the_limits_of_its_scan_and_the_rate_of_what_it_looks_at() {
     messages.sort_by_key(|message| (message.scan_id != limited.id, message.task_id));
     assert_eq!(scenario.claimed_limits(&messages[..1]).await, [of_nmap]);
     // What is said of a target counts from the next claim on; the slower of both.
-    scenario.gentle("127.0.0.2", None, Some(7)).await;
+    let row = scenario.row("SELECT host FROM tasks WHERE id = $1", &[&messages[1].task_id.uuid()]).await;
+    scenario.gentle(row.get(0), None, Some(7)).await;
     let offer = Offer { organization_id: scenario.organization, message: messages[1].clone() };
     let by = scenario.claimant();
     let more = async |tx: &picket_store::Tx<'_>| lease::claim_more(tx, std::slice::from_ref(&offer), by).await;
