@@ -295,6 +295,8 @@ CREATE TABLE workers (
     -- Never change.
     id           uuid PRIMARY KEY,
     started_at   timestamptz NOT NULL,
+    -- Of the program.
+    version      text NOT NULL DEFAULT '',
 
     -- Change with every heartbeat.
     heartbeat_at timestamptz NOT NULL,

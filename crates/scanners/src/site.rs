@@ -77,7 +77,7 @@ impl Start {
 /// The one task that parameters of a web tool ask for.
 pub(crate) fn shapes<P: DeserializeOwned + Serialize>(params: Option<&Value>) -> Result<Vec<TaskShape>, ParamsError> {
     let params: P = typed::read(params)?;
-    Ok(vec![TaskShape::one_port(&params, Pool::Net)])
+    Ok(vec![TaskShape::one_port(&params, Pool::Web)])
 }
 
 /// Arguments from constants.

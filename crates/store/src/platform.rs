@@ -20,7 +20,7 @@ FROM users
 WHERE id = $1 AND platform_role = 'operator' AND disabled_at IS NULL";
 
     WORKERS = "-- platform.workers
-SELECT w.id, w.started_at, w.heartbeat_at, w.heartbeat_at > now() - interval '10 seconds' AS is_live, w.pools, w.level,
+SELECT w.id, w.version, w.started_at, w.heartbeat_at, w.heartbeat_at > now() - interval '10 seconds' AS is_live, w.pools, w.level,
        w.raw, w.slots, w.busy, w.draining, w.drain_requested_at IS NOT NULL AS is_drained, w.dropped_packets,
        w.tool_versions,
        ARRAY(SELECT json_build_object('id', t.id, 'organization', t.organization_id, 'scan', t.scan_id, 'tool', t.tool,
@@ -119,6 +119,8 @@ SELECT (SELECT count(*) FROM organizations) AS organizations,
 pub struct WorkerRow {
     /// Identity; new with every start.
     pub id: WorkerId,
+    /// Of its program.
+    pub version: String,
     /// When it started.
     pub started_at: Timestamp,
     /// When it was heard last.
@@ -310,6 +312,7 @@ fn worker(row: &Row) -> Result<WorkerRow, Inconsistent> {
     let running = |task: &Value| running(task).ok_or_else(|| columns.inconsistent("tasks"));
     Ok(WorkerRow {
         id: WorkerId::from_uuid(columns.get("id")?),
+        version: columns.get("version")?,
         started_at: columns.get("started_at")?,
         heartbeat_at: columns.get("heartbeat_at")?,
         is_live: columns.get("is_live")?,

@@ -10,8 +10,8 @@ use crate::{Inconsistent, StoreError, Tx, administration, audit, row::Columns, s
 statements! {
     BEAT = "-- workers.beat
 INSERT INTO workers (id, started_at, heartbeat_at, pools, level, tools, slots, busy, draining, raw, proven_at,
-                     dropped_packets, proofs, tool_versions, counts_as, tasks_per_second)
-VALUES ($1, now(), now(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                     dropped_packets, proofs, tool_versions, counts_as, tasks_per_second, version)
+VALUES ($1, now(), now(), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = now(), pools = excluded.pools, level = excluded.level, tools = excluded.tools,
     slots = excluded.slots, busy = excluded.busy,
@@ -197,6 +197,8 @@ pub async fn beat(tx: &Tx<'_>, worker: &WorkerBeat) -> Result<bool, StoreError> 
                 &Json(&worker.proof.tool_versions),
                 &counts_as,
                 &worker.tasks_per_second,
+                // One for the whole workspace.
+                &env!("CARGO_PKG_VERSION"),
             ],
         )
         .await?;

@@ -59,7 +59,7 @@ pub struct WorkerSettings {
 impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
-            pools: vec![Pool::Net],
+            pools: vec![Pool::Net, Pool::Tls, Pool::Web],
             simulator: false,
             slots: 2,
             bwrap: PathBuf::from("/usr/bin/bwrap"),

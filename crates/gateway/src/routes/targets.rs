@@ -280,7 +280,8 @@ async fn detail(tx: &Tx<'_>, id: TargetId, now: Timestamp) -> Result<TargetDetai
     let target = find(tx, id, now).await?;
     let written = authorizations::of_target(tx, id).await?;
     let last_scan = targets::last_scan(tx, &target.target).await?;
-    Ok(TargetDetailView::new(target, written, last_scan, now))
+    let open = targets::open_findings(tx, &target.target).await?;
+    Ok(TargetDetailView::new(target, written, (last_scan, open), now))
 }
 
 /// A target in the audit log.

@@ -17,6 +17,7 @@ use crate::{
     process::{Role, Seen, alive, eventually},
     service::Service,
     stage::{LONG, Stage},
+    stop::STOPPED,
 };
 
 /// A listening service that answers in whatever is spoken to it, a byte every 200 ms, for as long as anybody listens: no
@@ -119,7 +120,7 @@ async fn a_stop_of_which_nobody_was_told_ends_every_tool_that_there_is() {
         let stopped = Instant::now();
         stage.execute(&cancelled).await;
         let gone = format!("the end of {slug}");
-        eventually(&gone, LONG, async || (alive(&family).is_empty() && of(&worker, name).is_empty()).then_some(()))
+        eventually(&gone, STOPPED, async || (alive(&family).is_empty() && of(&worker, name).is_empty()).then_some(()))
             .await;
         println!("{slug}: seen {began:?} after its scan was made, gone {:?} after the stop", stopped.elapsed());
         assert_eq!(stage.state(&scan).await, "cancelled", "{slug}");

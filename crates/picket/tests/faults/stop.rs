@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// From the stop to the end of the tool, at most.
-const STOPPED: Duration = Duration::from_secs(5);
+pub(crate) const STOPPED: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scan_that_is_stopped_ends_its_tool_within_five_seconds_and_frees_its_slot() {
@@ -64,7 +64,7 @@ async fn a_hint_ends_the_tool_of_a_stopped_scan_before_the_next_heartbeat() {
     assert_eq!(alive(&family).len(), family.len(), "a forged hint ends nothing");
 
     stage.stop(&scan).await;
-    eventually("the end of the tool", LONG, async || alive(&family).is_empty().then_some(())).await;
+    eventually("the end of the tool", STOPPED, async || alive(&family).is_empty().then_some(())).await;
     assert_eq!(stage.state(&scan).await, "cancelled");
 }
 

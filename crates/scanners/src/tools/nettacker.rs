@@ -136,7 +136,11 @@ fn weakness(module: &str, event: &Value, port: Option<u16>) -> Weakness {
     let severity = if is_weak { Severity::Medium } else { Severity::Info };
     let title = module.replace('_', " ");
     let description = "A module of Nettacker told of it; its name says what it looks for.";
-    let weakness = Weakness::of_tool(&format!("nettacker:{module}"), severity, &title, description, evidence);
+    // What a search finds is one finding for each name.
+    let is_name = evidence.contains('.') && evidence.len() < 254
+        && evidence.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    let name = if is_name { evidence } else { "" };
+    let weakness = Weakness::of_tool(&format!("nettacker:{module}"), severity, &title, description, evidence).about(name);
     match cve(module) {
         Some(cve) if is_weak => weakness.known_as(&cve, None),
         _ => weakness,

@@ -314,6 +314,22 @@ async fn a_schedule_that_cannot_be_read_any_more_is_switched_off_and_says_why() 
 }
 
 #[tokio::test]
+async fn a_schedule_that_was_forged_in_the_database_is_refused_at_its_tick() {
+    for wanted in [
+        json!({"tool": "nmap", "parameters": {"scan_type": "-sV --script=/etc/passwd"}}),
+        json!({"tool": "nmap", "parameters": {"scan_type": "-sV", "ports": "1-10 -oN /tmp/x"}}),
+        json!({"tool": "nmap;id", "parameters": null}),
+    ] {
+        let stage = Stage::new().await;
+        stage.schedule(|_| {}).await;
+        stage.sql(&format!("UPDATE schedules SET request = jsonb_set(request, '{{wanted}}', '{wanted}')")).await;
+        stage.clock.advance(MINUTE);
+        scheduler(&stage, &stage.clock).make_due().await.unwrap();
+        assert_eq!((stage.outcomes().await, stage.scans().await), (vec!["refused".to_owned()], 0), "{wanted}");
+    }
+}
+
+#[tokio::test]
 async fn t16_what_is_due_is_not_made_on_a_proof_that_is_gone() {
     let stage = Stage::new().await;
     let dns = picket_testkit::Dns::start().await;

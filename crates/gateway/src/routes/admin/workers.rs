@@ -34,6 +34,8 @@ struct WorkersView {
 struct WorkerView {
     #[schema(value_type = String)]
     id: WorkerId,
+    /// Of its program.
+    version: String,
     /// `live`, `draining`, or `gone` when it was not heard of for ten seconds.
     #[schema(example = "live")]
     status: &'static str,
@@ -81,6 +83,7 @@ impl WorkerView {
         };
         Self {
             id: worker.id,
+            version: worker.version,
             status,
             drain_requested: worker.is_drained,
             pools: worker.pools,

@@ -1,7 +1,7 @@
 //! Targets as clients see them. A token is in none of these.
 
 use jiff::Timestamp;
-use picket_domain::{AuthorizationId, Criticality, Politeness, ScanId, TargetId};
+use picket_domain::{AuthorizationId, Criticality, Politeness, ScanId, SeverityCounts, TargetId};
 use picket_store::{
     authorizations::WrittenAuthorization,
     targets::{self, LastScan, ListedTarget},
@@ -70,6 +70,22 @@ pub(super) struct TargetDetailView {
     authorization: Option<AuthorizationView>,
     /// The latest scan of exactly this target.
     last_scan: Option<LastScanView>,
+    /// What the latest scan of exactly this target that completed saw; null before the first.
+    open_findings: Option<OpenFindingsView>,
+}
+
+/// Findings by severity; unrated ones count as info.
+#[derive(Serialize, ToSchema)]
+struct OpenFindingsView {
+    /// The scan that saw them.
+    #[schema(value_type = String)]
+    scan_id: ScanId,
+    total: u64,
+    critical: u64,
+    high: u64,
+    medium: u64,
+    low: u64,
+    info: u64,
 }
 
 /// The latest scan of a target.
@@ -136,14 +152,19 @@ impl TargetDetailView {
     pub(super) fn new(
         target: ListedTarget,
         written: Option<WrittenAuthorization>,
-        last_scan: Option<LastScan>,
+        (last_scan, open): (Option<LastScan>, Option<(ScanId, SeverityCounts)>),
         now: Timestamp,
     ) -> Self {
+        let open = open.map(|(scan_id, counts)| {
+            let SeverityCounts { critical, high, medium, low, info } = counts;
+            OpenFindingsView { scan_id, total: counts.total(), critical, high, medium, low, info }
+        });
         let shown = |LastScan { id, state: status, created_at }| LastScanView { id, status, created_at };
         Self {
             target: TargetView::new(target),
             authorization: written.map(|written| AuthorizationView::new(written, now)),
             last_scan: last_scan.map(shown),
+            open_findings: open,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use picket_domain::{Confidence, Severity};
 
-use crate::{headers, paths, rules, weakness::{Weakness, cve_name}};
+use crate::{headers, paths, rules, weakness::{Weakness, cve_name, digest}};
 
 const MAX_MESSAGE_BYTES: usize = 4000;
 
@@ -116,11 +116,24 @@ impl Item {
         let cve = self.cve();
         let severity = self.severity(lower, cve.is_some());
         let title = message.split(". ").next().unwrap_or(message);
-        let check = format!("nikto:{}", self.id);
+        let check = self.check(message);
         let weakness = Weakness::of_tool(&check, severity, title, message, evidence).at(self.path()).about(quoted(message)).sure(Confidence::Low);
         match cve {
             Some(cve) => weakness.known_as(&cve, None),
             None => weakness,
+        }
+    }
+
+    /// The check, by its number; where an output has none (2.1.5 in its texts and tables), by the number of the old database of
+    /// weaknesses, or by what is said without what stands for this one site.
+    fn check(&self, message: &str) -> String {
+        match (self.id.trim(), self.osvdb.trim()) {
+            ("", "" | "0") => {
+                let words = message.split('\'').step_by(2).flat_map(str::chars).filter(|c| !c.is_ascii_digit());
+                format!("nikto:text-{}", digest(&words.collect::<String>()))
+            }
+            ("", number) => format!("nikto:osvdb-{number}"),
+            (id, _) => format!("nikto:{id}"),
         }
     }
 

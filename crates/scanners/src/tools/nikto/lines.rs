@@ -222,6 +222,7 @@ mod tests {
             assert_eq!(parsed.of_a_file().is_complete(), report == SCREEN, "the screen alone says that it ended");
             let told: Vec<String> = seen.iter().map(|(rule, path, _)| format!("{rule} {path}")).collect();
             assert_eq!(seen.len(), 5, "{told:?}");
+            assert!(!told.iter().any(|one| one.starts_with("nikto: ")), "a check without a number has a name: {told:?}");
             assert!(expected.iter().all(|one| told.iter().any(|two| two == one)), "{told:?}");
             assert!(urls.iter().all(|url| url.starts_with("http://127.0.0.1:8080/")), "{urls:?}");
         }

@@ -66,6 +66,10 @@ fn a_verdict_about_another_product_is_not_believed() {
     let tomcat = format!(r#"<service name="http" product="Apache Tomcat"/>{report}"#);
     assert_eq!(told(&tomcat), ["info nmap:http-vuln-cve2011-3192 [] Memory leak"]);
     assert_eq!(told(&report), ["high nmap:http-vuln-cve2011-3192 [] Memory leak"], "an unknown product contradicts nothing");
+    for (report, confidence) in [(&report, Confidence::Low), (&apache, Confidence::Medium)] {
+        let (_, observations) = read(web(report).as_bytes());
+        assert_eq!(observations[1].confidence, confidence, "nor is it a product that was seen: {report}");
+    }
 }
 
 #[test]

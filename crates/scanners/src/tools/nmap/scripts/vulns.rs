@@ -12,6 +12,7 @@ use crate::{
 
 const CONFIRMED: &str = "A script of nmap tested for it.";
 const LIKELY: &str = "A script of nmap found signs of it and could not test further.";
+const UNCHECKED: &str = "A script of nmap tested for it; which product answers was not looked at, so that it has this weakness at all is not known.";
 const CONTRADICTED: &str = "A script of nmap reports it, but the service is another product than the one that has this weakness.";
 const BY_VERSION: &str = "Derived from the version in the banner alone: distributions repair weaknesses \
     without changing that version. Compare the installed package before acting.";
@@ -83,6 +84,7 @@ fn one(script: &Script, table: &Node, place: &Place<'_>) -> Option<Weakness> {
     let (severity, confidence, how) = match (&contradiction, is_likely) {
         (Some(_), _) => (Severity::Info, Confidence::Low, CONTRADICTED),
         (None, true) => (Severity::Medium, confidence, LIKELY),
+        (None, false) if is_unchecked(&script.id, place) => (cvss.map_or(Severity::High, Severity::of_cvss), Confidence::Low, UNCHECKED),
         (None, false) => (cvss.map_or(Severity::High, Severity::of_cvss), confidence, CONFIRMED),
     };
     let lines = |key: &str| table.find(key).map(|list| list.items().collect::<Vec<_>>().join("\n")).unwrap_or_default();
@@ -122,6 +124,11 @@ fn contradiction(id: &str, place: &Place<'_>) -> Option<String> {
     let found = product.to_ascii_lowercase();
     let fits = needed.iter().any(|word| found.contains(word));
     (!fits).then(|| format!("Contradicted: the service is {product}, and {id} tests for a weakness of {}.\n", needed.join(", ")))
+}
+
+/// Whether the script is about certain products, and nmap did not look which one answers.
+fn is_unchecked(id: &str, place: &Place<'_>) -> bool {
+    place.product().is_none() && PRODUCTS.iter().any(|(script, _)| *script == id)
 }
 
 /// `vulners`: tables of CPE names, each a list of ids with scores; older versions print lines. An id that is no CVE name
