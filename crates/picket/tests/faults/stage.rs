@@ -65,6 +65,8 @@ impl Stage {
             ("AMQP_URL", self.namespace.url.clone()),
             ("PICKET_BROKER__PREFIX", self.namespace.prefix.clone()),
         ];
+        // Sandboxes that wait for tasks of other pools would be taken for what a task left.
+        all.push(("PICKET_WORKER__POOLS", "[net]".to_owned()));
         all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         Role::start_with(&[], file, role, &all)
     }
