@@ -83,7 +83,7 @@ impl Admission {
     async fn admit_of(&self, pool: Pool) -> Result<usize, StoreError> {
         let (per_slot, limits) = (self.settings.queue_per_slot, self.settings.admission_limits());
         let now = self.clock.now();
-        let whose = if self.hand.is_some() { admission::Hand::Callers } else { admission::Hand::Relays };
+        let whose = if self.hand.is_some() { admission::Bearer::Caller } else { admission::Bearer::Relay };
         let admit = async |tx: &Tx<'_>| admission::admit(tx, pool, per_slot, &limits, now, whose).await;
         let Admitted { tasks, messages, left } = self.db.operate_lightly("admission.admit", admit).await?;
         if let Some(hand) = &self.hand {

@@ -4,15 +4,13 @@
 pub mod bulk;
 
 use jiff::Timestamp;
-use picket_domain::{
-    Criticality, OrganizationId, Politeness, ScanId, Severity, SeverityCounts, Target, TargetId, TargetKind,
-};
+use picket_domain::{Criticality, OrganizationId, Politeness, ScanId, SeverityCounts, Target, TargetId, TargetKind};
 use tokio_postgres::Row;
 
 use crate::{
     Inconsistent, StoreError, Tx,
     row::Columns,
-    scans::read::{Page, Range},
+    scans::read::{self, Page, Range},
     statements::statements,
 };
 
@@ -66,20 +64,13 @@ WHERE organization_id = picket_organization() AND target = $1
 ORDER BY id DESC
 LIMIT 1";
 
-    // What the latest scan of it that completed saw; one that repeats a part of another did not look at the rest.
-    OPEN_FINDINGS = "-- targets.open_findings
-SELECT s.id, array_agg(g.severity) AS severities, array_agg(g.found) AS found
-FROM (
-  SELECT id
-  FROM scans
-  WHERE organization_id = picket_organization() AND target = $1 AND state = 'completed' AND NOT is_partial
-  ORDER BY id DESC
-  LIMIT 1
-) AS s
-LEFT JOIN LATERAL (
-  SELECT severity, count(*) AS found FROM sightings WHERE scan_id = s.id GROUP BY severity
-) AS g ON true
-GROUP BY s.id";
+    // One that repeats a part of another did not look at the rest.
+    LAST_WHOLE_SCAN = "-- targets.last_whole_scan
+SELECT id
+FROM scans
+WHERE organization_id = picket_organization() AND target = $1 AND state = 'completed' AND NOT is_partial
+ORDER BY id DESC
+LIMIT 1";
 
     UPDATE = "-- targets.update
 UPDATE targets
@@ -280,16 +271,10 @@ pub async fn last_scan(tx: &Tx<'_>, target: &Target) -> Result<Option<LastScan>,
 /// # Errors
 /// When the database refuses, or a row is inconsistent.
 pub async fn open_findings(tx: &Tx<'_>, target: &Target) -> Result<Option<(ScanId, SeverityCounts)>, StoreError> {
-    let Some(row) = tx.query_opt(OPEN_FINDINGS, &[&target.to_string()]).await? else { return Ok(None) };
-    let columns = Columns::new("sightings", &row);
-    let (severities, found): (Vec<Option<&str>>, Vec<Option<i64>>) =
-        (columns.get("severities")?, columns.get("found")?);
-    let mut counts = SeverityCounts::default();
-    for (severity, found) in severities.into_iter().flatten().zip(found.into_iter().flatten()) {
-        let severity = Severity::find(severity).ok_or_else(|| columns.inconsistent("severities"))?;
-        counts.add(severity, u64::try_from(found).unwrap_or_default());
-    }
-    Ok(Some((ScanId::from_uuid(columns.get("id")?), counts)))
+    let Some(row) = tx.query_opt(LAST_WHOLE_SCAN, &[&target.to_string()]).await? else { return Ok(None) };
+    let scan = ScanId::from_uuid(Columns::new("scans", &row).get("id")?);
+    let counts = read::severity_counts(tx, &[scan]).await?.first().copied().unwrap_or_default();
+    Ok(Some((scan, counts)))
 }
 
 /// Changes what its owner says of a target.

@@ -9,6 +9,9 @@ use tokio_postgres::{Row, types::ToSql};
 use crate::{Notice, StoreError, statements::statements};
 
 statements! {
+    ONE_SNAPSHOT = "-- tx.one_snapshot
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+
     NAME = "-- tx.name
 SELECT set_config('picket.organization', $1, true)";
 }
@@ -52,6 +55,11 @@ impl<'a> Tx<'a> {
     /// Goes on with the rows of `tenant`, and no others, until another one is named or the transaction ends.
     pub(crate) async fn name(&self, tenant: OrganizationId) -> Result<(), StoreError> {
         self.query_one(NAME, &[&tenant.uuid().to_string()]).await.map(drop)
+    }
+
+    /// Whatever is read from here on is of one moment. To be the first thing that a transaction does.
+    pub(crate) async fn see_one_snapshot(&self) -> Result<(), StoreError> {
+        self.execute(ONE_SNAPSHOT, &[]).await.map(drop)
     }
 
     /// Prepares statements that are then sent in one round trip: what is prepared goes out in the order of its calls.

@@ -116,16 +116,16 @@ async fn an_operator_sees_queues_and_workers() {
     assert_eq!(replayed.json(), json!({"tasks": 0, "scans": 0, "repeated": [], "refused": []}));
     app.send("POST", "/api/v1/admin/queues/nowhere/replay", token).await.assert_problem(404, "not_found");
 
-    let sql = "INSERT INTO workers (id, started_at, heartbeat_at, pools, level, tools, slots)
-               VALUES ('00000000-0000-0000-0000-000000000001', now(), now(), '{net}', 'L1', '{nmap}', 4)";
+    let sql = "INSERT INTO workers (id, version, started_at, heartbeat_at, pools, level, tools, slots)
+               VALUES ('00000000-0000-0000-0000-000000000001', '0.9.8', now(), now(), '{net}', 'L1', '{nmap}', 4)";
     app.database.connect().await.batch_execute(sql).await.unwrap();
     let worker = "/api/v1/admin/workers/wrk_00000000000000000000000001/drain";
     assert_eq!(app.send("POST", worker, token).await.status, 202);
     let workers = app.get("/api/v1/admin/workers", token).await.json();
     let seen = &workers["data"][0];
     assert_eq!(
-        [&seen["status"], &seen["level"], &seen["drain_requested"]],
-        [&json!("draining"), &json!("L1"), &json!(true)]
+        [&seen["status"], &seen["level"], &seen["drain_requested"], &seen["version"]],
+        [&json!("draining"), &json!("L1"), &json!(true), &json!("0.9.8")]
     );
     let nobody = "/api/v1/admin/workers/wrk_00000000000000000000000002/drain";
     app.send("POST", nobody, token).await.assert_problem(404, "not_found");

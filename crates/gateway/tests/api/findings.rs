@@ -43,6 +43,26 @@ async fn a_weakness_is_listed_once_over_all_scans_and_the_worst_comes_first() {
 }
 
 #[tokio::test]
+async fn a_target_shows_what_the_last_whole_scan_of_it_saw() {
+    let app = TestApp::spawn().await;
+    let member = app.member("ada@example.com").await;
+    let token = Some(member.token.as_str());
+    let body = json!({"target": "app.example.com"});
+    let kept = app.request("POST", "/api/v1/targets", token, |request| request.json(&body)).await;
+    assert_eq!(kept.status, 201, "{}", kept.text);
+    let path = format!("/api/v1/targets/{}", kept.json()["id"].as_str().unwrap());
+    let open = async || app.get(&path, token).await.json()["open_findings"].clone();
+    assert_eq!(open().await, Value::Null);
+    import(&app, &member, "app.example.com", report(ALL)).await;
+    import(&app, &member, "other.example.com", report(&ALL[1..])).await;
+    let last = import(&app, &member, "app.example.com", report(&ALL[..3])).await;
+    let three = json!({"scan_id": last, "total": 3, "critical": 2, "high": 1, "medium": 0, "low": 0, "info": 0});
+    assert_eq!(open().await, three);
+    let none = import(&app, &member, "app.example.com", report(&ALL[..0])).await;
+    assert_eq!((&open().await["scan_id"], &open().await["total"]), (&json!(none), &json!(0)));
+}
+
+#[tokio::test]
 async fn pages_follow_one_another_without_a_gap() {
     let app = TestApp::spawn().await;
     let member = app.member("ada@example.com").await;

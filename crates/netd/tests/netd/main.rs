@@ -7,6 +7,7 @@ mod connections;
 mod doors;
 mod egress;
 mod everybody;
+mod flush;
 mod flushed;
 mod frame;
 mod helper;

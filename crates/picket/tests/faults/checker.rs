@@ -71,6 +71,11 @@ pub(crate) async fn audited(database: &Database, action: &str, object: &str) {
     database.connect().await.execute(sql, &[&action, &object]).await.unwrap();
 }
 
+/// The word of an organization, which the targets of its simulated scans have in their names.
+pub(crate) fn word_of(organization: OrganizationId) -> String {
+    format!("canary-{}", organization.uuid())
+}
+
 /// Gives an organization a word that nobody else may ever be shown.
 pub(crate) async fn mark(database: &Database, organization: OrganizationId, word: &str) {
     let sql = "INSERT INTO faults.canaries VALUES ($1, $2)";

@@ -146,6 +146,7 @@ JOIN (
     UNION ALL SELECT organization_id, 'an event', id::text, body::text FROM events
     UNION ALL SELECT organization_id, 'a delivery', id::text, encode(body, 'escape') FROM deliveries
     UNION ALL SELECT organization_id, 'the audit log', sequence::text, entry FROM audit_log
+    UNION ALL SELECT organization_id, 'the live output', scan_id::text, line::text FROM output_lines
     UNION ALL SELECT w.organization_id, 'what a webhook heard', h.event_id::text, h.body
               FROM faults.heard AS h JOIN webhooks AS w ON w.id = h.webhook_id
 ) AS shown (organization_id, place, which, content) ON shown.organization_id <> c.organization_id

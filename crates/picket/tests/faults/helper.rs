@@ -1,7 +1,7 @@
 //! F25 at L0: the network helper of a node is killed, its way out and a run's wire are deleted, the packet filter is flushed,
 //! and a worker dies while its tool is connected. All of it in a network namespace of the test's own, behind a cable to this machine.
 
-use std::process::Command;
+use std::{fs::File, process::Command};
 
 use picket_domain::NewScan;
 use picket_netd::NetdClient;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     cable::{Cable, run},
     checker::{self, Owed},
-    flush::{flush, guards_tables, network, router},
+    flush::{flush, guards_tables, router},
     platform::Platform,
     process::{Role, eventually},
     proxy::Proxy,
@@ -129,7 +129,7 @@ async fn f25_a_node_whose_helper_is_killed_and_whose_links_are_deleted_tells_no_
     // Somebody flushes the packet filter, on the node and in its router: the helper's tables are its own, and the run goes on.
     if guards_tables() {
         let (service, scan) = node.begun(&worker).await;
-        flush(network(helper.id()));
+        flush(File::open(format!("/proc/{}/ns/net", helper.id())).unwrap());
         flush(router(helper.id()));
         service.speak();
         platform.stage.await_state(&scan, "completed").await;

@@ -18,6 +18,7 @@ mod every_tool;
 #[cfg(test)]
 mod few_slots;
 #[cfg(test)]
+#[path = "../../../netd/tests/netd/flush.rs"]
 mod flush;
 #[cfg(test)]
 mod growth;

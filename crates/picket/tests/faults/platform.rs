@@ -112,7 +112,8 @@ impl Platform {
         let platform = Self { stage, postgres, broker, redis, sink, folder, experiment, redis_url, left };
         platform.people().await;
         platform.webhook(platform.stage.organization, &sealing).await;
-        checker::mark(&platform.stage.database, platform.stage.organization, "canary-of-the-first").await;
+        let first = platform.stage.organization;
+        checker::mark(&platform.stage.database, first, &checker::word_of(first)).await;
         platform
     }
 

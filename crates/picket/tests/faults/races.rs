@@ -94,12 +94,13 @@ impl Platform {
 async fn f18_messages_that_come_three_times_shuffled_late_forged_or_broken_change_nothing() {
     let platform = Platform::new("F18").await;
     let other = seed::organization(&platform.stage.database, Subscription::Trial).await;
-    checker::mark(&platform.stage.database, other, "canary-of-the-other").await;
+    checker::mark(&platform.stage.database, other, &checker::word_of(other)).await;
     let _sound = platform.sound();
     for round in 0..3 {
         for _ in 0..6 {
             platform.scan(&json!({"findings": 3, "tasks": 2, "sleep_ms": 30 * round})).await;
         }
+        platform.stage.simulate_for(other, &json!({"findings": 3})).await;
         let messages = platform.messages(other).await;
         let mut thrice = [messages.clone(), messages.clone(), messages].concat();
         thrice.shuffle(&mut rand::rng());
@@ -110,6 +111,10 @@ async fn f18_messages_that_come_three_times_shuffled_late_forged_or_broken_chang
     let yesterday = platform.messages(other).await;
     platform.publish(&yesterday).await;
     platform.scan(&json!({"findings": 3})).await;
+    let words = "SELECT count(DISTINCT c.organization_id)
+                 FROM faults.canaries AS c
+                 JOIN tasks AS t ON t.organization_id = c.organization_id AND position(c.word IN t.shard::text) > 0";
+    assert_eq!(platform.stage.row(words, &[]).await.get::<_, i64>(0), 2, "each organization has its word to lose");
     platform.verdict().await;
 }
 

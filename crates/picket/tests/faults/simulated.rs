@@ -7,6 +7,7 @@ use picket_testkit::seed;
 use serde_json::{Value, json};
 
 use crate::{
+    checker,
     process::{Role, eventually},
     stage::{LONG, Stage},
 };
@@ -34,7 +35,9 @@ impl Stage {
     pub(crate) async fn simulate_for(&self, organization: OrganizationId, params: &Value) -> NewScan {
         let spec = ScanSpec::offered(Asked { tool: "simulate", parameters: Some(params) }, true).unwrap();
         let mut scan = seed::scan(organization, 1);
-        let shard = scan.tasks.remove(0).shard;
+        let mut shard = scan.tasks.remove(0).shard;
+        scan.target = format!("{}.example.com", checker::word_of(organization));
+        shard.target.clone_from(&scan.target);
         let now = Clock::system().now();
         let task = |shape: &picket_scanners::TaskShape| NewTask {
             id: TaskId::mint(now),

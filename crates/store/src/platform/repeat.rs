@@ -101,13 +101,7 @@ pub async fn ended_scans(
 pub async fn lost(tx: &Tx<'_>, scan: ScanId, pool: Pool, since: Timestamp) -> Result<Vec<Lost>, StoreError> {
     let lost = |row: &Row| -> Result<_, Inconsistent> {
         let columns = Columns::new("tasks", row);
-        let task = Unexamined {
-            tool: columns.get("tool")?,
-            params: columns.json("params")?,
-            shard: columns.json("shard")?,
-            opens: columns.get("opens")?,
-        };
-        Ok(Lost { id: TaskId::from_uuid(columns.get("id")?), task })
+        Ok(Lost { id: TaskId::from_uuid(columns.get("id")?), task: Unexamined::of(&columns)? })
     };
     let rows = tx.query(TASKS, &[&scan.uuid(), &pool.name(), &since, &MOST_TASKS]).await?;
     Ok(rows.iter().map(lost).collect::<Result<_, _>>()?)

@@ -13,10 +13,6 @@ use crate::{
 };
 
 statements! {
-    // The numbers and the list of a report must agree, whatever scans do meanwhile.
-    ONE_SNAPSHOT = "-- reports.content.one_snapshot
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
-
     ORGANIZATION = "-- reports.content.organization
 SELECT name
 FROM organizations
@@ -124,7 +120,8 @@ pub async fn load(
     scan_ids: &[ScanId],
     limits: ContentLimits,
 ) -> Result<ReportContent, StoreError> {
-    tx.execute(ONE_SNAPSHOT, &[]).await?;
+    // The numbers and the list must agree, whatever scans do meanwhile.
+    tx.see_one_snapshot().await?;
     let name: String =
         Columns::new("organizations", &tx.query_one(ORGANIZATION, &[&organization.uuid()]).await?).get("name")?;
     let mut scans = Vec::new();

@@ -99,6 +99,15 @@ impl Judged {
     }
 }
 
+/// Lets all that is read of a scan be of one moment, since it may be removed meanwhile. To be the first thing that the
+/// transaction does.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn at_one_moment(tx: &Tx<'_>) -> Result<(), StoreError> {
+    tx.see_one_snapshot().await
+}
+
 /// Whether the scan repeats only what another one did not look at; false for one that is not there.
 ///
 /// # Errors

@@ -163,13 +163,13 @@ pub async fn pools(tx: &Tx<'_>) -> Result<Vec<Pool>, StoreError> {
     Ok(rows.iter().map(pool).collect::<Result<_, _>>()?)
 }
 
-/// Who publishes the messages of what is admitted.
+/// Who brings the messages of what is admitted to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hand {
+pub enum Bearer {
     /// A relay, which finds them by itself.
-    Relays,
+    Relay,
     /// The caller, once the transaction is committed. What it does not publish, a relay does a few seconds later.
-    Callers,
+    Caller,
 }
 
 /// What came of a round of admission.
@@ -195,7 +195,7 @@ pub async fn admit(
     queue_per_slot: i64,
     limits: &AdmissionLimits,
     now: Timestamp,
-    hand: Hand,
+    bearer: Bearer,
 ) -> Result<Admitted, StoreError> {
     let Some((room, clock)) = room(tx, pool, queue_per_slot).await? else { return Ok(Admitted::default()) };
     let sought = Sought { pool, limits, room, clock, now };
@@ -210,7 +210,7 @@ pub async fn admit(
     let queued: Vec<_> = rows.iter().map(|row| queued_task(pool, row)).collect::<Result<_, _>>()?;
     let admitted: Vec<OrganizationId> = queued.iter().map(|(organization, ..)| *organization).collect();
     let settled = settle(tx, &sought, &candidates, &admitted);
-    let (messages, ()) = tokio::try_join!(biased; tell(tx, &queued, now, hand), settled)?;
+    let (messages, ()) = tokio::try_join!(biased; tell(tx, &queued, now, bearer), settled)?;
     let ids = rows.iter().map(|row| Columns::new("tasks", row).get("id")).collect::<Result<HashSet<Uuid>, _>>()?;
     chosen.retain(|id| !ids.contains(id));
     Ok(Admitted { tasks: rows.len(), messages, left: chosen.into_iter().map(TaskId::from_uuid).collect() })
@@ -240,12 +240,12 @@ async fn room(tx: &Tx<'_>, pool: Pool, queue_per_slot: i64) -> Result<Option<(us
 /// A task that is queued, whose it is, and the trace that asked for it.
 type Queued = (OrganizationId, EventBody, Option<String>);
 
-async fn tell(tx: &Tx<'_>, queued: &[Queued], now: Timestamp, hand: Hand) -> Result<Vec<Outgoing>, StoreError> {
+async fn tell(tx: &Tx<'_>, queued: &[Queued], now: Timestamp, bearer: Bearer) -> Result<Vec<Outgoing>, StoreError> {
     let told: Vec<_> =
         queued.iter().map(|(organization, task, trace)| (*organization, task, trace.as_deref())).collect();
-    match hand {
-        Hand::Relays => events::append_all(tx, &told, now).await.map(|()| Vec::new()),
-        Hand::Callers => events::append_in_hand(tx, &told, now).await,
+    match bearer {
+        Bearer::Relay => events::append_all(tx, &told, now).await.map(|()| Vec::new()),
+        Bearer::Caller => events::append_in_hand(tx, &told, now).await,
     }
 }
 

@@ -73,6 +73,18 @@ pub struct Unexamined {
     pub opens: Vec<String>,
 }
 
+impl Unexamined {
+    /// The columns of a task.
+    pub(crate) fn of(columns: &Columns<'_>) -> Result<Self, Inconsistent> {
+        Ok(Self {
+            tool: columns.get("tool")?,
+            params: columns.json("params")?,
+            shard: columns.json("shard")?,
+            opens: columns.get("opens")?,
+        })
+    }
+}
+
 /// How a scan stands.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Standing {
@@ -122,18 +134,12 @@ struct Word {
 impl Word {
     fn of(row: &Row) -> Result<Self, Inconsistent> {
         let columns = Columns::new("tasks", row);
-        let task = Unexamined {
-            tool: columns.get("tool")?,
-            params: columns.json("params")?,
-            shard: columns.json("shard")?,
-            opens: columns.get("opens")?,
-        };
         Ok(Self {
             place: columns.get("place")?,
             is_own: columns.get("is_own")?,
             is_found: columns.get("is_found")?,
             is_complete: columns.get("is_complete")?,
-            task,
+            task: Unexamined::of(&columns)?,
         })
     }
 }

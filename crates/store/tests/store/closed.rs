@@ -295,6 +295,7 @@ async fn a_worker_that_is_drained_says_so_and_gets_nothing() {
     assert_eq!(scenario.admit().await, 0);
     let workers = scenario.db.operate("test", async |tx| platform::workers(tx, None, 10).await).await.unwrap();
     assert!(workers[0].draining && workers[0].is_drained && workers[0].is_live);
+    assert_eq!(workers[0].version, env!("CARGO_PKG_VERSION"));
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Scenario {
         for pool in POOLS {
             self.beat_in_both().await;
             let admit = async |tx: &picket_store::Tx<'_>| {
-                admission::admit(tx, pool, 2, &limits, now(), admission::Hand::Relays).await
+                admission::admit(tx, pool, 2, &limits, now(), admission::Bearer::Relay).await
             };
             self.db.operate("test", admit).await.unwrap();
         }

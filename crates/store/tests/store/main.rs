@@ -24,6 +24,8 @@ mod fairness;
 #[cfg(test)]
 mod found;
 #[cfg(test)]
+mod gate;
+#[cfg(test)]
 mod grounds;
 #[cfg(test)]
 mod growth;

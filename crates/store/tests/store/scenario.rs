@@ -80,7 +80,7 @@ impl Scenario {
     /// As a round of the steward: what is admitted, and then what may not begin.
     pub(crate) async fn admit_then(&self, limits: &AdmissionLimits, at: Timestamp) -> usize {
         let admit = async |tx: &picket_store::Tx<'_>| {
-            admission::admit(tx, Pool::Net, 2, limits, at, admission::Hand::Relays).await
+            admission::admit(tx, Pool::Net, 2, limits, at, admission::Bearer::Relay).await
         };
         let admitted = self.db.operate("test", admit).await.unwrap();
         let turn_away = async |tx: &picket_store::Tx<'_>| admission::turn_away(tx, &admitted.left, at).await;

@@ -30,7 +30,7 @@ impl Pair {
         scenario.set_plan(Subscription::Enterprise).await;
         let limits = AdmissionLimits::none();
         let admit = async |tx: &picket_store::Tx<'_>| {
-            admission::admit(tx, Pool::Net, 20, &limits, now(), admission::Hand::Relays).await
+            admission::admit(tx, Pool::Net, 20, &limits, now(), admission::Bearer::Relay).await
         };
         assert_eq!(scenario.db.operate("test", admit).await.unwrap().tasks, tasks * 2);
         let mut offers = messages(&scenario).await;

@@ -124,7 +124,7 @@ impl Stage {
         let now = self.clock.now();
         let limits = AdmissionLimits::none();
         self.db
-            .operate("test", async |tx| admission::admit(tx, pool, 2, &limits, now, admission::Hand::Relays).await)
+            .operate("test", async |tx| admission::admit(tx, pool, 2, &limits, now, admission::Bearer::Relay).await)
             .await
             .unwrap();
         let events = self.db.operate("test", async |tx| events::claim(tx, 1_000).await).await.unwrap();

@@ -24,7 +24,10 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use self::view::{ScanCreatedV1, ScanDetailV1, ScanResultV1, ScanStatusV1, ScanV1};
-pub(in crate::routes) use self::{order::order, view::VulnerabilityV1};
+pub(in crate::routes) use self::{
+    order::order,
+    view::{FindingCountsV1, VulnerabilityV1},
+};
 use super::{
     LoadedScan,
     ask::{Ask, Choice, beside_a_profile},

@@ -9,6 +9,8 @@ use picket_store::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::routes::scans::v1::FindingCountsV1;
+
 /// A target.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TargetView {
@@ -74,18 +76,14 @@ pub(super) struct TargetDetailView {
     open_findings: Option<OpenFindingsView>,
 }
 
-/// Findings by severity; unrated ones count as info.
+/// What a scan saw.
 #[derive(Serialize, ToSchema)]
 struct OpenFindingsView {
-    /// The scan that saw them.
+    /// The scan.
     #[schema(value_type = String)]
     scan_id: ScanId,
-    total: u64,
-    critical: u64,
-    high: u64,
-    medium: u64,
-    low: u64,
-    info: u64,
+    #[serde(flatten)]
+    counts: FindingCountsV1,
 }
 
 /// The latest scan of a target.
@@ -155,10 +153,7 @@ impl TargetDetailView {
         (last_scan, open): (Option<LastScan>, Option<(ScanId, SeverityCounts)>),
         now: Timestamp,
     ) -> Self {
-        let open = open.map(|(scan_id, counts)| {
-            let SeverityCounts { critical, high, medium, low, info } = counts;
-            OpenFindingsView { scan_id, total: counts.total(), critical, high, medium, low, info }
-        });
+        let open = open.map(|(scan_id, counts)| OpenFindingsView { scan_id, counts: counts.into() });
         let shown = |LastScan { id, state: status, created_at }| LastScanView { id, status, created_at };
         Self {
             target: TargetView::new(target),

@@ -90,6 +90,7 @@ async fn gate_scan(
 }
 
 async fn load(tx: &Tx<'_>, id: ScanId, wanted: &Wanted) -> Result<Gated, Problem> {
+    gate::at_one_moment(tx).await?;
     let record = find(tx, ScanKey::Id(id)).await?;
     let since = match wanted.base {
         Base::None => None,
@@ -108,8 +109,6 @@ async fn load(tx: &Tx<'_>, id: ScanId, wanted: &Wanted) -> Result<Gated, Problem
             (total, gate::all(tx, &judged, MOST_FINDINGS, MOST_TEXT_BYTES).await?)
         }
     };
-    // Each statement sees its own moment. A scan is removed as a whole, so one that is there still was counted as a whole.
-    find(tx, ScanKey::Id(id)).await?;
     Ok(Gated { record, is_partial, coverage, judged, counts, total, verdict, reasons, findings })
 }
 

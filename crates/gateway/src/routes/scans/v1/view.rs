@@ -42,7 +42,7 @@ pub(super) struct ScanRepeatedV1 {
 
 /// Findings per severity; `total` is the sum of the five, unrated findings count as info.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct FindingCountsV1 {
+pub(in crate::routes) struct FindingCountsV1 {
     total: u64,
     critical: u64,
     high: u64,

@@ -1,8 +1,9 @@
 //! Whoever flushes the packet filter of a network namespace, as `nft flush ruleset` does. By netlink, since the program may
-//! not be there.
+//! not be there. The tests of whole platforms use this file too.
 
 use std::{
     fs::{File, read_dir, read_link},
+    os::fd::AsFd,
     thread,
 };
 
@@ -24,11 +25,6 @@ pub(crate) fn guards_tables() -> bool {
     guards
 }
 
-/// The namespace that a process is in.
-pub(crate) fn network(id: u32) -> File {
-    File::open(format!("/proc/{id}/ns/net")).unwrap()
-}
-
 /// The router's namespace, which has no name: a descriptor of the helper's process is all there is of it.
 pub(crate) fn router(helper: u32) -> File {
     let own = read_link(format!("/proc/{helper}/ns/net")).unwrap();
@@ -39,9 +35,8 @@ pub(crate) fn router(helper: u32) -> File {
 }
 
 /// Deletes every table of a namespace that may be deleted.
-pub(crate) fn flush(namespace: File) {
-    let flushed = thread::spawn(move || {
-        use std::os::fd::AsFd;
+pub(crate) fn flush(namespace: impl AsFd + Sync) {
+    let empty = || {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
         let (kind, flags) = (SocketType::RAW, SocketFlags::CLOEXEC);
         let filter = socket_with(AddressFamily::NETLINK, kind, flags, Some(netlink::NETFILTER)).unwrap();
@@ -53,8 +48,9 @@ pub(crate) fn flush(namespace: File) {
         // An acknowledgement is an error (2) of number 0.
         assert!(length >= 20 && answer[4..6] == 2_u16.to_ne_bytes(), "{:?}", &answer[..length]);
         assert_eq!(answer[16..20], [0; 4], "the kernel flushed");
-    });
-    flushed.join().unwrap();
+    };
+    // The thread ends with the namespace that it went into.
+    thread::scope(|scope| scope.spawn(empty).join().unwrap());
 }
 
 /// One message without attributes.
